@@ -1,0 +1,33 @@
+"""Classifiers that withstand adversarial attacks, and their evaluation."""
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+# Name to module, imported on first use: a bad flag is then reported before
+# TensorFlow has loaded.
+_PUBLIC = {
+    "AdversarialClassifier": "model",
+    "TrainConfig": "config",
+    "build_model": "factory",
+    "evaluate_classifier": "evaluation",
+    "load_classifier": "classifiers",
+    "load_test": "data",
+    "load_training": "data",
+    "resolve": "config",
+    "training_batches": "data",
+}
+
+__all__ = ["__version__", *_PUBLIC]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = importlib.import_module(f"{__name__}.{_PUBLIC[name]}")
+    return getattr(module, name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,29 @@
+"""Errors that a user can cause and mend, each with its exit code."""
+
+
+class TfganRobustError(Exception):
+    """Base of all errors that a command reports in one line.
+
+    Attributes:
+        exit_code: What a command line returns to the shell.
+    """
+
+    exit_code = 1
+
+
+class UsageError(TfganRobustError, ValueError):
+    """Bad flags, settings, files or arguments."""
+
+    exit_code = 2
+
+
+class DivergenceError(TfganRobustError):
+    """A loss became NaN or infinite."""
+
+    exit_code = 3
+
+
+class DataNotFoundError(TfganRobustError):
+    """A data set is neither on disk nor to be downloaded."""
+
+    exit_code = 4

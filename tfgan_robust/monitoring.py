@@ -1,0 +1,162 @@
+"""Where a run's figures go: metrics.csv, TensorBoard, the terminal."""
+
+import csv
+import dataclasses
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import tensorflow as tf
+from tqdm import tqdm
+
+from tfgan_robust.adversaries import GeneratorAdversary
+from tfgan_robust.model import AdversarialClassifier
+
+_GRID_IMAGES = 8
+
+
+class MetricsFile:
+    """`metrics.csv`: one row for each epoch.
+
+    Args:
+        path: The file; rows already there are kept.
+        epochs: How many epochs' rows are valid. Later ones come from a run
+            that was killed after its last checkpoint, and are dropped.
+    """
+
+    def __init__(self, path: Path, epochs: int) -> None:
+        self._path = path
+        self.rows: list[dict[str, float]] = []
+        if path.exists():
+            with path.open(newline="", encoding="utf-8") as file:
+                self.rows = [
+                    {k: float(v) for k, v in row.items() if v != ""}
+                    for row in csv.DictReader(file)
+                ][:epochs]
+
+    def append(self, row: Mapping[str, float]) -> None:
+        """Adds one epoch and writes the whole file anew.
+
+        Epochs without a measurement on validation images have fewer columns,
+        so the header is known only from all rows.
+        """
+        self.rows.append(dict(row))
+        columns = list(dict.fromkeys(k for r in self.rows for k in r))
+        partial = self._path.with_name(self._path.name + ".partial")
+        with partial.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, columns)
+            writer.writeheader()
+            writer.writerows(self.rows)
+        os.replace(partial, self._path)
+
+    @property
+    def measured(self) -> list[dict[str, float]]:
+        """The rows of epochs with a measurement on validation images."""
+        return [row for row in self.rows if "pgd_accuracy" in row]
+
+
+class TensorBoardWriter:
+    """Scalars, image grids and the configuration for TensorBoard.
+
+    Args:
+        directory: Where event files go.
+        model: The model in training.
+    """
+
+    def __init__(self, directory: Path, model: AdversarialClassifier) -> None:
+        self._writer = tf.summary.create_file_writer(str(directory))
+        self._model = model
+        settings = json.dumps(dataclasses.asdict(model.config), indent=2)
+        with self._writer.as_default():
+            tf.summary.text("configuration", f"```\n{settings}\n```", step=0)
+
+    def scalars(
+        self, group: str, figures: Mapping[str, float], step: int
+    ) -> None:
+        """Writes figures under `group/` at a training step."""
+        with self._writer.as_default():
+            for name, value in figures.items():
+                tf.summary.scalar(f"{group}/{name}", value, step)
+
+    def images(
+        self, images: tf.Tensor, labels: tf.Tensor, step: int
+    ) -> None:
+        """Writes grids of clean images, perturbations and perturbed images.
+
+        Args:
+            images: float32 [batch, height, width, channels] in [0, 1].
+            labels: Integer [batch].
+            step: The training step.
+        """
+        adversary = self._model.adversary
+        images, labels = images[:_GRID_IMAGES], labels[:_GRID_IMAGES]
+        point = adversary.prepare(images, labels, tf.constant([0, 0]))
+        if isinstance(adversary, GeneratorAdversary):
+            # On the averages: a few images make a poor batch.
+            batches = [
+                adversary.apply(
+                    point, adversary.directions(point, index, training=False)
+                )
+                for index in range(len(adversary.generators))
+            ]
+        else:
+            batches = adversary.perturb(point)
+        with self._writer.as_default():
+            for index, perturbed in enumerate(batches):
+                grid = _grid(images, perturbed, self._model.config.eps)
+                tf.summary.image(f"perturbed/{index}", grid, step)
+
+    def flush(self) -> None:
+        """Puts everything on disk."""
+        self._writer.flush()
+
+
+class ProgressReporter:
+    """A bar with ETA on a terminal, plain lines otherwise.
+
+    Args:
+        title: What is running.
+        total: Number of steps of the whole run.
+        done: Steps that an earlier process did.
+    """
+
+    def __init__(self, title: str, total: int, done: int) -> None:
+        self._bar = None
+        if sys.stderr.isatty():
+            self._bar = tqdm(
+                desc=title,
+                total=total,
+                initial=done,
+                unit="step",
+                dynamic_ncols=True,
+                file=sys.stderr,
+            )
+
+    def advance(self, steps: int, figures: Mapping[str, float]) -> None:
+        """Moves the bar and shows the main figures beside it."""
+        if self._bar is not None:
+            self._bar.set_postfix(
+                {k: f"{v:.3f}" for k, v in figures.items()}, refresh=False
+            )
+            self._bar.update(steps)
+
+    def say(self, line: str) -> None:
+        """Prints a line without breaking the bar."""
+        if self._bar is not None:
+            self._bar.write(line)
+        else:
+            print(line, flush=True)
+
+    def close(self) -> None:
+        """Leaves the bar as it stands."""
+        if self._bar is not None:
+            self._bar.close()
+
+
+def _grid(images: tf.Tensor, perturbed: tf.Tensor, eps: float) -> tf.Tensor:
+    """Rows: clean, perturbation (grey is none), perturbed."""
+    rows = [images, 0.5 + (perturbed - images) / (2 * eps), perturbed]
+    lines = [tf.concat(tf.unstack(row), axis=1) for row in rows]
+    return tf.concat(lines, axis=0)[tf.newaxis]

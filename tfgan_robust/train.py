@@ -1,0 +1,120 @@
+"""Command line of training: `python -m tfgan_robust.train`."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from tfgan_robust import cli, config, run_directory, settings
+from tfgan_robust.config import TrainConfig
+from tfgan_robust.errors import UsageError
+from tfgan_robust.run_directory import RunDirectory
+from tfgan_robust.settings import setting
+
+USAGE = """
+Trains a classifier that withstands adversarial attacks.
+
+  python -m tfgan_robust.train --formulation=grad_x
+  python -m tfgan_robust.train --dataset=digits --baseline
+  python -m tfgan_robust.train --method=pgd --classifier_width=0.25 --epochs=15
+
+Starting again with the same settings goes on where the run stopped.
+Watch it with: tensorboard --logdir runs
+"""
+
+_RUN = "Run"
+_REPORT_BATCH = 250
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainFlags(TrainConfig):
+    """The flags of the command: a run's settings and where to keep it."""
+
+    run_dir: str | None = setting(
+        None,
+        "Folder of the run. Default: runs/<dataset>-<formulation or "
+        "method>-<seed>.",
+        group=_RUN,
+    )
+    config: str | None = setting(
+        None,
+        "JSON file of settings, or the config.json of another run; flags "
+        "win over it.",
+        group=_RUN,
+    )
+    baseline: bool = setting(
+        False,
+        "First train the undefended classifier for the same epochs, in "
+        "<run_dir>/baseline, and report both side by side.",
+        group=_RUN,
+    )
+    report_images: int = setting(
+        1000,
+        "First test images on which the final table is measured; 0 for no "
+        "table.",
+        group=_RUN,
+        minimum=0,
+    )
+    report_attacks: str = setting(
+        "fgsm,pgd-100",
+        "Attacks of the final table.",
+        group=_RUN,
+    )
+
+
+def main() -> None:
+    """Runs the command line."""
+    cli.main(TrainFlags, _run, usage=USAGE)
+
+
+def _run(given: dict[str, Any]) -> int:
+    run_flags = {
+        name: given.get(name, field.default)
+        for name, field in TrainFlags.__dataclass_fields__.items()
+        if name not in settings.field_names(TrainConfig)
+    }
+    overrides = {k: v for k, v in given.items() if k not in run_flags}
+    from_file = _load_settings(run_flags["config"])
+    configuration = config.resolve(from_file, overrides)
+    settings.check_values(TrainFlags, run_flags)
+    path = run_flags["run_dir"] or run_directory.default_run_directory(
+        configuration
+    )
+    run = RunDirectory(Path(path))
+    plan = [(run, configuration)]
+    if run_flags["baseline"]:
+        if configuration.method == "natural":
+            raise UsageError(
+                "`baseline` adds an undefended classifier to a defended one. "
+                "Received: baseline with method=natural."
+            )
+        plan.insert(
+            0, (RunDirectory(run.baseline), config.baseline_of(configuration))
+        )
+    for directory, settled in plan:
+        run_directory.check_configuration(directory, settled)
+    # Only now, since it loads TensorFlow.
+    from tfgan_robust import report, trainer
+
+    code = trainer.train_all(plan)
+    if code == 0 and run_flags["report_images"] > 0:
+        report.report(
+            [directory for directory, _ in plan],
+            attacks=run_flags["report_attacks"].split(","),
+            num_images=run_flags["report_images"],
+        )
+    return code
+
+
+def _load_settings(path: str | None) -> dict[str, Any]:
+    if path is None:
+        return {}
+    loaded = settings.load_json_object(path)
+    # A run's config.json holds its settings beside other things.
+    inner = loaded.get("settings", loaded)
+    if not isinstance(inner, dict):
+        raise UsageError(f"`settings` in {path} must be a JSON object.")
+    return inner
+
+
+if __name__ == "__main__":
+    main()

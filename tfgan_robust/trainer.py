@@ -1,0 +1,376 @@
+"""The training loop: resumes exactly, stops cleanly, watches itself."""
+
+import dataclasses
+import math
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tfgan_robust import alarms, cli, data, devices, run_directory
+from tfgan_robust.checkpoints import RunState, save_networks
+from tfgan_robust.config import TrainConfig
+from tfgan_robust.data import DatasetInfo, Split
+from tfgan_robust.errors import DivergenceError, UsageError
+from tfgan_robust.factory import build_model
+from tfgan_robust.model import AdversarialClassifier
+from tfgan_robust.monitoring import (
+    MetricsFile,
+    ProgressReporter,
+    TensorBoardWriter,
+)
+from tfgan_robust.run_directory import RunDirectory
+from tfgan_robust.validation import Validator
+
+# Steps between looks at the running means, each of which waits for the
+# device.
+_LOG_EVERY = 20
+_PIPELINE_BATCHES = 20
+
+
+class Trainer:
+    """Trains one configuration in one run directory.
+
+    Args:
+        config: The run's settings.
+        run: Its folder; if it holds the same run, training goes on there.
+        strategy: From `devices.configure`.
+        info: The data set.
+        training: Images to train on.
+        validation: Images that pick the best checkpoint.
+
+    Raises:
+        UsageError: if there are fewer training images than a batch holds.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        run: RunDirectory,
+        strategy: tf.distribute.Strategy,
+        info: DatasetInfo,
+        training: Split,
+        validation: Split,
+    ) -> None:
+        self._config, self._run, self._strategy = config, run, strategy
+        self._info, self._training = info, training
+        self._steps_per_epoch = len(training.labels) // config.batch_size
+        if self._steps_per_epoch == 0:
+            raise UsageError(
+                f"`batch_size` exceeds the {len(training.labels)} training "
+                f"images. Received: batch_size={config.batch_size}."
+            )
+        self._total_steps = self._steps_per_epoch * config.epochs
+        with strategy.scope():
+            self.model = build_model(
+                config,
+                info.image_shape,
+                info.num_classes,
+                total_steps=self._total_steps,
+            )
+        self._validator = Validator(self.model, training, validation)
+        self._state = RunState(self.model, run.checkpoints)
+        self._stop_signal: int | None = None
+
+    def train(self) -> int:
+        """Trains to the last epoch or until a signal.
+
+        Returns:
+            0 when all epochs are done, 130 after Ctrl-C, 143 after SIGTERM.
+
+        Raises:
+            DivergenceError: if a loss is no finite number; the last
+                checkpoint is from before.
+        """
+        resumed = self._state.restore()
+        if not resumed:
+            self._state.progress = {
+                "step": 0,
+                "best_pgd_accuracy": -1.0,
+                "best_epoch": 0,
+                "alarms": [],
+            }
+        step = self._step
+        self._metrics = MetricsFile(
+            self._run.metrics, step // self._steps_per_epoch
+        )
+        if step >= self._total_steps:
+            return 0
+        self._tensorboard = TensorBoardWriter(self._run.logs, self.model)
+        self._progress = ProgressReporter(
+            self._run.path.name, self._total_steps, step
+        )
+        self._introduce(resumed)
+        if not resumed:
+            self._state.save(0)
+        try:
+            with self._signals():
+                self._loop()
+        finally:
+            self._tensorboard.flush()
+            self._progress.close()
+        if self._stop_signal is None:
+            return 0
+        self._progress.say(
+            f"stopped at step {self._step} of {self._total_steps}; the same "
+            "command goes on from there"
+        )
+        if self._stop_signal == signal.SIGTERM:
+            return cli.EXIT_TERMINATED
+        return cli.EXIT_INTERRUPTED
+
+    @property
+    def _step(self) -> int:
+        return self._state.progress["step"]
+
+    def _loop(self) -> None:
+        train_step = self._compiled_step()
+        batches = iter(
+            self._strategy.experimental_distribute_dataset(
+                data.training_batches(
+                    self._training,
+                    batch_size=self._config.batch_size,
+                    seed=self._config.seed,
+                    start_step=self._step,
+                    horizontal_flip=self._info.horizontal_flip,
+                    max_shift=self._config.max_shift,
+                )
+            )
+        )
+        self._mark = (time.monotonic(), self._step)
+        self._training_seconds = 0.0
+        while self._step < self._total_steps and self._stop_signal is None:
+            train_step(batches)
+            step = self._state.progress["step"] = self._step + 1
+            epoch_ends = step % self._steps_per_epoch == 0
+            if step % _LOG_EVERY == 0 or epoch_ends:
+                self._log()
+            if epoch_ends:
+                self._end_epoch(step // self._steps_per_epoch)
+            if epoch_ends or step % self._config.checkpoint_every == 0:
+                self._save()
+        if self._stop_signal is not None:
+            self._save()
+
+    def _compiled_step(self) -> Any:
+        step = self.model.train_step
+        if self._config.jit_compile == "true":
+            step = tf.function(step, jit_compile=True, autograph=False)
+
+        @tf.function(autograph=False)
+        def train_step(batches: Any) -> None:
+            self._strategy.run(step, args=(next(batches),))
+
+        return train_step
+
+    def _figures(self) -> dict[str, float]:
+        """The epoch's running means.
+
+        Raises:
+            DivergenceError: if a loss among them is no finite number.
+        """
+        trackers = self.model.trackers
+        figures = {name: float(t.result()) for name, t in trackers.items()}
+        for name, value in figures.items():
+            if name.endswith("loss") and not math.isfinite(value):
+                raise DivergenceError(
+                    f"{name} became {value} by step {self._step}. The last "
+                    f"good checkpoint in {self._run.checkpoints} is kept; "
+                    "try a lower learning rate, or precision=float32."
+                )
+        return figures
+
+    def _log(self) -> None:
+        figures = self._figures()
+        (then, step_then), now = self._mark, time.monotonic()
+        self._training_seconds += now - then
+        steps = self._step - step_then
+        self._mark = (now, self._step)
+        rate = steps * self._config.batch_size / max(now - then, 1e-9)
+        speed = {"images_per_second": rate, **self._learning_rates()}
+        self._tensorboard.scalars("train", figures | speed, self._step)
+        main = {
+            name.replace("_accuracy", ""): value
+            for name, value in figures.items()
+            if name == "loss" or name.endswith("_accuracy")
+        }
+        self._progress.advance(steps, main)
+
+    def _learning_rates(self) -> dict[str, float]:
+        optimizers = [self.model.optimizer, *self.model.generator_optimizers]
+        names = ["classifier", *(g.name for g in self.model.generators)]
+        return {
+            f"{name}_learning_rate": float(
+                keras.ops.convert_to_numpy(optimizer.learning_rate)
+            )
+            for name, optimizer in zip(names, optimizers, strict=True)
+        }
+
+    def _end_epoch(self, epoch: int) -> None:
+        figures = self._figures()
+        row = {"epoch": float(epoch), "step": float(self._step), **figures}
+        if (
+            epoch % self._config.eval_every == 0
+            or epoch == self._config.epochs
+        ):
+            row |= self._validate(epoch)
+        # Timings last: all columns before them repeat bit for bit.
+        row |= self._learning_rates()
+        row["images_per_second"] = (
+            self._steps_per_epoch
+            * self._config.batch_size
+            / max(self._training_seconds, 1e-9)
+        )
+        self._metrics.append(row)
+        self._progress.say(_epoch_line(row, self._config.epochs))
+        if "pgd_accuracy" in row:
+            self._raise_alarms()
+        for tracker in self.model.trackers.values():
+            tracker.reset_state()
+        self._training_seconds = 0.0
+        self._mark = (time.monotonic(), self._step)
+
+    def _validate(self, epoch: int) -> dict[str, float]:
+        measured = self._validator.measure()
+        self._tensorboard.scalars("validation", measured, self._step)
+        self._tensorboard.images(*self._validator.sample(8), self._step)
+        progress = self._state.progress
+        if measured["pgd_accuracy"] > progress["best_pgd_accuracy"]:
+            progress["best_pgd_accuracy"] = measured["pgd_accuracy"]
+            progress["best_epoch"] = epoch
+            save_networks(self.model, self._run.networks("best"))
+        save_networks(self.model, self._run.networks("last"))
+        return measured
+
+    def _raise_alarms(self) -> None:
+        for alarm in alarms.raised(self._metrics.measured):
+            self._state.progress["alarms"].append(alarm)
+            self._progress.say(f"ALARM: {alarm['message']}")
+        run_directory.write_json(
+            self._run.alarms, self._state.progress["alarms"]
+        )
+
+    def _save(self) -> None:
+        self._figures()  # never over a good checkpoint with a bad one
+        self._state.save(self._step)
+
+    def _introduce(self, resumed: bool) -> None:
+        say = self._progress.say
+        for network in [self.model.classifier, *self.model.generators]:
+            say(f"{network.name}: {network.count_params():,} parameters")
+        say(
+            f"{len(self._training.labels):,} training images, "
+            f"{self._steps_per_epoch} steps an epoch, "
+            f"{devices.describe(self._strategy)}, attacks compiled with "
+            f"{'XLA' if self._validator.jit_compile else 'the plain graph'}"
+        )
+        say(f"input pipeline alone: {self._pipeline_rate():,.0f} images/s")
+        if resumed:
+            say(f"resuming at step {self._step} of {self._total_steps}")
+
+    def _pipeline_rate(self) -> float:
+        batches = iter(
+            data.training_batches(
+                self._training,
+                batch_size=self._config.batch_size,
+                seed=self._config.seed,
+                horizontal_flip=self._info.horizontal_flip,
+                max_shift=self._config.max_shift,
+            )
+        )
+        next(batches)
+        start = time.monotonic()
+        for _ in range(_PIPELINE_BATCHES):
+            next(batches)
+        images = _PIPELINE_BATCHES * self._config.batch_size
+        return images / max(time.monotonic() - start, 1e-9)
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Turns the first SIGINT or SIGTERM into a clean stop."""
+
+        def note(number: int, _: FrameType | None) -> None:
+            if self._stop_signal is not None:
+                raise KeyboardInterrupt
+            self._stop_signal = number
+
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        before = {number: signal.signal(number, note) for number in numbers}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def train_all(plan: Sequence[tuple[RunDirectory, TrainConfig]]) -> int:
+    """Trains several configurations on the same data, one after another.
+
+    Args:
+        plan: Run directories and their settings, which agree in devices and
+            data. Folders are made only once everything is known to fit.
+
+    Returns:
+        The exit code of the first that did not finish, else 0.
+
+    Raises:
+        UsageError: if data and settings do not fit.
+        DataNotFoundError: if the data set is not there.
+        DivergenceError: see `Trainer.train`.
+    """
+    first = plan[0][1]
+    strategy = devices.configure(first)
+    info, training, validation = data.load_training(
+        first.dataset,
+        data_dir=first.data_dir,
+        image_size=first.image_size,
+        train_images=first.train_images,
+        validation_images=first.validation_images,
+        seed=first.seed,
+    )
+    for run, config in plan:
+        trainer = Trainer(config, run, strategy, info, training, validation)
+        with run_directory.locked(run):
+            if not run.config.exists():
+                run_directory.write_json(
+                    run.config, _describe_run(config, strategy, info)
+                )
+            code = trainer.train()
+        if code != 0:
+            return code
+        keras.backend.clear_session()
+    return 0
+
+
+def _describe_run(
+    config: TrainConfig, strategy: tf.distribute.Strategy, info: DatasetInfo
+) -> dict[str, Any]:
+    """What `config.json` holds."""
+    return {
+        "settings": dataclasses.asdict(config),
+        "versions": run_directory.versions(),
+        "seed": config.seed,
+        "device": devices.describe(strategy),
+        "dataset": {
+            "name": info.name,
+            "source": info.source,
+            "class_names": list(info.class_names),
+            "image_shape": list(info.image_shape),
+            "num_classes": info.num_classes,
+        },
+    }
+
+
+def _epoch_line(row: dict[str, float], epochs: int) -> str:
+    parts = [f"epoch {row['epoch']:.0f}/{epochs}", f"loss {row['loss']:.4f}"]
+    for name in row:
+        if name.endswith("_accuracy"):
+            shown = name.removesuffix("_accuracy").replace("_", " ")
+            parts.append(f"{shown} {row[name]:.1%}")
+    parts.append(f"{row['images_per_second']:,.0f} images/s")
+    return ", ".join(parts)

@@ -1,0 +1,132 @@
+"""What is measured on held-out images while a run trains."""
+
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from tfgan_robust import data
+from tfgan_robust.adversaries import GeneratorAdversary
+from tfgan_robust.attacks.compile import compile_attack, resolve_jit_compile
+from tfgan_robust.attacks.fgsm import fgsm
+from tfgan_robust.attacks.pgd import pgd
+from tfgan_robust.data import Split
+from tfgan_robust.health import generator_health
+from tfgan_robust.model import AdversarialClassifier, classifier_logits
+
+# PGD-10 picks the best checkpoint; its noise is the same each time, so that
+# epochs compare.
+PGD_STEPS = 10
+_SEED = (0, 10)
+
+Fooled = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+
+
+class Validator:
+    """Measures a model on fixed images, compiled once for the whole run.
+
+    Args:
+        model: The model in training.
+        training: The training images; the first `config.eval_images` are
+            looked at without augmentation.
+        validation: Held-out images: all for clean accuracy, the first
+            `config.eval_images` under attack.
+    """
+
+    def __init__(
+        self,
+        model: AdversarialClassifier,
+        training: Split,
+        validation: Split,
+    ) -> None:
+        config = model.config
+        self._model, self._validation = model, validation
+        self._attacked = _first(validation, config.eval_images)
+        self._seen = _first(training, config.eval_images)
+        self._batch_size = min(config.batch_size, len(self._seen.labels))
+        inference = classifier_logits(model.classifier, "inference")
+        self._modes = {
+            mode: _misclassified(classifier_logits(model.classifier, mode))
+            for mode in ("inference", "training")
+        }
+        self.jit_compile = resolve_jit_compile(config.jit_compile)
+        self._fgsm, self._pgd = (
+            compile_attack(attack, inference, jit_compile=self.jit_compile)
+            for attack in (fgsm, pgd)
+        )
+        self._health = tf.function(self._generator_health)
+
+    def measure(self) -> dict[str, float]:
+        """Returns accuracies as shares of 1, and the generators' health.
+
+        `clean_accuracy`, `fgsm_accuracy` and `pgd_accuracy` are of the
+        validation images, `train_mode_accuracy` and
+        `inference_mode_accuracy` of the same clean training images.
+        """
+        eps = self._model.config.eval_eps
+        figures = {
+            "clean_accuracy": self._accuracy(
+                self._modes["inference"], self._validation
+            ),
+            "fgsm_accuracy": self._accuracy(
+                lambda x, y: self._fgsm(x, y, eps=eps).fooled, self._attacked
+            ),
+            "pgd_accuracy": self._accuracy(
+                lambda x, y: self._pgd(
+                    x, y, eps=eps, num_steps=PGD_STEPS, seed=_SEED
+                ).fooled,
+                self._attacked,
+            ),
+            "train_mode_accuracy": self._accuracy(
+                self._modes["training"], self._seen
+            ),
+            "inference_mode_accuracy": self._accuracy(
+                self._modes["inference"], self._seen
+            ),
+        }
+        if isinstance(self._model.adversary, GeneratorAdversary):
+            images, labels = self.sample(self._batch_size)
+            health = self._health(images, labels)
+            figures |= {name: float(value) for name, value in health.items()}
+        return figures
+
+    def sample(self, count: int) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns the first validation images, float32 in [0, 1], and labels."""
+        first = _first(self._attacked, count)
+        images = tf.constant(first.images, tf.float32) / 255
+        return images, tf.constant(first.labels)
+
+    def _accuracy(self, fooled: Fooled, split: Split) -> float:
+        correct = 0.0
+        for images, labels, mask in data.evaluation_batches(
+            split, batch_size=self._batch_size
+        ):
+            right = tf.logical_not(fooled(images, labels))
+            correct += float(tf.reduce_sum(tf.cast(right, tf.float32) * mask))
+        return correct / len(split.labels)
+
+    def _generator_health(
+        self, images: tf.Tensor, labels: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        config = self._model.config
+        return generator_health(
+            self._model.adversary,
+            classifier_logits(self._model.classifier, "inference"),
+            images,
+            labels,
+            eps=config.eps,
+            formulation=config.formulation,
+        )
+
+
+def _first(split: Split, count: int) -> Split:
+    return Split(*(np.asarray(part[:count]) for part in split))
+
+
+def _misclassified(logits_fn: Callable[[tf.Tensor], tf.Tensor]) -> Fooled:
+    @tf.function
+    def fooled(images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        predicted = tf.argmax(logits_fn(images), -1, labels.dtype)
+        return tf.not_equal(predicted, labels)
+
+    return fooled
