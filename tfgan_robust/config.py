@@ -225,6 +225,12 @@ class TrainConfig:
         minimum=0,
         maximum=0.5,
     )
+    horizontal_flip: bool | None = setting(
+        None,
+        "Whether half of the training images are mirrored. Without it as "
+        "the data set allows: yes for cifar10 and folder, no for digits.",
+        group=_DATA,
+    )
     classifier_width: float = setting(
         1.0,
         "Scales the classifier's filters, 64-128-256-256.",

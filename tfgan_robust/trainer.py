@@ -132,14 +132,7 @@ class Trainer:
         train_step = self._compiled_step()
         batches = iter(
             self._strategy.experimental_distribute_dataset(
-                data.training_batches(
-                    self._training,
-                    batch_size=self._config.batch_size,
-                    seed=self._config.seed,
-                    start_step=self._step,
-                    horizontal_flip=self._info.horizontal_flip,
-                    max_shift=self._config.max_shift,
-                )
+                self._batches(self._step)
             )
         )
         self._mark = (time.monotonic(), self._step)
@@ -156,6 +149,19 @@ class Trainer:
                 self._save()
         if self._stop_signal is not None:
             self._save()
+
+    def _batches(self, start_step: int) -> tf.data.Dataset:
+        flip = self._config.horizontal_flip
+        return data.training_batches(
+            self._training,
+            batch_size=self._config.batch_size,
+            seed=self._config.seed,
+            start_step=start_step,
+            horizontal_flip=(
+                self._info.horizontal_flip if flip is None else flip
+            ),
+            max_shift=self._config.max_shift,
+        )
 
     def _compiled_step(self) -> Any:
         step = self.model.train_step
@@ -274,15 +280,7 @@ class Trainer:
             say(f"resuming at step {self._step} of {self._total_steps}")
 
     def _pipeline_rate(self) -> float:
-        batches = iter(
-            data.training_batches(
-                self._training,
-                batch_size=self._config.batch_size,
-                seed=self._config.seed,
-                horizontal_flip=self._info.horizontal_flip,
-                max_shift=self._config.max_shift,
-            )
-        )
+        batches = iter(self._batches(0))
         next(batches)
         start = time.monotonic()
         for _ in range(_PIPELINE_BATCHES):

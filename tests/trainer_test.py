@@ -1,0 +1,294 @@
+"""Runs as users start them: finished, stopped, killed, resumed, refused."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+TINY = {
+    "dataset": "digits",
+    "classifier_width": 0.05,
+    "generator_width": 0.1,
+    "batch_size": 128,
+    "train_images": 640,
+    "eval_images": 32,
+    "epochs": 3,
+    "eval_every": 1,
+    "checkpoint_every": 2,
+    "deterministic": True,
+}
+TIMINGS = ("images_per_second",)
+
+
+def command(folder, **changes):
+    config = folder.parent / f"{folder.name}.json"
+    config.write_text(json.dumps({**TINY, **changes}))
+    return [
+        sys.executable,
+        "-m",
+        "tfgan_robust.train",
+        f"--config={config}",
+        f"--run_dir={folder}",
+        "--report_images=0",
+    ]
+
+
+def train(folder, **changes):
+    return subprocess.run(
+        command(folder, **changes), capture_output=True, text=True
+    )
+
+
+def rows(folder):
+    with (folder / "metrics.csv").open(newline="") as file:
+        return [
+            {k: v for k, v in row.items() if k not in TIMINGS}
+            for row in csv.DictReader(file)
+        ]
+
+
+def variables(folder):
+    """Every number of the newest checkpoint."""
+    import tensorflow as tf
+
+    path = tf.train.latest_checkpoint(folder / "checkpoints")
+    reader = tf.train.load_checkpoint(path)
+    return {
+        name: reader.get_tensor(name)
+        for name in reader.get_variable_to_shape_map()
+        if name.startswith(("networks", "optimizers"))
+    }
+
+
+def assert_same_run(one, other):
+    assert rows(one) == rows(other)
+    first, second = variables(one), variables(other)
+    assert first.keys() == second.keys()
+    for name in first:
+        np.testing.assert_array_equal(first[name], second[name], err_msg=name)
+
+
+def wait_for(condition, seconds=120):
+    for _ in range(seconds * 10):
+        if condition():
+            return
+        time.sleep(0.1)
+    raise AssertionError("the run did not come that far")
+
+
+def newest_step(folder):
+    files = (folder / "checkpoints").glob("ckpt-*.index")
+    return max((int(f.stem.partition("-")[2]) for f in files), default=-1)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """An uninterrupted run."""
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    done = train(folder)
+    assert done.returncode == 0, done.stderr
+    return folder, done
+
+
+def test_a_run_leaves_what_the_readme_says(finished):
+    folder, done = finished
+    for name in (
+        "config.json",
+        "metrics.csv",
+        "alarms.json",
+        "best/classifier.keras",
+        "best/generator_0.keras",
+        "last/classifier.keras",
+    ):
+        assert (folder / name).is_file(), name
+    assert list((folder / "logs").glob("events.*"))
+    stored = json.loads((folder / "config.json").read_text())
+    assert stored["settings"]["batch_size"] == 128
+    assert stored["dataset"]["num_classes"] == 10
+    assert stored["device"] == "CPU"
+    assert "tensorflow" in stored["versions"]
+    assert "parameters" in done.stdout
+    assert "epoch 3/3" in done.stdout
+
+
+def test_best_is_chosen_by_validation_pgd(finished):
+    folder, _ = finished
+    import tensorflow as tf
+
+    path = tf.train.latest_checkpoint(folder / "checkpoints")
+    stored = tf.train.load_checkpoint(path)
+    progress = json.loads(
+        stored.get_tensor("progress/.ATTRIBUTES/VARIABLE_VALUE")
+    )
+    robust = [float(row["pgd_accuracy"]) for row in rows(folder)]
+    assert progress["best_pgd_accuracy"] == max(robust)
+    assert progress["best_epoch"] == 1 + int(np.argmax(robust))
+
+
+def test_tensorboard_holds_what_a_person_watches(finished):
+    from tensorboard.backend.event_processing import event_accumulator
+
+    folder, _ = finished
+    events = event_accumulator.EventAccumulator(
+        str(folder / "logs"), {event_accumulator.TENSORS: 0}
+    )
+    events.Reload()
+    tags = set(events.Tags()["tensors"])
+    expected = {
+        "train/loss",
+        "train/generator_0_accuracy",
+        "train/classifier_gradient_norm",
+        "train/generator_1_perturbation_linf",
+        "train/classifier_learning_rate",
+        "train/images_per_second",
+        "validation/clean_accuracy",
+        "validation/pgd_accuracy",
+        "validation/fgsm_success",
+        "validation/generator_0_success",
+        "validation/generator_0_saturation",
+        "validation/generator_difference",
+        "perturbed/0",
+        "perturbed/1",
+        "configuration",
+    }
+    assert expected <= tags
+
+
+def test_the_same_command_on_a_finished_run_changes_nothing(finished):
+    folder, _ = finished
+    before = (folder / "metrics.csv").read_bytes()
+    assert train(folder).returncode == 0
+    assert (folder / "metrics.csv").read_bytes() == before
+
+
+def test_other_settings_in_the_same_folder_are_refused(finished):
+    folder, _ = finished
+    refused = train(folder, eps=0.1, epochs=4)
+    assert refused.returncode == 2
+    (line,) = refused.stderr.splitlines()
+    assert "eps: 0.2 there, 0.1 here" in line
+    assert "epochs: 3 there, 4 here" in line
+
+
+def test_killed_in_mid_epoch_and_resumed_bit_for_bit(finished, tmp_path):
+    folder = tmp_path / "killed"
+    process = subprocess.Popen(
+        command(folder), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    # Five steps an epoch: step 7 or later is inside the second.
+    wait_for(lambda: newest_step(folder) >= 6)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert newest_step(folder) < 15
+    resumed = train(folder)
+    assert resumed.returncode == 0, resumed.stderr
+    assert "resuming at step" in resumed.stdout
+    assert_same_run(finished[0], folder)
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
+)
+def test_signals_save_and_exit(finished, tmp_path, number, code):
+    folder = tmp_path / "stopped"
+    process = subprocess.Popen(
+        command(folder),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_for(lambda: newest_step(folder) >= 2)
+    process.send_signal(number)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == code, errors
+    assert "goes on from there" in output
+    assert train(folder).returncode == 0
+    assert_same_run(finished[0], folder)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "no index"])
+def test_a_damaged_checkpoint_falls_back(finished, tmp_path, damage):
+    folder = tmp_path / "damaged"
+    process = subprocess.Popen(
+        command(folder), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    wait_for(lambda: newest_step(folder) >= 4)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    newest = folder / "checkpoints" / f"ckpt-{newest_step(folder)}"
+    weights = newest.with_name(newest.name + ".data-00000-of-00001")
+    content = weights.read_bytes()
+    if damage == "truncated":
+        weights.write_bytes(content[: len(content) // 2])
+    elif damage == "flipped":
+        middle = len(content) // 2
+        flipped = bytes(255 - b for b in content[middle : middle + 400])
+        weights.write_bytes(
+            content[:middle] + flipped + content[middle + 400 :]
+        )
+    else:
+        newest.with_name(newest.name + ".index").unlink()
+    resumed = train(folder)
+    assert resumed.returncode == 0, resumed.stderr
+    assert_same_run(finished[0], folder)
+
+
+def test_no_readable_checkpoint_is_an_error(tmp_path):
+    folder = tmp_path / "ruined"
+    assert train(folder, epochs=1).returncode == 0
+    for file in (folder / "checkpoints").glob("*.data-*"):
+        file.write_bytes(b"")
+    failed = train(folder, epochs=1)
+    assert failed.returncode == 1
+    assert "No checkpoint in" in failed.stderr
+    assert "Traceback" not in failed.stderr
+
+
+def test_divergence_stops_with_3_and_keeps_the_last_good(tmp_path):
+    folder = tmp_path / "diverged"
+    failed = train(
+        folder,
+        classifier_learning_rate=1e30,
+        learning_rate_schedule="constant",
+        checkpoint_every=1,
+    )
+    assert failed.returncode == 3
+    assert "loss became" in failed.stderr
+    assert "Traceback" not in failed.stderr
+    stored = variables(folder)
+    assert all(np.all(np.isfinite(v)) for v in stored.values())
+
+
+def test_a_batch_larger_than_the_data_is_refused(tmp_path):
+    folder = tmp_path / "few"
+    refused = train(folder, train_images=64)
+    assert refused.returncode == 2
+    assert "`batch_size` exceeds the 64 training images" in refused.stderr
+    assert not folder.exists()
+
+
+def test_two_devices_on_one_cpu(tmp_path):
+    folder = tmp_path / "two"
+    done = train(folder, num_devices=2, epochs=1, deterministic=False)
+    assert done.returncode == 0, done.stderr
+    assert "2 logical CPU devices" in done.stdout
+
+
+def test_the_baseline_is_trained_beside(tmp_path):
+    folder = tmp_path / "both"
+    done = subprocess.run(
+        [*command(folder, epochs=1), "--baseline"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    stored = json.loads((folder / "baseline" / "config.json").read_text())
+    assert stored["settings"]["method"] == "natural"
+    assert stored["settings"]["epochs"] == 1
+    assert (folder / "baseline" / "best" / "classifier.keras").is_file()

@@ -1,0 +1,61 @@
+"""Compiles an attack once for a classifier."""
+
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+from tfgan_robust.attacks.result import AttackResult, LogitsFn
+
+
+def resolve_jit_compile(choice: str) -> bool:
+    """Decides whether XLA compiles attacks.
+
+    Args:
+        choice: "true", "false", or "auto": XLA on a GPU, unless operations
+            must be deterministic (max-pooling's gradient has no such kernel
+            there); the plain graph on a CPU, where its convolutions are
+            faster.
+
+    Returns:
+        Whether to compile with XLA.
+    """
+    if choice != "auto":
+        return choice == "true"
+    deterministic = tf.config.experimental.is_op_determinism_enabled()
+    return bool(tf.config.list_physical_devices("GPU")) and not deterministic
+
+
+def compile_attack(
+    attack: Callable[..., AttackResult],
+    logits_fn: LogitsFn,
+    *,
+    jit_compile: bool,
+    **static: Any,
+) -> Callable[..., AttackResult]:
+    """Binds an attack to a classifier as one graph.
+
+    Args:
+        attack: Such as `pgd`.
+        logits_fn: The classifier in inference mode.
+        jit_compile: Whether XLA compiles it; then keep batches of one size.
+        **static: Arguments that shape the graph, such as `protocol`.
+
+    Returns:
+        A function of images, labels and numbers by name; new values of
+        those numbers do not trace it anew.
+    """
+
+    @tf.function(jit_compile=jit_compile, autograph=False)
+    def compiled(
+        images: tf.Tensor, labels: tf.Tensor, numbers: dict[str, tf.Tensor]
+    ) -> AttackResult:
+        return attack(logits_fn, images, labels, **static, **numbers)
+
+    def run(
+        images: tf.Tensor, labels: tf.Tensor, **numbers: Any
+    ) -> AttackResult:
+        tensors = {k: tf.convert_to_tensor(v) for k, v in numbers.items()}
+        return compiled(images, labels, tensors)
+
+    return run

@@ -1,0 +1,31 @@
+"""The fast gradient sign method, equation 1 of the paper."""
+
+import tensorflow as tf
+
+from tfgan_robust.attacks.gradients import input_gradient
+from tfgan_robust.attacks.linf import project
+from tfgan_robust.attacks.result import AttackResult, LogitsFn, is_fooled
+
+
+def fgsm(
+    logits_fn: LogitsFn,
+    images: tf.Tensor,
+    labels: tf.Tensor,
+    *,
+    eps: float | tf.Tensor,
+) -> AttackResult:
+    """Takes one step of size eps along the gradient's sign.
+
+    Args:
+        logits_fn: The classifier in inference mode.
+        images: float32 [batch, height, width, channels] in [0, 1].
+        labels: Integer [batch].
+        eps: Radius on the [0, 1] pixel scale.
+
+    Returns:
+        Images within the ball and [0, 1], and whether they fool
+        (arXiv:1412.6572).
+    """
+    gradient, _ = input_gradient(logits_fn, images, labels)
+    attacked = project(images + eps * tf.sign(gradient), images, eps)
+    return AttackResult(attacked, is_fooled(logits_fn(attacked), labels))

@@ -1,0 +1,37 @@
+"""The L-infinity ball, and the pixel range [0, 1]."""
+
+import tensorflow as tf
+
+
+def project(
+    images: tf.Tensor, centre: tf.Tensor, eps: float | tf.Tensor
+) -> tf.Tensor:
+    """Clips images to the ball around `centre`, then to [0, 1].
+
+    Args:
+        images: float32 [batch, height, width, channels].
+        centre: The clean images, shaped alike, in [0, 1].
+        eps: Radius on the [0, 1] pixel scale.
+
+    Returns:
+        float32, shaped as `images`.
+    """
+    in_ball = tf.clip_by_value(images, centre - eps, centre + eps)
+    return tf.clip_by_value(in_ball, 0.0, 1.0)
+
+
+def random_start(
+    images: tf.Tensor, eps: float | tf.Tensor, seed: tf.Tensor
+) -> tf.Tensor:
+    """Draws a point of the ball around each image, uniformly.
+
+    Args:
+        images: float32 [batch, height, width, channels] in [0, 1].
+        eps: Radius on the [0, 1] pixel scale.
+        seed: int32 [2]; the same seed draws the same points.
+
+    Returns:
+        float32, shaped as `images`, in [0, 1].
+    """
+    noise = tf.random.stateless_uniform(tf.shape(images), seed, -1.0, 1.0)
+    return project(images + eps * noise, images, eps)

@@ -1,0 +1,104 @@
+"""CIFAR-10 through tensorflow-datasets."""
+
+import socket
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from tfgan_robust.data.resizing import resize
+from tfgan_robust.data.splits import DatasetInfo, Split
+from tfgan_robust.errors import DataNotFoundError
+
+ARCHIVE = "cifar-10-binary.tar.gz"
+ARCHIVE_BYTES = 170_052_171
+ARCHIVE_SHA256 = (
+    "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"
+)
+_HOST = ("www.cs.toronto.edu", 443)
+_PATIENCE_SECONDS = 5
+
+
+def load(
+    data_dir: str | Path | None, image_size: int | None, split: str
+) -> tuple[DatasetInfo, Split]:
+    """Loads CIFAR-10, preparing it first if need be.
+
+    Prepared data are used as they are. Otherwise tensorflow-datasets builds
+    them from the archive in <data_dir>/downloads/manual, or downloads it.
+
+    Args:
+        data_dir: Directory of tensorflow-datasets; None for its default,
+            which TFDS_DATA_DIR changes.
+        image_size: Side in pixels; None for 32.
+        split: "train" or "test".
+
+    Returns:
+        Description and images.
+
+    Raises:
+        DataNotFoundError: if the data are neither there nor downloadable.
+    """
+    builder = tfds.builder("cifar10", data_dir=data_dir)
+    if not builder.info.splits:
+        _prepare(builder)
+    examples: Any = tfds.as_numpy(
+        builder.as_dataset(split=split, batch_size=-1)
+    )
+    size = image_size or 32
+    info = DatasetInfo(
+        name="cifar10",
+        class_names=tuple(builder.info.features["label"].names),
+        image_shape=(size, size, 3),
+        horizontal_flip=True,
+        source=f"CIFAR-10, tensorflow-datasets {builder.info.version}",
+    )
+    images = resize(np.asarray(examples["image"]), size)
+    return info, Split(images, examples["label"].astype(np.int64))
+
+
+def _prepare(builder: tfds.core.DatasetBuilder) -> None:
+    """Builds the data set from the archive, or downloads it."""
+    manual_dir = Path(builder.data_dir).parents[1] / "downloads" / "manual"
+    by_hand = (manual_dir / ARCHIVE).exists()
+    if not by_hand and not _reachable():
+        raise DataNotFoundError(
+            f"No prepared CIFAR-10 in {builder.data_dir}, no {ARCHIVE} in "
+            f"{manual_dir}, and {_HOST[0]} cannot be reached. Put {ARCHIVE} "
+            f"({ARCHIVE_BYTES} bytes, sha256 {ARCHIVE_SHA256}) into "
+            f"{manual_dir}, or give the --data_dir of prepared data; "
+            "--dataset=digits needs no download."
+        )
+    config = tfds.download.DownloadConfig(
+        manual_dir=manual_dir if by_hand else None, try_download_gcs=False
+    )
+    try:
+        builder.download_and_prepare(download_config=config)
+    except tfds.download.download_manager.NonMatchingChecksumError:
+        raise DataNotFoundError(
+            f"{manual_dir / ARCHIVE} is not the archive of CIFAR-10: it must "
+            f"have {ARCHIVE_BYTES} bytes and sha256 {ARCHIVE_SHA256}."
+        ) from None
+
+
+def _reachable() -> bool:
+    """Tells within seconds whether the archive's host answers.
+
+    tensorflow-datasets alone retries for minutes; so would a look-up of the
+    name, hence the thread.
+    """
+    answers: list[bool] = []
+
+    def connect() -> None:
+        try:
+            socket.create_connection(_HOST, _PATIENCE_SECONDS).close()
+            answers.append(True)
+        except OSError:
+            answers.append(False)
+
+    thread = threading.Thread(target=connect, daemon=True)
+    thread.start()
+    thread.join(_PATIENCE_SECONDS)
+    return answers == [True]
