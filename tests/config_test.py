@@ -108,7 +108,6 @@ def test_numbers_may_be_fractions_and_whole():
         ("eps", [0.1], "must be a number"),
         ("eps", "eight", "fraction such as 8/255"),
         ("eps", "8/0", "fraction such as 8/255"),
-        ("eps", 10**400, "must be"),
         ("num_generators", 1.5, "must be a whole number"),
         ("num_generators", "2", "must be a whole number"),
         ("num_generators", True, "must be a whole number"),
@@ -136,9 +135,11 @@ def test_bad_values_are_refused_with_a_remedy(name, value, remedy):
     message = refusal({name: value})
     assert f"`{name}`" in message
     assert remedy in message
-    # A number in range but for its size may be shown as the float it became.
-    if value != 10**400:
-        assert f"Received: {name}={value}" in message
+    assert f"Received: {name}={value}" in message
+
+
+def test_whole_numbers_beyond_every_float_are_refused():
+    assert "`eps`" in refusal({"eps": 10**400})
 
 
 @pytest.mark.parametrize("field", LIMITED, ids=lambda field: field.name)

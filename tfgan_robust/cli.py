@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from absl import app, flags
+from absl import app, flags, logging
 
 from tfgan_robust import settings
 from tfgan_robust.errors import TfganRobustError, UsageError
@@ -60,6 +60,7 @@ def main(settings_class: type, run: Run, *, usage: str) -> NoReturn:
 
     # TensorFlow's start-up notes would bury the one line that matters.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    logging.set_verbosity(logging.WARNING)
     try:
         app.run(run_given, flags_parser=parse)
     except (TfganRobustError, flags.Error) as error:

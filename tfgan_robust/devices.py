@@ -48,18 +48,17 @@ def configure(config: TrainConfig) -> tf.distribute.Strategy:
     )
 
 
-def describe(strategy: tf.distribute.Strategy) -> str:
-    """Returns one line on what a run computes with."""
+def describe(count: int = 1) -> str:
+    """Returns one line on what computes.
+
+    Args:
+        count: How many devices are used.
+    """
     gpus = tf.config.list_physical_devices("GPU")
-    count = strategy.num_replicas_in_sync
     if not gpus:
         return "CPU" if count == 1 else f"{count} logical CPU devices"
-    names = {
-        tf.config.experimental.get_device_details(gpu).get(
-            "device_name", "GPU"
-        )
-        for gpu in gpus[:count]
-    }
+    details = tf.config.experimental.get_device_details
+    names = {details(gpu).get("device_name", "GPU") for gpu in gpus[:count]}
     return f"{count} x {', '.join(sorted(names))}"
 
 

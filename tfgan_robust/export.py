@@ -165,12 +165,13 @@ def _write_and_check(
 ) -> float:
     # Only now, since it loads TensorFlow.
     from tfgan_robust import serving
+    from tfgan_robust.classifiers import load_float32
 
     metadata["classifier_sha256"] = hashlib.sha256(
         classifier_file.read_bytes()
     ).hexdigest()
     metadata["signatures"] = serving.write_saved_model(
-        serving.load_float32(classifier_file),
+        load_float32(classifier_file),
         metadata["training"]["dataset"]["class_names"],
         path,
     )

@@ -155,6 +155,44 @@ class ProgressReporter:
             self._bar.close()
 
 
+class EvaluationProgress:
+    """A bar with ETA on a terminal, a line for each attack otherwise.
+
+    Args:
+        title: What is measured.
+        total: Images times measurements.
+    """
+
+    def __init__(self, title: str, total: int) -> None:
+        self._bar = tqdm(
+            desc=title,
+            total=total,
+            unit="image",
+            dynamic_ncols=True,
+            file=sys.stderr,
+            disable=not sys.stderr.isatty(),
+        )
+        self._done = 0
+
+    def __enter__(self) -> "EvaluationProgress":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+
+    def __call__(
+        self, attack: str, eps: float, done: int, correct: int, total: int
+    ) -> None:
+        """Told after each batch: images done, right among them, in all."""
+        self._bar.update(done - self._done)
+        self._done = done % total
+        label = f"{attack} eps {eps:.4f}" if eps else attack
+        share = f"{correct / done:.1%} right"
+        self._bar.set_postfix_str(f"{label}: {share}")
+        if self._bar.disable and done == total:
+            print(f"{label}: {share} of {total} images", flush=True)
+
+
 def _grid(images: tf.Tensor, perturbed: tf.Tensor, eps: float) -> tf.Tensor:
     """Rows: clean, perturbation (grey is none), perturbed."""
     rows = [images, 0.5 + (perturbed - images) / (2 * eps), perturbed]

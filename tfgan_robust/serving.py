@@ -23,42 +23,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfgan_robust.classifiers import load_float32
 from tfgan_robust.errors import TfganRobustError, UsageError
 
 _PROBES = 3
 # Of the largest logit: the graph fuses and reorders what Keras runs layer by
 # layer, and a deep network amplifies the rounding.
 _TOLERANCE = 1e-4
-
-
-def load_float32(path: str | Path) -> keras.Model:
-    """Loads a classifier and converts it to float32 throughout.
-
-    Variables are float32 whatever the precision of the training was, so that
-    nothing is lost; only the activations get more precise.
-
-    Args:
-        path: A functional model without nested models, as `.keras` file.
-
-    Returns:
-        The model, all of whose layers compute in float32.
-
-    Raises:
-        UsageError: if the file cannot be read.
-    """
-    try:
-        model = keras.models.load_model(path, compile=False)
-    # A damaged file surfaces as almost anything, KeyError included.
-    except Exception as error:
-        raise UsageError(
-            f"{Path(path).name} is damaged ({type(error).__name__}: {error}). "
-            "Choose the other --checkpoint."
-        ) from error
-    if all(layer.compute_dtype == "float32" for layer in model.layers):
-        return model
-    converted = keras.models.clone_model(model, clone_function=_as_float32)
-    converted.set_weights(model.get_weights())
-    return converted
 
 
 def write_saved_model(
@@ -192,10 +163,6 @@ class _Servable(tf.Module):
         # Rounded, since training images are of whole numbers too.
         image = tf.cast(tf.round(tf.clip_by_value(image, 0, 255)), tf.uint8)
         return tf.ensure_shape(image, [*self._size, self._channels])
-
-
-def _as_float32(layer: keras.layers.Layer) -> keras.layers.Layer:
-    return type(layer).from_config({**layer.get_config(), "dtype": "float32"})
 
 
 def _largest_difference(path: str, classifier_file: str) -> float:

@@ -4,9 +4,10 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from tfgan_robust import cli, config, run_directory, settings
+from tfgan_robust import cli, config, evaluate, run_directory, settings
 from tfgan_robust.config import TrainConfig
 from tfgan_robust.errors import UsageError
+from tfgan_robust.evaluate import EvaluateSettings
 from tfgan_robust.run_directory import RunDirectory
 from tfgan_robust.settings import setting
 
@@ -22,7 +23,6 @@ Watch it with: tensorboard --logdir runs
 """
 
 _RUN = "Run"
-_REPORT_BATCH = 250
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -76,6 +76,7 @@ def _run(given: dict[str, Any]) -> int:
     from_file = _load_settings(run_flags["config"])
     configuration = config.resolve(from_file, overrides)
     settings.check_values(TrainFlags, run_flags)
+    EvaluateSettings(run_dir=".", attacks=run_flags["report_attacks"])
     path = run_flags["run_dir"] or run_directory.default_run_directory(
         configuration
     )
@@ -93,16 +94,27 @@ def _run(given: dict[str, Any]) -> int:
     for directory, settled in plan:
         run_directory.check_configuration(directory, settled)
     # Only now, since it loads TensorFlow.
-    from tfgan_robust import report, trainer
+    from tfgan_robust import trainer
 
     code = trainer.train_all(plan)
     if code == 0 and run_flags["report_images"] > 0:
-        report.report(
-            [directory for directory, _ in plan],
-            attacks=run_flags["report_attacks"].split(","),
-            num_images=run_flags["report_images"],
-        )
+        _report([directory for directory, _ in plan], run_flags)
     return code
+
+
+def _report(runs: list[RunDirectory], run_flags: dict[str, Any]) -> None:
+    """Measures the best checkpoint of each run on test images."""
+    evaluations = {}
+    for run in runs:
+        label = run_directory.load_run_config(run.path).run_label
+        evaluations[label] = evaluate.evaluate(
+            EvaluateSettings(
+                run_dir=str(run.path),
+                attacks=run_flags["report_attacks"],
+                num_images=run_flags["report_images"],
+            )
+        )
+    evaluate.print_table(evaluations)
 
 
 def _load_settings(path: str | None) -> dict[str, Any]:

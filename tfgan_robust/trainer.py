@@ -272,7 +272,7 @@ class Trainer:
         say(
             f"{len(self._training.labels):,} training images, "
             f"{self._steps_per_epoch} steps an epoch, "
-            f"{devices.describe(self._strategy)}, attacks compiled with "
+            f"{devices.describe(self._strategy.num_replicas_in_sync)}, attacks compiled with "
             f"{'XLA' if self._validator.jit_compile else 'the plain graph'}"
         )
         say(f"input pipeline alone: {self._pipeline_rate():,.0f} images/s")
@@ -353,7 +353,7 @@ def _describe_run(
         "settings": dataclasses.asdict(config),
         "versions": run_directory.versions(),
         "seed": config.seed,
-        "device": devices.describe(strategy),
+        "device": devices.describe(strategy.num_replicas_in_sync),
         "dataset": {
             "name": info.name,
             "source": info.source,

@@ -2,22 +2,12 @@
 
 import tensorflow as tf
 
+from tfgan_robust.attack_plan import PROTOCOLS, STEP_RATIO
 from tfgan_robust.attacks.gradients import input_gradient
 from tfgan_robust.attacks.linf import project
 from tfgan_robust.attacks.linf import random_start as draw_start
 from tfgan_robust.attacks.result import AttackResult, LogitsFn, is_fooled
 from tfgan_robust.errors import UsageError
-
-PROTOCOLS = ("final", "worst")
-
-
-def default_step_size(
-    eps: float | tf.Tensor, num_steps: int | tf.Tensor
-) -> float | tf.Tensor:
-    """Returns 2.5 eps / num_steps, which reaches any point of the ball."""
-    if isinstance(num_steps, tf.Tensor):
-        num_steps = tf.cast(num_steps, tf.float32)
-    return 2.5 * eps / num_steps
 
 
 def pgd(
@@ -68,7 +58,7 @@ def pgd(
             f"Received: num_restarts={num_restarts}."
         )
     if step_size is None:
-        step_size = default_step_size(eps, num_steps)
+        step_size = STEP_RATIO * eps / tf.cast(num_steps, tf.float32)
 
     def restart(index: tf.Tensor, best: AttackResult) -> AttackResult:
         start = images

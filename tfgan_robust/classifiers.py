@@ -1,0 +1,239 @@
+"""Anybody's classifier as a logits function that attacks can follow."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tfgan_robust.attacks.result import LogitsFn
+from tfgan_robust.errors import UsageError
+from tfgan_robust.run_directory import RunDirectory, load_run_config
+
+OUTPUTS = ("logits", "probabilities")
+_SMALLEST_PROBABILITY = 1e-30
+
+
+@dataclasses.dataclass(frozen=True)
+class Classifier:
+    """A classifier ready to be attacked.
+
+    Attributes:
+        logits_fn: From float32 [batch, height, width, channels] in [0, 1] to
+            float32 logits [batch, num_classes], in inference mode.
+        image_shape: Height, width, channels.
+        num_classes: Number of classes.
+        variables: All its variables, which attacks must not change.
+        description: One line for reports.
+    """
+
+    logits_fn: LogitsFn
+    image_shape: tuple[int, int, int]
+    num_classes: int
+    variables: Sequence[Any]
+    description: str
+
+    @classmethod
+    def from_keras(
+        cls,
+        model: keras.Model,
+        *,
+        outputs: str = "logits",
+        description: str = "Keras model",
+    ) -> "Classifier":
+        """Wraps a Keras model.
+
+        Args:
+            model: From float32 [batch, height, width, channels] in [0, 1] to
+                [batch, num_classes].
+            outputs: "logits", or "probabilities", whose logarithm is taken.
+            description: One line for reports.
+
+        Returns:
+            The classifier.
+
+        Raises:
+            UsageError: if the model takes or gives something else.
+        """
+        _check_shapes(model.input_shape, model.output_shape)
+
+        def logits_fn(images: tf.Tensor) -> tf.Tensor:
+            return _as_logits(model(images, training=False), outputs)
+
+        return cls(
+            logits_fn,
+            tuple(model.input_shape[1:]),
+            model.output_shape[-1],
+            model.variables,
+            description,
+        )
+
+    @classmethod
+    def from_saved_model(
+        cls, path: str | Path, *, outputs: str = "logits"
+    ) -> "Classifier":
+        """Loads the signature `serving_default` of a SavedModel.
+
+        Args:
+            path: Folder of the SavedModel.
+            outputs: What its only output is; an output named `logits` is
+                taken as that.
+
+        Returns:
+            The classifier.
+
+        Raises:
+            UsageError: if it cannot be loaded or has no such signature.
+        """
+        try:
+            loaded = tf.saved_model.load(str(path))
+        except (OSError, ValueError, tf.errors.OpError) as error:
+            raise UsageError(
+                f"{path} cannot be loaded as a SavedModel: {error}."
+            ) from None
+        signature = loaded.signatures.get("serving_default")
+        if signature is None:
+            raise UsageError(
+                f"{path} has no signature serving_default. Received: "
+                f"{', '.join(loaded.signatures) or 'no signatures'}."
+            )
+        (_, inputs) = signature.structured_input_signature
+        answers = signature.structured_outputs
+        if len(inputs) != 1 or (len(answers) != 1 and "logits" not in answers):
+            raise UsageError(
+                f"{path} must have one input and an output named logits, or "
+                f"one output. Received: inputs {', '.join(inputs)}, outputs "
+                f"{', '.join(answers)}."
+            )
+        ((input_name, spec),) = inputs.items()
+        output_name = "logits" if "logits" in answers else next(iter(answers))
+        kind = "logits" if output_name == "logits" else outputs
+        shape = tuple(spec.shape)
+        _check_shapes(shape, tuple(answers[output_name].shape))
+
+        def logits_fn(images: tf.Tensor) -> tf.Tensor:
+            # Held here: without it the variables would be collected.
+            answer = loaded.signatures["serving_default"](
+                **{input_name: images}
+            )
+            return _as_logits(answer[output_name], kind)
+
+        return cls(
+            logits_fn,
+            shape[1:],
+            answers[output_name].shape[-1],
+            signature.variables,
+            f"SavedModel {Path(path).name}",
+        )
+
+
+def load_classifier(
+    *,
+    run_dir: str | Path | None = None,
+    checkpoint: str = "best",
+    model: str | Path | None = None,
+    outputs: str = "logits",
+) -> Classifier:
+    """Loads the classifier of a run, a `.keras` file or a SavedModel.
+
+    Args:
+        run_dir: Folder of a training run.
+        checkpoint: "best" or "last", for a run.
+        model: A `.keras` file or the folder of a SavedModel instead.
+        outputs: What that model's outputs are, "logits" or "probabilities".
+
+    Returns:
+        The classifier, computing in float32.
+
+    Raises:
+        UsageError: unless exactly one is given and can be loaded.
+    """
+    if (run_dir is None) == (model is None):
+        raise UsageError("Give either a run_dir or a model.")
+    if outputs not in OUTPUTS:
+        raise UsageError(
+            f"`outputs` must be one of {', '.join(OUTPUTS)}. "
+            f"Received: {outputs}."
+        )
+    if run_dir is not None:
+        run = RunDirectory(Path(run_dir))
+        load_run_config(run.path)
+        path = run.classifier(checkpoint)
+        if not path.is_file():
+            raise UsageError(
+                f"{run.path} has no {checkpoint} classifier yet; let the "
+                "training reach its first evaluation."
+            )
+        return Classifier.from_keras(
+            load_float32(path),
+            description=f"{run.path.name} ({checkpoint})",
+        )
+    path = Path(str(model))
+    if path.is_dir():
+        return Classifier.from_saved_model(path, outputs=outputs)
+    if not path.is_file():
+        raise UsageError(f"There is no model at {path}.")
+    return Classifier.from_keras(
+        load_float32(path), outputs=outputs, description=path.name
+    )
+
+
+def load_float32(path: str | Path) -> keras.Model:
+    """Loads a classifier and converts it to float32 throughout.
+
+    Variables are float32 whatever the precision of the training was, so that
+    nothing is lost; only the activations get more precise.
+
+    Args:
+        path: A `.keras` file.
+
+    Returns:
+        The model, all of whose layers compute in float32.
+
+    Raises:
+        UsageError: if the file cannot be read.
+    """
+    try:
+        model = keras.models.load_model(path, compile=False)
+    # A damaged file surfaces as almost anything, KeyError included.
+    except Exception as error:
+        raise UsageError(
+            f"{path} cannot be loaded as a Keras model "
+            f"({type(error).__name__}: {error})."
+        ) from None
+    if all(layer.compute_dtype == "float32" for layer in model.layers):
+        return model
+    converted = keras.models.clone_model(model, clone_function=_as_float32)
+    converted.set_weights(model.get_weights())
+    return converted
+
+
+def _as_float32(layer: keras.layers.Layer) -> keras.layers.Layer:
+    return type(layer).from_config({**layer.get_config(), "dtype": "float32"})
+
+
+def _as_logits(answers: tf.Tensor, outputs: str) -> tf.Tensor:
+    answers = tf.cast(answers, tf.float32)
+    if outputs == "logits":
+        return answers
+    # Softmax of log p is p again. The floor keeps the logarithm finite.
+    return tf.math.log(tf.maximum(answers, _SMALLEST_PROBABILITY))
+
+
+def _check_shapes(inputs: Any, answers: Any) -> None:
+    if not isinstance(inputs, tuple) or len(inputs) != 4 or None in inputs[1:]:
+        raise UsageError(
+            "A classifier takes one batch of images, [batch, height, width, "
+            f"channels] of known size. Received: input shape {inputs}."
+        )
+    if (
+        not isinstance(answers, tuple)
+        or len(answers) != 2
+        or (answers[-1] or 0) < 2
+    ):
+        raise UsageError(
+            "A classifier answers with [batch, num_classes], at least 2. "
+            f"Received: output shape {answers}."
+        )
