@@ -396,7 +396,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "random_start": 1.0,
         "generator_step": 1.25,
         "gradient_skip": 1.0,
-        "clean_weight": 0.0,
+        "clean_weight": 0.5,
         "update": "simultaneous",
         "generator_mode": "training",
         "dropout_scale": 0.0,
