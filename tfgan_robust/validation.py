@@ -49,7 +49,9 @@ class Validator:
             mode: _misclassified(classifier_logits(model.classifier, mode))
             for mode in ("inference", "training")
         }
-        self.jit_compile = resolve_jit_compile(config.jit_compile)
+        self.jit_compile = resolve_jit_compile(
+            config.jit_compile, deterministic=config.deterministic
+        )
         self._fgsm, self._pgd = (
             compile_attack(attack, inference, jit_compile=self.jit_compile)
             for attack in (fgsm, pgd)

@@ -8,7 +8,9 @@ import tensorflow as tf
 from tfgan_robust.attacks.result import AttackResult, LogitsFn
 
 
-def resolve_jit_compile(choice: str) -> bool:
+def resolve_jit_compile(
+    choice: str, *, deterministic: bool = False
+) -> bool:
     """Decides whether XLA compiles attacks.
 
     Args:
@@ -16,13 +18,13 @@ def resolve_jit_compile(choice: str) -> bool:
             must be deterministic (max-pooling's gradient has no such kernel
             there); the plain graph on a CPU, where its convolutions are
             faster.
+        deterministic: Whether operations must be deterministic.
 
     Returns:
         Whether to compile with XLA.
     """
     if choice != "auto":
         return choice == "true"
-    deterministic = tf.config.experimental.is_op_determinism_enabled()
     return bool(tf.config.list_physical_devices("GPU")) and not deterministic
 
 

@@ -123,7 +123,7 @@ def evaluation_batches(split: Split, *, batch_size: int) -> tf.data.Dataset:
         return scaled, tf.gather(labels, inside), mask
 
     starts = tf.data.Dataset.range(0, count, batch_size)
-    return starts.map(load, deterministic=True).prefetch(tf.data.AUTOTUNE)
+    return starts.map(load).prefetch(tf.data.AUTOTUNE)
 
 
 def _shifted(
