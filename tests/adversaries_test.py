@@ -61,7 +61,7 @@ def test_gradient_attacks_stay_in_ball_and_raise_the_loss(method):
     point = adversary.prepare(images, labels, SEED)
     (perturbed,) = adversary.perturb(point)
     assert float(tf.reduce_max(tf.abs(perturbed - images))) <= 0.1 + 1e-6
-    assert 0 <= float(tf.reduce_min(perturbed))
+    assert float(tf.reduce_min(perturbed)) >= 0
     assert float(tf.reduce_max(perturbed)) <= 1
     before = cross_entropy(labels, linear_logits(images))
     after = cross_entropy(labels, linear_logits(perturbed))
@@ -84,7 +84,9 @@ def test_fgsm_with_random_start_against_numpy():
 
 
 def test_the_natural_method_has_no_adversary():
-    adversary = build_adversary(linear_logits, (), resolve({"method": "natural"}))
+    adversary = build_adversary(
+        linear_logits, (), resolve({"method": "natural"})
+    )
     assert adversary.perturb(adversary.prepare(*batch(), SEED)) == []
 
 

@@ -159,9 +159,7 @@ def test_joint_batching_normalises_over_both_domains():
     images, labels = batch()
     averages = {}
     for batching in ("joint", "separate"):
-        model = build(
-            **PAPER, batching=batching, dropout_scale=0, eps=1.0
-        )
+        model = build(**PAPER, batching=batching, dropout_scale=0, eps=1.0)
         model.train_step((images, labels))
         layer = model.classifier.get_layer("block1_conv1_bn")
         averages[batching] = layer.moving_variance.numpy()
@@ -173,9 +171,7 @@ def test_joint_batching_normalises_over_both_domains():
 )
 @pytest.mark.parametrize("preset", ["paper", "recommended"])
 def test_precisions(precision, preset):
-    model = build(
-        preset=preset, generator_width=0.1, precision=precision
-    )
+    model = build(preset=preset, generator_width=0.1, precision=precision)
     logs = model.train_step(batch())
     assert np.isfinite(float(logs["loss"]))
     assert all(v.dtype == "float32" for v in model.trainable_variables)
@@ -186,9 +182,7 @@ def test_precisions(precision, preset):
 def test_loss_scale_does_not_change_the_gradient_norms():
     norms = []
     for precision in ("float32", "mixed_float16"):
-        model = build(
-            generator_width=0.1, precision=precision, random_start=0
-        )
+        model = build(generator_width=0.1, precision=precision, random_start=0)
         norms.append(float(model.train_step(batch())["loss"]))
     assert norms[1] == pytest.approx(norms[0], rel=0.05)
 
@@ -259,7 +253,7 @@ def test_same_seed_same_weights():
 def test_the_two_generators_start_apart():
     model = build(**PAPER)
     first, second = (trainable(g) for g in model.generators)
-    assert any(not np.array_equal(a, b) for a, b in zip(first, second))
+    assert any(not np.array_equal(a, b) for a, b in zip(first, second, strict=True))
 
 
 def test_wrong_numbers_of_generators_and_optimizers():
@@ -290,7 +284,7 @@ def test_two_replicas_train_like_one(update):
         tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]),
     ]
     weights = [_five_steps(strategy, settings) for strategy in strategies]
-    moved = max(np.max(np.abs(w - s)) for s, w in zip(*weights[0]))
+    moved = max(np.max(np.abs(w - s)) for s, w in zip(*weights[0], strict=True))
     assert moved > 1e-3
     for one, two in zip(weights[0][1], weights[1][1], strict=True):
         np.testing.assert_allclose(one, two, atol=1e-5)

@@ -118,7 +118,12 @@ def test_values_outside_their_limits_are_refused(name, value, wanted):
 
 def test_limits_themselves_are_allowed():
     settings.check(Recipe(heat=1.0, salt=0.0, eggs=1, guests=1))
-    settings.check(Recipe(heat=math.nextafter(0, 1), eggs=12, note=""))
+    settings.check(Recipe(heat=math.nextafter(0, 1), eggs=12, note="-"))
+
+
+def test_empty_text_is_no_value():
+    with pytest.raises(UsageError, match="must not be empty"):
+        settings.check_values(Recipe, {"note": ""})
 
 
 def test_only_the_given_names_are_checked():

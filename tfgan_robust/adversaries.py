@@ -6,7 +6,7 @@ of the classifier's gradient, a whole PGD run), `perturb` turns that into
 perturbed images and is the part that generators are trained through.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 import keras
@@ -16,12 +16,11 @@ from tfgan_robust import formulations
 from tfgan_robust.attacks.gradients import input_gradient
 from tfgan_robust.attacks.linf import project, random_start
 from tfgan_robust.attacks.pgd import pgd
+from tfgan_robust.attacks.result import LogitsFn
 from tfgan_robust.config import TrainConfig
 
 # The step of FGSM with a random start (arXiv:2001.03994, section 5).
 FGSM_STEP = 1.25
-
-LogitsFn = Callable[[tf.Tensor], tf.Tensor]
 
 
 class Point(NamedTuple):

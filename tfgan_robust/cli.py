@@ -1,7 +1,6 @@
 """Command lines made from settings: flags, grouped help, exit codes."""
 
 import dataclasses
-import os
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
@@ -58,8 +57,6 @@ def main(settings_class: type, run: Run, *, usage: str) -> NoReturn:
             }
         )
 
-    # TensorFlow's start-up notes would bury the one line that matters.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     logging.set_verbosity(logging.WARNING)
     try:
         app.run(run_given, flags_parser=parse)
@@ -82,9 +79,7 @@ def format_help(settings_class: type, usage: str) -> str:
     return "\n\n".join([usage.strip(), *blocks])
 
 
-def _flag_help(
-    field: dataclasses.Field[Any], limits: settings.Limits
-) -> str:
+def _flag_help(field: dataclasses.Field[Any], limits: settings.Limits) -> str:
     text = limits.help
     if limits.choices is not None:
         text += f" One of: {', '.join(limits.choices)}."

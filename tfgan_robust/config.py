@@ -18,6 +18,7 @@ FORMULATION_NAMES = ("x", "xz", "grad", "grad_x")
 METHOD_NAMES = ("gan", "natural", "fgsm", "pgd")
 MODES = ("inference", "training")
 
+RUN_GROUP = "Run"
 _DATA = "Data"
 _NETWORKS = "Networks"
 _ADVERSARY = "Adversary"
@@ -29,11 +30,11 @@ _MACHINE = "Machine"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """Settings of one training run; the defaults are the paper's.
+    """Settings of one training run; `resolve` builds them.
 
-    Where the paper (Zhao, Alwidian, Mahmoud 2023) is silent, the default is
-    the choice that `README.md` documents. Radii and steps are on the [0, 1]
-    pixel scale.
+    The defaults are those of the preset "recommended"; `PRESETS` holds those
+    of the paper (Zhao, Alwidian, Mahmoud 2023). Radii and steps are on the
+    [0, 1] pixel scale.
 
     Raises:
         UsageError: for a value out of its limits or contradictory values.
@@ -43,7 +44,7 @@ class TrainConfig:
         "recommended",
         "Named set of defaults: `paper` is the paper's, `recommended` the "
         "best measured on validation images for a short budget.",
-        group=_OBJECTIVE,
+        group=RUN_GROUP,
         choices=("recommended", "paper"),
     )
     method: str = setting(
@@ -76,7 +77,7 @@ class TrainConfig:
         maximum=16,
     )
     random_start: float = setting(
-        0.0,
+        1.0,
         "Radius, as a share of eps, of the uniform noise from which a "
         "perturbation starts; the gradient is taken there.",
         group=_ADVERSARY,
@@ -84,7 +85,7 @@ class TrainConfig:
         maximum=1,
     )
     generator_step: float = setting(
-        1.0,
+        1.25,
         "Size of a generator's tanh output, as a multiple of eps; what "
         "leaves the ball is clipped.",
         group=_ADVERSARY,
@@ -92,7 +93,7 @@ class TrainConfig:
         maximum=4,
     )
     gradient_skip: float = setting(
-        0.0,
+        1.0,
         "Gain of a direct path from the gradient's sign to the generator's "
         "output in front of its tanh; 0 for none. Needs a formulation with "
         "a gradient.",
@@ -130,7 +131,7 @@ class TrainConfig:
         choices=MODES,
     )
     clean_weight: float = setting(
-        1.0,
+        0.5,
         "Weight of the loss on clean images, the first term of equation 5.",
         group=_OBJECTIVE,
         minimum=0,
@@ -143,7 +144,7 @@ class TrainConfig:
         minimum=0,
     )
     update: str = setting(
-        "alternating",
+        "simultaneous",
         "Whether generators and classifier update in turn, or "
         "simultaneously from one shared backward pass (cheaper).",
         group=_OBJECTIVE,
@@ -157,7 +158,7 @@ class TrainConfig:
         maximum=100,
     )
     generator_mode: str = setting(
-        "inference",
+        "training",
         "Mode of the classifier while generators learn through it; "
         "simultaneous updates need `training`.",
         group=_OBJECTIVE,
@@ -194,8 +195,7 @@ class TrainConfig:
     )
     train_images: int | None = setting(
         None,
-        "Train on this many images. Without it on all that validation "
-        "leaves.",
+        "Train on this many images. Without it on all that validation leaves.",
         group=_DATA,
         minimum=1,
     )
@@ -239,14 +239,14 @@ class TrainConfig:
         maximum=16,
     )
     dropout_scale: float = setting(
-        1.0,
+        0.0,
         "Scales the paper's dropout rates, 0.3 and 0.4.",
         group=_NETWORKS,
         minimum=0,
         maximum=2,
     )
     batchnorm_momentum: float = setting(
-        0.99,
+        0.9,
         "Momentum of the moving averages of batch normalisation.",
         group=_NETWORKS,
         minimum=0,
@@ -260,13 +260,13 @@ class TrainConfig:
         maximum=16,
     )
     classifier_learning_rate: float = setting(
-        1e-4,
+        1e-3,
         "Adam's learning rate for the classifier.",
         group=_OPTIMIZERS,
         above=0,
     )
     generator_learning_rate: float = setting(
-        2e-4,
+        1e-3,
         "Adam's learning rate for the generators.",
         group=_OPTIMIZERS,
         above=0,
@@ -286,7 +286,7 @@ class TrainConfig:
         maximum=0.99999,
     )
     learning_rate_schedule: str = setting(
-        "constant",
+        "cosine",
         "Constant learning rates, or a cosine decay to zero over the run.",
         group=_OPTIMIZERS,
         choices=("constant", "cosine"),
@@ -390,23 +390,23 @@ REPORT_EPS: Mapping[str, tuple[float, ...]] = {
     "digits": (0.05, 0.1, 0.2),
 }
 
+# The defaults of `TrainConfig` are the recommended ones.
 PRESETS: Mapping[str, Mapping[str, Any]] = {
-    "paper": {},
-    "recommended": {
-        "random_start": 1.0,
-        "generator_step": 1.25,
-        "gradient_skip": 1.0,
-        "clean_weight": 0.5,
-        "update": "simultaneous",
-        "generator_mode": "training",
-        "dropout_scale": 0.0,
-        "batchnorm_momentum": 0.9,
-        "classifier_learning_rate": 1e-3,
-        "generator_learning_rate": 1e-3,
-        "learning_rate_schedule": "cosine",
+    "recommended": {},
+    "paper": {
+        "random_start": 0.0,
+        "generator_step": 1.0,
+        "gradient_skip": 0.0,
+        "clean_weight": 1.0,
+        "update": "alternating",
+        "generator_mode": "inference",
+        "dropout_scale": 1.0,
+        "batchnorm_momentum": 0.99,
+        "classifier_learning_rate": 1e-4,
+        "generator_learning_rate": 2e-4,
+        "learning_rate_schedule": "constant",
     },
 }
-
 
 # What single methods want whatever the preset says: the yardsticks are
 # trained as their papers train them.
@@ -448,14 +448,14 @@ def resolve(*sources: Mapping[str, Any]) -> TrainConfig:
     for source in sources:
         given.update(settings.convert_mapping(TrainConfig, source))
     defaults = _defaults_for(given)
+    method = given.get("method", _default("method"))
     for name, methods in _ONLY_FOR.items():
-        method = given.get("method", "gan")
-        if method not in methods and name in given:
-            if given[name] != getattr(defaults, name):
-                raise UsageError(
-                    f"`{name}` goes with method {' or '.join(methods)}. "
-                    f"Received: {name}={given[name]} with method={method}."
-                )
+        changed = name in given and given[name] != getattr(defaults, name)
+        if changed and method not in methods:
+            raise UsageError(
+                f"`{name}` goes with method {' or '.join(methods)}. "
+                f"Received: {name}={given[name]} with method={method}."
+            )
     return defaults.replace(**given)
 
 
@@ -464,31 +464,33 @@ def baseline_of(config: TrainConfig) -> TrainConfig:
 
     Data, networks, optimizer and budget stay.
     """
-    fields = TrainConfig.__dataclass_fields__
-    return config.replace(
-        **{name: fields[name].default for name in _ONLY_FOR},
-        **_METHOD_DEFAULTS["natural"],
-        method="natural",
-    )
+    dropped = {*_ONLY_FOR, *_METHOD_DEFAULTS["natural"]}
+    kept = {
+        name: value
+        for name, value in dataclasses.asdict(config).items()
+        if name not in dropped
+    }
+    return resolve(kept, {"method": "natural"})
 
 
 def _defaults_for(given: Mapping[str, Any]) -> TrainConfig:
-    selectors = ["dataset", "preset", "method"]
-    if given.get("method", "gan") == "gan":
-        selectors.append("formulation")
-    selected = {name: given[name] for name in selectors if name in given}
-    choice = TrainConfig(**selected)
-    preset = dict(PRESETS[choice.preset])
-    if choice.method != "gan" or choice.formulation in ("x", "xz"):
-        preset.pop("gradient_skip", None)
-    return TrainConfig(
-        **{
-            **DATASET_DEFAULTS[choice.dataset],
-            **preset,
-            **_METHOD_DEFAULTS[choice.method],
-            **selected,
-        }
-    )
+    """Everything that the given names leave open."""
+    selected = {
+        name: given.get(name, _default(name))
+        for name in ("dataset", "data_dir", "preset", "method", "formulation")
+    }
+    if selected["method"] != "gan":
+        selected["formulation"] = _default("formulation")
+    settings.check_values(TrainConfig, selected)
+    defaults = {
+        **DATASET_DEFAULTS[selected["dataset"]],
+        **PRESETS[selected["preset"]],
+        **_METHOD_DEFAULTS[selected["method"]],
+        **selected,
+    }
+    if selected["formulation"] in ("x", "xz"):
+        defaults["gradient_skip"] = 0.0
+    return TrainConfig(**defaults)
 
 
 def _contradictions(config: TrainConfig) -> list[tuple[bool, str]]:
@@ -502,6 +504,13 @@ def _contradictions(config: TrainConfig) -> list[tuple[bool, str]]:
             and config.formulation in ("x", "xz"),
             "`gradient_skip` needs formulation grad or grad_x. Received: "
             f"gradient_skip={config.gradient_skip:g} with "
+            f"formulation={config.formulation}.",
+        ),
+        (
+            config.latent_channels != _default("latent_channels")
+            and config.formulation != "xz",
+            "`latent_channels` goes with formulation xz. Received: "
+            f"latent_channels={config.latent_channels} with "
             f"formulation={config.formulation}.",
         ),
         (
@@ -556,3 +565,7 @@ def _contradictions(config: TrainConfig) -> list[tuple[bool, str]]:
             "train/<class>/ and test/<class>/.",
         ),
     ]
+
+
+def _default(name: str) -> Any:
+    return TrainConfig.__dataclass_fields__[name].default

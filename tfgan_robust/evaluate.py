@@ -5,7 +5,7 @@ import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tfgan_robust import cli, config, run_directory, settings
+from tfgan_robust import cli, config, run_directory, settings, startup
 from tfgan_robust.attack_plan import AttackPlan, parse_attack
 from tfgan_robust.errors import UsageError
 from tfgan_robust.settings import setting
@@ -214,7 +214,7 @@ def evaluate(options: EvaluateSettings) -> "Evaluation":
         run_directory.load_run_config(options.run_dir)
     elif not Path(str(options.model)).exists():
         raise UsageError(f"There is no model at {options.model}.")
-    # Only now, since they load TensorFlow.
+    startup.load_tensorflow()
     from tfgan_robust.classifiers import load_classifier
     from tfgan_robust.evaluation import evaluate_classifier
     from tfgan_robust.monitoring import EvaluationProgress

@@ -189,9 +189,7 @@ class _Measurement:
             correct += int(tf.math.count_nonzero(right))
             done += int(tf.math.count_nonzero(inside))
             if self.progress is not None:
-                self.progress(
-                    plan.name, eps, done, correct, self.num_images
-                )
+                self.progress(plan.name, eps, done, correct, self.num_images)
         seconds = time.monotonic() - start
         work = self.num_images * plan.num_steps * plan.num_restarts
         return Result(

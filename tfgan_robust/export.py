@@ -8,9 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from absl import logging
-
-from tfgan_robust import cli, run_directory, settings
+from tfgan_robust import cli, run_directory, settings, startup
 from tfgan_robust.errors import TfganRobustError, UsageError
 from tfgan_robust.run_directory import RunDirectory
 from tfgan_robust.settings import setting
@@ -138,8 +136,6 @@ def main() -> None:
 
 def _run(given: dict[str, Any]) -> int:
     options = ExportSettings(**given)
-    # TensorFlow tells of every step of saving.
-    logging.set_verbosity(logging.WARNING)
     # Nothing here needs a GPU, and a training may hold all of its memory.
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     exported = export(options)
@@ -163,7 +159,7 @@ def _run(given: dict[str, Any]) -> int:
 def _write_and_check(
     classifier_file: Path, path: Path, metadata: dict[str, Any]
 ) -> float:
-    # Only now, since it loads TensorFlow.
+    startup.load_tensorflow()
     from tfgan_robust import serving
     from tfgan_robust.classifiers import load_float32
 

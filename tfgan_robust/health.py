@@ -4,8 +4,9 @@ import itertools
 
 import tensorflow as tf
 
-from tfgan_robust.adversaries import GeneratorAdversary, LogitsFn
+from tfgan_robust.adversaries import GeneratorAdversary
 from tfgan_robust.attacks.fgsm import fgsm
+from tfgan_robust.attacks.result import LogitsFn, is_fooled
 
 # A tanh output beyond this moves the pixel by practically all of eps.
 SATURATED = 0.95
@@ -39,12 +40,8 @@ def generator_health(
     """
     point = adversary.prepare(images, labels, tf.constant([0, 0]))
     right = _right(logits_fn, images, labels)
-    health = {
-        "fgsm_success": _success(
-            right, logits_fn, fgsm(logits_fn, images, labels, eps=eps).images,
-            labels,
-        )
-    }  # fmt: skip
+    attacked = fgsm(logits_fn, images, labels, eps=eps).images
+    health = {"fgsm_success": _success(right, logits_fn, attacked, labels)}
     perturbations = []
     for index in range(len(adversary.generators)):
         name = f"generator_{index}"
@@ -73,8 +70,8 @@ def generator_health(
 def _right(
     logits_fn: LogitsFn, images: tf.Tensor, labels: tf.Tensor
 ) -> tf.Tensor:
-    predicted = tf.argmax(logits_fn(images), -1, labels.dtype)
-    return tf.cast(tf.equal(predicted, labels), tf.float32)
+    fooled = is_fooled(logits_fn(images), labels)
+    return 1 - tf.cast(fooled, tf.float32)
 
 
 def _success(

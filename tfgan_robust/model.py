@@ -16,7 +16,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfgan_robust.adversaries import LogitsFn, Point, build_adversary
+from tfgan_robust.adversaries import Point, build_adversary
+from tfgan_robust.attacks.result import LogitsFn
 from tfgan_robust.config import TrainConfig
 from tfgan_robust.errors import UsageError
 from tfgan_robust.losses import cross_entropy
@@ -137,8 +138,10 @@ class AdversarialClassifier(keras.Model):
             for _ in range(self.config.generator_updates):
                 logs |= self._update_generators(point, labels)
         with tf.GradientTape() as tape:
-            with contextlib.nullcontext() if simultaneous else (
-                tape.stop_recording()
+            with (
+                contextlib.nullcontext()
+                if simultaneous
+                else (tape.stop_recording())
             ):
                 perturbed = self.adversary.perturb(point)
             loss, terms = self._classifier_loss(images, perturbed, labels)
@@ -159,8 +162,9 @@ class AdversarialClassifier(keras.Model):
         return _update(self.trackers, logs)
 
     def test_step(self, data: tuple[tf.Tensor, tf.Tensor]) -> dict[str, Any]:
-        """Measures loss and accuracy on clean images; for robustness see
-        `evaluation.py`.
+        """Measures loss and accuracy on clean images.
+
+        For accuracy under attack see `evaluation.py`.
         """
         images, labels = data
         logits = self.classifier(images, training=False)
@@ -199,7 +203,8 @@ class AdversarialClassifier(keras.Model):
 
     def load_own_variables(self, store: Any) -> None:
         """Restores what `save_own_variables` wrote."""
-        rest = {key: store[key] for key in store.keys()}
+        names = list(store.keys())
+        rest = {name: store[name] for name in names}
         for index, seed in enumerate(self._seeds()):
             seed.assign(rest.pop(f"seed_{index}"))
         super().load_own_variables(rest)
@@ -311,9 +316,7 @@ class AdversarialClassifier(keras.Model):
         adversarial_weight / num_generators and the classifier's loss scale.
         """
         factor = -len(self.generators) / self.config.adversarial_weight
-        factor *= self._loss_scale(optimizer) / self._loss_scale(
-            self.optimizer
-        )
+        factor *= self._loss_scale(optimizer) / self._loss_scale(self.optimizer)
         return [gradient * factor for gradient in gradients]
 
     def _descend(
@@ -351,9 +354,7 @@ class AdversarialClassifier(keras.Model):
         self, images: tf.Tensor, perturbed: list[tf.Tensor]
     ) -> dict[str, tf.Tensor]:
         logs = {}
-        for name, batch in zip(
-            self._perturbed_names(), perturbed, strict=True
-        ):
+        for name, batch in zip(self._perturbed_names(), perturbed, strict=True):
             change = batch - images
             logs[f"{name}_perturbation_linf"] = tf.reduce_max(
                 tf.abs(change), axis=[1, 2, 3]

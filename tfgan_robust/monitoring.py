@@ -12,6 +12,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from tfgan_robust.adversaries import GeneratorAdversary
+from tfgan_robust.errors import TfganRobustError
 from tfgan_robust.model import AdversarialClassifier
 
 _GRID_IMAGES = 8
@@ -30,11 +31,7 @@ class MetricsFile:
         self._path = path
         self.rows: list[dict[str, float]] = []
         if path.exists():
-            with path.open(newline="", encoding="utf-8") as file:
-                self.rows = [
-                    {k: float(v) for k, v in row.items() if v != ""}
-                    for row in csv.DictReader(file)
-                ][:epochs]
+            self.rows = _read_rows(path)[:epochs]
 
     def append(self, row: Mapping[str, float]) -> None:
         """Adds one epoch and writes the whole file anew.
@@ -55,6 +52,20 @@ class MetricsFile:
     def measured(self) -> list[dict[str, float]]:
         """The rows of epochs with a measurement on validation images."""
         return [row for row in self.rows if "pgd_accuracy" in row]
+
+
+def _read_rows(path: Path) -> list[dict[str, float]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        try:
+            return [
+                {k: float(v) for k, v in row.items() if v != ""}
+                for row in csv.DictReader(file)
+            ]
+        except (TypeError, ValueError):
+            raise TfganRobustError(
+                f"{path} is damaged; restore it, or remove it to go on "
+                "without the rows of the epochs so far."
+            ) from None
 
 
 class TensorBoardWriter:
@@ -80,9 +91,7 @@ class TensorBoardWriter:
             for name, value in figures.items():
                 tf.summary.scalar(f"{group}/{name}", value, step)
 
-    def images(
-        self, images: tf.Tensor, labels: tf.Tensor, step: int
-    ) -> None:
+    def images(self, images: tf.Tensor, labels: tf.Tensor, step: int) -> None:
         """Writes grids of clean images, perturbations and perturbed images.
 
         Args:

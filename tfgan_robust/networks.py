@@ -138,9 +138,7 @@ def _convolve(
     *,
     transposed: bool = False,
 ) -> keras.KerasTensor:
-    layer = (
-        keras.layers.Conv2DTranspose if transposed else keras.layers.Conv2D
-    )
+    layer = keras.layers.Conv2DTranspose if transposed else keras.layers.Conv2D
     x = layer(
         filters,
         size,

@@ -92,7 +92,11 @@ def check_configuration(run: RunDirectory, config: TrainConfig) -> None:
     if not run.config.exists():
         if run.path.is_file():
             raise UsageError(f"{run.path} is a file, not a run directory.")
-        if run.path.is_dir() and any(run.path.iterdir()):
+        # A run that was stopped before it began leaves these.
+        ours = {".lock", run.baseline.name, f"{run.config.name}.partial"}
+        if run.path.is_dir() and any(
+            file.name not in ours for file in run.path.iterdir()
+        ):
             raise UsageError(
                 f"{run.path} holds files but no config.json; choose another "
                 "--run_dir."
@@ -166,7 +170,7 @@ def versions() -> dict[str, str]:
 
 def write_json(path: Path, value: Mapping[str, Any] | list[Any]) -> None:
     """Writes JSON as `write_text` does."""
-    write_text(path, json.dumps(value, indent=2) + "\n")
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
 def write_text(path: Path, text: str) -> None:

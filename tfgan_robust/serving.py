@@ -176,7 +176,7 @@ def _largest_difference(path: str, classifier_file: str) -> float:
     images = np.random.default_rng(0).integers(
         256, size=(_PROBES, *classifier.input_shape[1:]), dtype=np.uint8
     )
-    probes = {
+    probes: dict[str, dict[str, np.ndarray]] = {
         "serving_default": {"images": (images / 255).astype(np.float32)},
         "serve_uint8": {"images": images},
         "serve_image": {

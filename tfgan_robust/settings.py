@@ -18,6 +18,8 @@ from typing import Any
 from tfgan_robust.errors import UsageError
 
 _METADATA_KEY = "tfgan_robust"
+# Whole numbers beyond this are no floats, and nobody's setting.
+_LARGEST = 10**300
 _TRUE, _FALSE = ("true", "1", "yes"), ("false", "0", "no")
 
 
@@ -58,9 +60,7 @@ def setting(
         A `dataclasses.field` carrying the limits as metadata.
     """
     limits = Limits(help, group, choices, minimum, maximum, above)
-    return dataclasses.field(
-        default=default, metadata={_METADATA_KEY: limits}
-    )
+    return dataclasses.field(default=default, metadata={_METADATA_KEY: limits})
 
 
 def limits_of(field: dataclasses.Field[Any]) -> Limits:
@@ -208,7 +208,7 @@ def _from_json(settings_class: type, name: str, value: Any) -> Any:
     if kind is float and isinstance(value, str):
         return parse_text(settings_class, name, value)
     if kind is float and type(value) is int:
-        return float(value)
+        return float(value) if abs(value) < _LARGEST else value
     return value
 
 
@@ -220,9 +220,11 @@ def _check_value(name: str, value: Any, kind: type, limits: Limits) -> None:
         raise UsageError(
             f"`{name}` must be one of {', '.join(limits.choices)}. {received}"
         )
-    if kind not in (int, float):
+    if value == "":
+        raise UsageError(f"`{name}` must not be empty. {received}")
+    if not isinstance(value, (int, float)):
         return
-    if not math.isfinite(value):
+    if kind is float and not math.isfinite(value):
         raise UsageError(f"`{name}` must be finite. {received}")
     if limits.above is not None and not value > limits.above:
         raise UsageError(

@@ -42,7 +42,9 @@ def format_table(evaluations: Mapping[str, Evaluation]) -> str:
         for name, evaluation in evaluations.items()
         for row in _rows(name, evaluation, radii)
     ]
-    widths = [max(map(len, column)) for column in zip(header, *rows)]
+    widths = [
+        max(map(len, column)) for column in zip(header, *rows, strict=True)
+    ]
     lines = [header, ["-" * width for width in widths], *rows]
     return "\n".join(
         "| "

@@ -4,8 +4,15 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from tfgan_robust import cli, config, evaluate, run_directory, settings
-from tfgan_robust.config import TrainConfig
+from tfgan_robust import (
+    cli,
+    config,
+    evaluate,
+    run_directory,
+    settings,
+    startup,
+)
+from tfgan_robust.config import RUN_GROUP, TrainConfig
 from tfgan_robust.errors import UsageError
 from tfgan_robust.evaluate import EvaluateSettings
 from tfgan_robust.run_directory import RunDirectory
@@ -22,8 +29,6 @@ Starting again with the same settings goes on where the run stopped.
 Watch it with: tensorboard --logdir runs
 """
 
-_RUN = "Run"
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainFlags(TrainConfig):
@@ -33,31 +38,31 @@ class TrainFlags(TrainConfig):
         None,
         "Folder of the run. Default: runs/<dataset>-<formulation or "
         "method>-<seed>.",
-        group=_RUN,
+        group=RUN_GROUP,
     )
     config: str | None = setting(
         None,
         "JSON file of settings, or the config.json of another run; flags "
         "win over it.",
-        group=_RUN,
+        group=RUN_GROUP,
     )
     baseline: bool = setting(
         False,
         "First train the undefended classifier for the same epochs, in "
         "<run_dir>/baseline, and report both side by side.",
-        group=_RUN,
+        group=RUN_GROUP,
     )
     report_images: int = setting(
         1000,
         "First test images on which the final table is measured; 0 for no "
         "table.",
-        group=_RUN,
+        group=RUN_GROUP,
         minimum=0,
     )
     report_attacks: str = setting(
         "fgsm,pgd-100",
         "Attacks of the final table.",
-        group=_RUN,
+        group=RUN_GROUP,
     )
 
 
@@ -93,7 +98,7 @@ def _run(given: dict[str, Any]) -> int:
         )
     for directory, settled in plan:
         run_directory.check_configuration(directory, settled)
-    # Only now, since it loads TensorFlow.
+    startup.load_tensorflow()
     from tfgan_robust import trainer
 
     code = trainer.train_all(plan)

@@ -18,7 +18,6 @@ from tfgan_robust.config import TrainConfig
 from tfgan_robust.data import DatasetInfo, Split
 from tfgan_robust.errors import DivergenceError, UsageError
 from tfgan_robust.factory import build_model
-from tfgan_robust.model import AdversarialClassifier
 from tfgan_robust.monitoring import (
     MetricsFile,
     ProgressReporter,
@@ -220,10 +219,7 @@ class Trainer:
     def _end_epoch(self, epoch: int) -> None:
         figures = self._figures()
         row = {"epoch": float(epoch), "step": float(self._step), **figures}
-        if (
-            epoch % self._config.eval_every == 0
-            or epoch == self._config.epochs
-        ):
+        if epoch % self._config.eval_every == 0 or epoch == self._config.epochs:
             row |= self._validate(epoch)
         # Timings last: all columns before them repeat bit for bit.
         row |= self._learning_rates()
@@ -269,10 +265,11 @@ class Trainer:
         say = self._progress.say
         for network in [self.model.classifier, *self.model.generators]:
             say(f"{network.name}: {network.count_params():,} parameters")
+        device = devices.describe(self._strategy.num_replicas_in_sync)
         say(
             f"{len(self._training.labels):,} training images, "
             f"{self._steps_per_epoch} steps an epoch, "
-            f"{devices.describe(self._strategy.num_replicas_in_sync)}, attacks compiled with "
+            f"{device}, attacks compiled with "
             f"{'XLA' if self._validator.jit_compile else 'the plain graph'}"
         )
         say(f"input pipeline alone: {self._pipeline_rate():,.0f} images/s")

@@ -1,5 +1,6 @@
 """What is measured on held-out images while a run trains."""
 
+import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -10,6 +11,7 @@ from tfgan_robust.adversaries import GeneratorAdversary
 from tfgan_robust.attacks.compile import compile_attack, resolve_jit_compile
 from tfgan_robust.attacks.fgsm import fgsm
 from tfgan_robust.attacks.pgd import pgd
+from tfgan_robust.attacks.result import is_fooled
 from tfgan_robust.data import Split
 from tfgan_robust.health import generator_health
 from tfgan_robust.model import AdversarialClassifier, classifier_logits
@@ -56,7 +58,16 @@ class Validator:
             compile_attack(attack, inference, jit_compile=self.jit_compile)
             for attack in (fgsm, pgd)
         )
-        self._health = tf.function(self._generator_health)
+        self._health: Callable[..., dict[str, tf.Tensor]] | None = None
+        if isinstance(model.adversary, GeneratorAdversary):
+            health = functools.partial(
+                generator_health,
+                model.adversary,
+                inference,
+                eps=config.eps,
+                formulation=config.formulation,
+            )
+            self._health = tf.function(health, autograph=False)
 
     def measure(self) -> dict[str, float]:
         """Returns accuracies as shares of 1, and the generators' health.
@@ -65,38 +76,34 @@ class Validator:
         validation images, `train_mode_accuracy` and
         `inference_mode_accuracy` of the same clean training images.
         """
-        eps = self._model.config.eval_eps
+        inference, training = self._modes["inference"], self._modes["training"]
         figures = {
-            "clean_accuracy": self._accuracy(
-                self._modes["inference"], self._validation
-            ),
-            "fgsm_accuracy": self._accuracy(
-                lambda x, y: self._fgsm(x, y, eps=eps).fooled, self._attacked
-            ),
-            "pgd_accuracy": self._accuracy(
-                lambda x, y: self._pgd(
-                    x, y, eps=eps, num_steps=PGD_STEPS, seed=_SEED
-                ).fooled,
-                self._attacked,
-            ),
-            "train_mode_accuracy": self._accuracy(
-                self._modes["training"], self._seen
-            ),
-            "inference_mode_accuracy": self._accuracy(
-                self._modes["inference"], self._seen
-            ),
+            "clean_accuracy": self._accuracy(inference, self._validation),
+            "fgsm_accuracy": self._accuracy(self._fgsm_fools, self._attacked),
+            "pgd_accuracy": self._accuracy(self._pgd_fools, self._attacked),
+            "train_mode_accuracy": self._accuracy(training, self._seen),
+            "inference_mode_accuracy": self._accuracy(inference, self._seen),
         }
-        if isinstance(self._model.adversary, GeneratorAdversary):
-            images, labels = self.sample(self._batch_size)
-            health = self._health(images, labels)
+        if self._health is not None:
+            health = self._health(*self.sample(self._batch_size))
             figures |= {name: float(value) for name, value in health.items()}
         return figures
 
     def sample(self, count: int) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns the first validation images, float32 in [0, 1], and labels."""
+        """Returns the first attacked images, float32 in [0, 1], and labels."""
         first = _first(self._attacked, count)
         images = tf.constant(first.images, tf.float32) / 255
         return images, tf.constant(first.labels)
+
+    def _fgsm_fools(self, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        eps = self._model.config.eval_eps
+        return self._fgsm(images, labels, eps=eps).fooled
+
+    def _pgd_fools(self, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        eps = self._model.config.eval_eps
+        return self._pgd(
+            images, labels, eps=eps, num_steps=PGD_STEPS, seed=_SEED
+        ).fooled
 
     def _accuracy(self, fooled: Fooled, split: Split) -> float:
         correct = 0.0
@@ -107,28 +114,14 @@ class Validator:
             correct += float(tf.reduce_sum(tf.cast(right, tf.float32) * mask))
         return correct / len(split.labels)
 
-    def _generator_health(
-        self, images: tf.Tensor, labels: tf.Tensor
-    ) -> dict[str, tf.Tensor]:
-        config = self._model.config
-        return generator_health(
-            self._model.adversary,
-            classifier_logits(self._model.classifier, "inference"),
-            images,
-            labels,
-            eps=config.eps,
-            formulation=config.formulation,
-        )
-
 
 def _first(split: Split, count: int) -> Split:
     return Split(*(np.asarray(part[:count]) for part in split))
 
 
 def _misclassified(logits_fn: Callable[[tf.Tensor], tf.Tensor]) -> Fooled:
-    @tf.function
+    @tf.function(autograph=False)
     def fooled(images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-        predicted = tf.argmax(logits_fn(images), -1, labels.dtype)
-        return tf.not_equal(predicted, labels)
+        return is_fooled(logits_fn(images), labels)
 
     return fooled

@@ -8,9 +8,7 @@ import tensorflow as tf
 from tfgan_robust.attacks.result import AttackResult, LogitsFn
 
 
-def resolve_jit_compile(
-    choice: str, *, deterministic: bool = False
-) -> bool:
+def resolve_jit_compile(choice: str, *, deterministic: bool = False) -> bool:
     """Decides whether XLA compiles attacks.
 
     Args:

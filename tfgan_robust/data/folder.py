@@ -1,6 +1,7 @@
 """Any images in folders: train/<class>/*.png, test/<class>/*.png."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -83,7 +84,9 @@ def _check_layout(root: Path) -> tuple[str, ...]:
                     f"The class folder {class_folder} holds no "
                     f"{', '.join(SUFFIXES)} image; add some or remove it."
                 )
-    names = {split: [p.name for p in folders] for split, folders in found.items()}
+    names = {
+        split: [p.name for p in folders] for split, folders in found.items()
+    }
     only = set(names["train"]) ^ set(names["test"])
     if only:
         raise UsageError(
@@ -98,7 +101,7 @@ def _check_layout(root: Path) -> tuple[str, ...]:
     return tuple(names["train"])
 
 
-def _decode(example: dict[str, np.ndarray]) -> np.ndarray:
+def _decode(example: dict[str, Any]) -> np.ndarray:
     try:
         decoded = tf.io.decode_image(
             example["image"], channels=3, expand_animations=False
@@ -115,7 +118,9 @@ def _as_array(
     named: list[tuple[str, np.ndarray]], image_size: int | None
 ) -> np.ndarray:
     if image_size is not None:
-        return np.concatenate([resize(im[np.newaxis], image_size) for _, im in named])
+        return np.concatenate(
+            [resize(im[np.newaxis], image_size) for _, im in named]
+        )
     first_name, first = named[0]
     for name, image in named:
         if image.shape != first.shape or image.shape[0] != image.shape[1]:

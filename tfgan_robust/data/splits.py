@@ -71,7 +71,9 @@ def hold_out(
         UsageError: if there are not that many images.
     """
     total = len(split.labels)
-    held_out = validation_images or max(1, int(total * DEFAULT_VALIDATION_SHARE))
+    held_out = validation_images or max(
+        1, int(total * DEFAULT_VALIDATION_SHARE)
+    )
     kept = total - held_out if train_images is None else train_images
     if kept < 1 or held_out + kept > total:
         raise UsageError(

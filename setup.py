@@ -1,0 +1,89 @@
+"""Packaging of tfgan_robust; the tools are set up in pyproject.toml."""
+
+import re
+from pathlib import Path
+
+import setuptools
+
+ROOT = Path(__file__).parent
+
+
+def version() -> str:
+    """Returns the version that the package states of itself."""
+    source = (ROOT / "tfgan_robust" / "__init__.py").read_text("utf-8")
+    match = re.search(r'^__version__ = "([^"]+)"$', source, re.MULTILINE)
+    if match is None:
+        raise RuntimeError("tfgan_robust/__init__.py states no __version__.")
+    return match.group(1)
+
+
+# A range ends below the first release that may break us: the next minor one
+# where a minor release has done so before, else the next major one.
+INSTALL_REQUIRES = [
+    # Command-line flags and logging.
+    "absl-py>=2.1,<3",
+    # Needed, but not declared, by tensorflow-datasets 4.9.10 to prepare data.
+    "importlib_resources>=6,<8",
+    # Networks; model files of 3.13 and older can run code that they carry.
+    "keras>=3.15,<3.16",
+    # Images and labels in memory.
+    "numpy>=1.26,<3",
+    # The digits, which come with its wheel, and stratified splits.
+    "scikit-learn>=1.5,<2",
+    # What TensorFlow writes summaries with; it no longer requires it itself.
+    "tensorboard>=2.21,<2.22",
+    # Gradients, input pipelines, checkpoints and SavedModels.
+    "tensorflow>=2.21,<2.22",
+    # CIFAR-10 and folders of images.
+    "tensorflow-datasets>=4.9.10,<5",
+    # Progress bars.
+    "tqdm>=4.66,<5",
+]
+
+GPU = [
+    # The CUDA libraries that this TensorFlow was built for.
+    "tensorflow[and-cuda]>=2.21,<2.22",
+]
+
+TEST = [
+    # Runs the tests, in one process: each further one imports TensorFlow anew.
+    "pytest>=8.3,<10",
+]
+
+DEV = [
+    *TEST,
+    # Checks types.
+    "mypy>=2.4,<3",
+    # Runs the checks before each commit.
+    "pre-commit>=4,<5",
+    # Lints and formats; the next minor release may format otherwise.
+    "ruff>=0.17,<0.18",
+]
+
+setuptools.setup(
+    name="tfgan_robust",
+    version=version(),
+    description=(
+        "Image classifiers that withstand adversarial attacks, trained "
+        "against generators of worst-case perturbations"
+    ),
+    long_description=(ROOT / "README.md").read_text("utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    python_requires=">=3.11,<3.14",
+    packages=setuptools.find_packages(
+        include=["tfgan_robust", "tfgan_robust.*"]
+    ),
+    install_requires=INSTALL_REQUIRES,
+    extras_require={"gpu": GPU, "test": TEST, "dev": DEV},
+    entry_points={
+        "console_scripts": [
+            "tfgan-robust-train = tfgan_robust.train:main",
+            "tfgan-robust-evaluate = tfgan_robust.evaluate:main",
+            "tfgan-robust-export = tfgan_robust.export:main",
+        ]
+    },
+    # setuptools' own choice, build/, is the file BUILD where case is ignored.
+    options={"build": {"build_base": ".build"}},
+)
