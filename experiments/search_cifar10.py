@@ -48,9 +48,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "paper": {"preset": "paper"},
 }
 COLUMNS = (
-    "clean_accuracy",
-    "fgsm_accuracy",
-    "pgd_accuracy",
+    "val_clean_accuracy",
+    "val_fgsm_accuracy",
+    "val_pgd_accuracy",
     "train_mode_accuracy",
     "inference_mode_accuracy",
     "images_per_second",

@@ -11,8 +11,8 @@ def row(epoch, **figures):
         "epoch": float(epoch),
         "train_mode_accuracy": 0.5,
         "inference_mode_accuracy": 0.5,
-        "fgsm_accuracy": 0.4,
-        "pgd_accuracy": 0.3,
+        "val_fgsm_accuracy": 0.4,
+        "val_pgd_accuracy": 0.3,
     }
     return {**healthy, **figures}
 

@@ -165,9 +165,7 @@ def test_limits_are_exact(field):
         inside.append(beside(limits.above, 1))
     assert outside, "every number needs a limit"
     for value in outside:
-        assert f"Received: {field.name}={value}" in refusal(
-            {field.name: value}
-        )
+        assert f"Received: {field.name}={value}" in refusal({field.name: value})
     for value in inside:
         settings.check_values(TrainConfig, {field.name: value})
 

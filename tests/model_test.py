@@ -252,8 +252,8 @@ def test_same_seed_same_weights():
 
 def test_the_two_generators_start_apart():
     model = build(**PAPER)
-    first, second = (trainable(g) for g in model.generators)
-    assert any(not np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+    pairs = zip(*(trainable(g) for g in model.generators), strict=True)
+    assert any(not np.array_equal(a, b) for a, b in pairs)
 
 
 def test_wrong_numbers_of_generators_and_optimizers():

@@ -30,12 +30,12 @@ def test_columns_are_those_of_all_rows(tmp_path):
     path = tmp_path / "metrics.csv"
     metrics = MetricsFile(path, 0)
     metrics.append({"epoch": 1.0, "loss": 0.5})
-    metrics.append({"epoch": 2.0, "loss": 0.25, "pgd_accuracy": 1 / 3})
+    metrics.append({"epoch": 2.0, "loss": 0.25, "val_pgd_accuracy": 1 / 3})
     metrics.append({"epoch": 3.0, "loss": 0.125})
     first, second, third = read(path)
-    assert list(first) == ["epoch", "loss", "pgd_accuracy"]
-    assert first["pgd_accuracy"] == third["pgd_accuracy"] == ""
-    assert float(second["pgd_accuracy"]) == 1 / 3
+    assert list(first) == ["epoch", "loss", "val_pgd_accuracy"]
+    assert first["val_pgd_accuracy"] == third["val_pgd_accuracy"] == ""
+    assert float(second["val_pgd_accuracy"]) == 1 / 3
     assert metrics.measured == [metrics.rows[1]]
     assert [file.name for file in tmp_path.iterdir()] == ["metrics.csv"]
 
@@ -44,7 +44,7 @@ def test_a_file_read_again_is_the_same(tmp_path):
     path = tmp_path / "metrics.csv"
     written = MetricsFile(path, 0)
     written.append({"epoch": 1.0, "loss": 0.1 + 0.2})
-    written.append({"epoch": 2.0, "loss": 1e-300, "pgd_accuracy": 0.5})
+    written.append({"epoch": 2.0, "loss": 1e-300, "val_pgd_accuracy": 0.5})
     assert MetricsFile(path, 2).rows == written.rows
 
 

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -126,7 +127,7 @@ def test_best_is_chosen_by_validation_pgd(finished):
     progress = json.loads(
         stored.get_tensor("progress/.ATTRIBUTES/VARIABLE_VALUE")
     )
-    robust = [float(row["pgd_accuracy"]) for row in rows(folder)]
+    robust = [float(row["val_pgd_accuracy"]) for row in rows(folder)]
     assert progress["best_pgd_accuracy"] == max(robust)
     assert progress["best_epoch"] == 1 + int(np.argmax(robust))
 
@@ -147,8 +148,8 @@ def test_tensorboard_holds_what_a_person_watches(finished):
         "train/generator_1_perturbation_linf",
         "train/classifier_learning_rate",
         "train/images_per_second",
-        "validation/clean_accuracy",
-        "validation/pgd_accuracy",
+        "validation/val_clean_accuracy",
+        "validation/val_pgd_accuracy",
         "validation/fgsm_success",
         "validation/generator_0_success",
         "validation/generator_0_saturation",
@@ -176,16 +177,25 @@ def test_other_settings_in_the_same_folder_are_refused(finished):
     assert "epochs: 3 there, 4 here" in line
 
 
-def test_killed_in_mid_epoch_and_resumed_bit_for_bit(finished, tmp_path):
-    folder = tmp_path / "killed"
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory):
+    """A run that met its end inside its second epoch."""
+    folder = tmp_path_factory.mktemp("killed") / "run"
     process = subprocess.Popen(
         command(folder), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    # Five steps an epoch: step 7 or later is inside the second.
+    # Five steps an epoch.
     wait_for(lambda: newest_step(folder) >= 6)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert newest_step(folder) < 15
+    return folder
+
+
+def test_killed_in_mid_epoch_and_resumed_bit_for_bit(
+    finished, killed, tmp_path
+):
+    folder = shutil.copytree(killed, tmp_path / "resumed")
     resumed = train(folder)
     assert resumed.returncode == 0, resumed.stderr
     assert "resuming at step" in resumed.stdout
@@ -212,15 +222,18 @@ def test_signals_save_and_exit(finished, tmp_path, number, code):
     assert_same_run(finished[0], folder)
 
 
-@pytest.mark.parametrize("damage", ["truncated", "flipped", "no index"])
-def test_a_damaged_checkpoint_falls_back(finished, tmp_path, damage):
-    folder = tmp_path / "damaged"
-    process = subprocess.Popen(
-        command(folder), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    wait_for(lambda: newest_step(folder) >= 4)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "truncated",
+        pytest.param("flipped", marks=pytest.mark.slow),
+        pytest.param("no index", marks=pytest.mark.slow),
+    ],
+)
+def test_a_damaged_checkpoint_falls_back(
+    finished, killed, tmp_path, damage
+):
+    folder = shutil.copytree(killed, tmp_path / "damaged")
     newest = folder / "checkpoints" / f"ckpt-{newest_step(folder)}"
     weights = newest.with_name(newest.name + ".data-00000-of-00001")
     content = weights.read_bytes()

@@ -37,8 +37,8 @@ def fgsm_rises_while_pgd_falls(rows: Sequence[Row]) -> str | None:
     if len(rows) < _TREND_LENGTH:
         return None
     first, last = rows[-_TREND_LENGTH], rows[-1]
-    fgsm = last["fgsm_accuracy"] - first["fgsm_accuracy"]
-    pgd = last["pgd_accuracy"] - first["pgd_accuracy"]
+    fgsm = last["val_fgsm_accuracy"] - first["val_fgsm_accuracy"]
+    pgd = last["val_pgd_accuracy"] - first["val_pgd_accuracy"]
     if fgsm <= DIVERGENCE or pgd >= -DIVERGENCE:
         return None
     return (
@@ -52,7 +52,7 @@ def pgd_collapses(rows: Sequence[Row]) -> str | None:
     """Looks for catastrophic overfitting (arXiv:2001.03994)."""
     if len(rows) < 2:
         return None
-    drop = rows[-2]["pgd_accuracy"] - rows[-1]["pgd_accuracy"]
+    drop = rows[-2]["val_pgd_accuracy"] - rows[-1]["val_pgd_accuracy"]
     if drop <= PGD_DROP:
         return None
     return (
@@ -74,7 +74,7 @@ def raised(rows: Sequence[Row]) -> list[dict[str, str | int]]:
     Args:
         rows: The measurements so far, oldest first, with "epoch" and, as
             shares of 1, "train_mode_accuracy", "inference_mode_accuracy",
-            "fgsm_accuracy" and "pgd_accuracy".
+            "val_fgsm_accuracy" and "val_pgd_accuracy".
 
     Returns:
         For each alarm its "epoch", "name" and "message".

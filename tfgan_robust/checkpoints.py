@@ -39,6 +39,7 @@ class RunState:
         self._checkpoint = tf.train.Checkpoint(
             progress=self._progress,
             networks=_values(model.variables),
+            metrics=[_values(metric.variables) for metric in model.metrics],
             optimizers=[
                 _values(optimizer.variables)
                 for optimizer in [model.optimizer, *model.generator_optimizers]

@@ -51,7 +51,7 @@ class MetricsFile:
     @property
     def measured(self) -> list[dict[str, float]]:
         """The rows of epochs with a measurement on validation images."""
-        return [row for row in self.rows if "pgd_accuracy" in row]
+        return [row for row in self.rows if "val_pgd_accuracy" in row]
 
 
 def _read_rows(path: Path) -> list[dict[str, float]]:

@@ -230,7 +230,7 @@ class Trainer:
         )
         self._metrics.append(row)
         self._progress.say(_epoch_line(row, self._config.epochs))
-        if "pgd_accuracy" in row:
+        if "val_pgd_accuracy" in row:
             self._raise_alarms()
         for tracker in self.model.trackers.values():
             tracker.reset_state()
@@ -242,8 +242,8 @@ class Trainer:
         self._tensorboard.scalars("validation", measured, self._step)
         self._tensorboard.images(*self._validator.sample(8), self._step)
         progress = self._state.progress
-        if measured["pgd_accuracy"] > progress["best_pgd_accuracy"]:
-            progress["best_pgd_accuracy"] = measured["pgd_accuracy"]
+        if measured["val_pgd_accuracy"] > progress["best_pgd_accuracy"]:
+            progress["best_pgd_accuracy"] = measured["val_pgd_accuracy"]
             progress["best_epoch"] = epoch
             save_networks(self.model, self._run.networks("best"))
         save_networks(self.model, self._run.networks("last"))

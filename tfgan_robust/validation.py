@@ -72,15 +72,17 @@ class Validator:
     def measure(self) -> dict[str, float]:
         """Returns accuracies as shares of 1, and the generators' health.
 
-        `clean_accuracy`, `fgsm_accuracy` and `pgd_accuracy` are of the
-        validation images, `train_mode_accuracy` and
+        `val_clean_accuracy`, `val_fgsm_accuracy` and `val_pgd_accuracy` are
+        of validation images, `train_mode_accuracy` and
         `inference_mode_accuracy` of the same clean training images.
         """
         inference, training = self._modes["inference"], self._modes["training"]
         figures = {
-            "clean_accuracy": self._accuracy(inference, self._validation),
-            "fgsm_accuracy": self._accuracy(self._fgsm_fools, self._attacked),
-            "pgd_accuracy": self._accuracy(self._pgd_fools, self._attacked),
+            "val_clean_accuracy": self._accuracy(inference, self._validation),
+            "val_fgsm_accuracy": self._accuracy(
+                self._fgsm_fools, self._attacked
+            ),
+            "val_pgd_accuracy": self._accuracy(self._pgd_fools, self._attacked),
             "train_mode_accuracy": self._accuracy(training, self._seen),
             "inference_mode_accuracy": self._accuracy(inference, self._seen),
         }

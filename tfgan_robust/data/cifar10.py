@@ -63,13 +63,15 @@ def _prepare(builder: tfds.core.DatasetBuilder) -> None:
     """Builds the data set from the archive, or downloads it."""
     manual_dir = Path(builder.data_dir).parents[1] / "downloads" / "manual"
     by_hand = (manual_dir / ARCHIVE).exists()
+    advice = (
+        f"Put {ARCHIVE} ({ARCHIVE_BYTES} bytes, sha256 {ARCHIVE_SHA256}) into "
+        f"{manual_dir}, or give the --data_dir of prepared data; "
+        "--dataset=digits needs no download."
+    )
     if not by_hand and not _reachable():
         raise DataNotFoundError(
             f"No prepared CIFAR-10 in {builder.data_dir}, no {ARCHIVE} in "
-            f"{manual_dir}, and {_HOST[0]} cannot be reached. Put {ARCHIVE} "
-            f"({ARCHIVE_BYTES} bytes, sha256 {ARCHIVE_SHA256}) into "
-            f"{manual_dir}, or give the --data_dir of prepared data; "
-            "--dataset=digits needs no download."
+            f"{manual_dir}, and {_HOST[0]} cannot be reached. {advice}"
         )
     config = tfds.download.DownloadConfig(
         manual_dir=manual_dir if by_hand else None, try_download_gcs=False
@@ -77,10 +79,15 @@ def _prepare(builder: tfds.core.DatasetBuilder) -> None:
     try:
         builder.download_and_prepare(download_config=config)
     except tfds.download.download_manager.NonMatchingChecksumError:
+        source = manual_dir / ARCHIVE if by_hand else f"What {_HOST[0]} sent"
         raise DataNotFoundError(
-            f"{manual_dir / ARCHIVE} is not the archive of CIFAR-10: it must "
-            f"have {ARCHIVE_BYTES} bytes and sha256 {ARCHIVE_SHA256}."
+            f"{source} is not the archive of CIFAR-10. {advice}"
         ) from None
+    except (OSError, tfds.download.DownloadError) as error:
+        raise DataNotFoundError(
+            f"CIFAR-10 could not be prepared in {builder.data_dir}: {error}. "
+            f"{advice}"
+        ) from error
 
 
 def _reachable() -> bool:

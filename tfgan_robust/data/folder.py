@@ -38,7 +38,7 @@ def load(
     """
     if data_dir is None:
         raise UsageError(f"dataset=folder needs --data_dir=D with {_LAYOUT}.")
-    root = Path(data_dir)
+    root = Path(data_dir).expanduser()
     class_names = _check_layout(root)
     builder = tfds.ImageFolder(str(root))
     examples = list(

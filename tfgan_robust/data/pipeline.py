@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from tfgan_robust.data.splits import Split
+from tfgan_robust.errors import UsageError
 
 
 def training_batches(
@@ -31,8 +32,16 @@ def training_batches(
     Returns:
         Images, float32 [batch, height, width, 3] in [0, 1], and labels,
         int64 [batch].
+
+    Raises:
+        UsageError: if there are fewer images than make a batch.
     """
     count = len(split.labels)
+    if count < batch_size:
+        raise UsageError(
+            f"A batch cannot exceed the split's {count} images. "
+            f"Received: batch_size={batch_size}."
+        )
     steps_per_epoch = count // batch_size
     images, labels = tf.constant(split.images), tf.constant(split.labels)
 

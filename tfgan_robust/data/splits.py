@@ -68,17 +68,25 @@ def hold_out(
         Training and validation images, without overlap.
 
     Raises:
-        UsageError: if there are not that many images.
+        UsageError: if there are not that many images, or none of a part is
+            asked for.
     """
     total = len(split.labels)
-    held_out = validation_images or max(
-        1, int(total * DEFAULT_VALIDATION_SHARE)
-    )
-    kept = total - held_out if train_images is None else train_images
-    if kept < 1 or held_out + kept > total:
+    held_out = validation_images
+    if held_out is None:
+        held_out = max(1, int(total * DEFAULT_VALIDATION_SHARE))
+    kept = train_images
+    if kept is None:
+        kept = max(1, total - held_out)
+    if held_out < 1 or kept < 1:
+        raise UsageError(
+            "`validation_images` and `train_images` must be at least 1. "
+            f"Received: {validation_images} and {train_images}."
+        )
+    if held_out + kept > total:
         raise UsageError(
             f"The training split has {total} images, too few for "
-            f"{held_out} validation images and {max(kept, 1)} training "
+            f"{held_out} validation images and {kept} training "
             "images; lower `validation_images` or `train_images`."
         )
     order = _interleaved_by_class(split.labels, seed)

@@ -1,0 +1,313 @@
+"""CIFAR-10: prepared, from an archive placed by hand, damaged, absent."""
+
+import hashlib
+import io
+import os
+import socket
+import subprocess
+import sys
+import tarfile
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+
+from tfgan_robust import data
+from tfgan_robust.data import cifar10
+from tfgan_robust.errors import DataNotFoundError
+
+URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
+NAMES = (
+    "airplane automobile bird cat deer dog frog horse ship truck".split()
+)
+TRAIN_FILES = [f"data_batch_{number}.bin" for number in range(1, 6)]
+IMAGES_PER_FILE = 12
+
+
+def records(seed: int) -> np.ndarray:
+    """One file of the binary format: label, then red, green, blue planes."""
+    generator = np.random.default_rng(seed)
+    rows = generator.integers(
+        256, size=(IMAGES_PER_FILE, 1 + 3072), dtype=np.uint8
+    )
+    rows[:, 0] = generator.integers(10, size=IMAGES_PER_FILE)
+    return rows
+
+
+def archive() -> bytes:
+    """A small archive laid out as that of CIFAR-10."""
+    files = {
+        name: records(seed).tobytes()
+        for seed, name in enumerate([*TRAIN_FILES, "test_batch.bin"])
+    }
+    files["batches.meta.txt"] = ("\n".join(NAMES) + "\n\n").encode()
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+        for name, content in files.items():
+            member = tarfile.TarInfo(f"cifar-10-batches-bin/{name}")
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+ARCHIVE = archive()
+
+
+def place(data_dir: Path, content: bytes) -> Path:
+    path = data_dir / "downloads" / "manual" / cifar10.ARCHIVE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+def register_small_archive(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets TensorFlow Datasets expect the small archive."""
+    info = tfds.download.checksums.UrlInfo(
+        size=len(ARCHIVE),
+        checksum=hashlib.sha256(ARCHIVE).hexdigest(),
+        filename=cifar10.ARCHIVE,
+    )
+    monkeypatch.setattr(
+        tfds.builder_cls("cifar10"), "url_infos", {URL: info}
+    )
+
+
+def refuse_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    def connect(*_):
+        raise AssertionError("asked the network")
+
+    monkeypatch.setattr(cifar10, "_reachable", connect)
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Prepared from an archive placed by hand."""
+    data_dir = tmp_path_factory.mktemp("tfds")
+    place(data_dir, ARCHIVE)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        register_small_archive(monkeypatch)
+        refuse_network(monkeypatch)
+        data.load_test("cifar10", data_dir=data_dir)
+    return data_dir
+
+
+def by_pixels(images: np.ndarray, labels: np.ndarray) -> dict[bytes, int]:
+    """The label of each image, whatever the order."""
+    assert images.dtype == np.uint8
+    assert labels.dtype == np.int64
+    return {
+        image.tobytes(): label
+        for image, label in zip(images, labels, strict=True)
+    }
+
+
+def in_archive(*seeds: int) -> dict[bytes, int]:
+    rows = np.concatenate([records(seed) for seed in seeds])
+    planes = rows[:, 1:].reshape(-1, 3, 32, 32)
+    return by_pixels(planes.transpose(0, 2, 3, 1), rows[:, 0].astype(int))
+
+
+def test_an_archive_placed_by_hand_gives_its_test_images(prepared):
+    info, test = data.load_test("cifar10", data_dir=prepared)
+    assert by_pixels(*test) == in_archive(5)
+    assert info.class_names == tuple(NAMES)
+    assert info.num_classes == 10
+    assert info.image_shape == (32, 32, 3)
+    assert info.horizontal_flip
+
+
+def test_an_archive_placed_by_hand_gives_its_training_images(prepared):
+    _, training, validation = data.load_training("cifar10", data_dir=prepared)
+    assert len(validation.labels) == 6
+    assert len(training.labels) == 54
+    found = by_pixels(*training) | by_pixels(*validation)
+    assert found == in_archive(0, 1, 2, 3, 4)
+
+
+def test_prepared_data_are_used_as_they_are(prepared, monkeypatch):
+    def prepare(*_, **__):
+        raise AssertionError("prepared again")
+
+    refuse_network(monkeypatch)
+    monkeypatch.setattr(
+        tfds.core.DatasetBuilder, "download_and_prepare", prepare
+    )
+    _, test = data.load_test("cifar10", data_dir=str(prepared))
+    assert len(test.labels) == IMAGES_PER_FILE
+
+
+def test_images_are_resized(prepared):
+    info, small = data.load_test("cifar10", data_dir=prepared, image_size=16)
+    _, full = data.load_test("cifar10", data_dir=prepared)
+    assert info.image_shape == (16, 16, 3)
+    assert small.images.shape == (IMAGES_PER_FILE, 16, 16, 3)
+    assert small.images.dtype == np.uint8
+    np.testing.assert_array_equal(small.labels, full.labels)
+    # Interpolation may move the mean of noise, but little.
+    for images, others in zip(small.images, full.images, strict=True):
+        assert abs(images.mean() - others.mean()) < 5
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"no archive", ARCHIVE[:-100]],
+    ids=["empty", "other", "truncated"],
+)
+def test_a_wrong_archive_is_refused_until_replaced(
+    content, tmp_path, monkeypatch
+):
+    register_small_archive(monkeypatch)
+    refuse_network(monkeypatch)
+    path = place(tmp_path, content)
+    with pytest.raises(DataNotFoundError) as error:
+        data.load_test("cifar10", data_dir=tmp_path)
+    assert str(error.value).startswith(f"{path} is not the archive")
+    assert_tells_how_to_place(str(error.value), tmp_path)
+    place(tmp_path, ARCHIVE)
+    _, test = data.load_test("cifar10", data_dir=tmp_path)
+    assert len(test.labels) == IMAGES_PER_FILE
+
+
+def test_another_archive_than_the_published_one_is_refused(
+    tmp_path, monkeypatch
+):
+    refuse_network(monkeypatch)
+    place(tmp_path, ARCHIVE)
+    with pytest.raises(DataNotFoundError, match="is not the archive"):
+        data.load_training("cifar10", data_dir=tmp_path)
+
+
+def test_the_stated_archive_is_the_one_that_tensorflow_datasets_expects():
+    expected = tfds.builder_cls("cifar10").url_infos[URL]
+    assert expected.size == cifar10.ARCHIVE_BYTES
+    assert expected.checksum == cifar10.ARCHIVE_SHA256
+    assert expected.filename == cifar10.ARCHIVE
+
+
+def assert_tells_how_to_place(message: str, data_dir: Path) -> None:
+    for part in (
+        f"Put {cifar10.ARCHIVE} (170052171 bytes, sha256 c4a38c50a1bc5f3a1c5",
+        f"into {data_dir}/downloads/manual",
+        "--data_dir of prepared data",
+        "--dataset=digits needs no download",
+    ):
+        assert part in message
+
+
+@pytest.mark.parametrize("load", [data.load_training, data.load_test])
+def test_absent_data_without_network_say_what_to_do(
+    load, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(cifar10, "_reachable", lambda: False)
+    with pytest.raises(DataNotFoundError) as error:
+        load("cifar10", data_dir=tmp_path)
+    assert error.value.exit_code == 4
+    message = str(error.value)
+    assert message.startswith(f"No prepared CIFAR-10 in {tmp_path}/cifar10/")
+    assert_tells_how_to_place(message, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [ConnectionResetError("gone"), tfds.download.DownloadError("HTTP 404")],
+)
+def test_a_download_that_fails_says_why_and_what_to_do(
+    failure, tmp_path, monkeypatch
+):
+    def fail(*_, **__):
+        raise failure
+
+    monkeypatch.setattr(cifar10, "_reachable", lambda: True)
+    monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", fail)
+    with pytest.raises(DataNotFoundError, match=str(failure)) as error:
+        data.load_test("cifar10", data_dir=tmp_path)
+    assert_tells_how_to_place(str(error.value), tmp_path)
+
+
+def test_without_network_nothing_is_waited_for(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError("Network is unreachable")
+
+    def prepare(*_, **__):
+        raise AssertionError("began to download")
+
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    monkeypatch.setattr(
+        tfds.core.DatasetBuilder, "download_and_prepare", prepare
+    )
+    with pytest.raises(DataNotFoundError, match="cannot be reached"):
+        data.load_test("cifar10", data_dir=tmp_path)
+
+
+def test_a_host_that_never_answers_is_given_up(monkeypatch):
+    over = threading.Event()
+
+    def connect(*_):
+        over.wait()
+        raise OSError("Timed out")
+
+    monkeypatch.setattr(cifar10, "_PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(socket, "create_connection", connect)
+    try:
+        assert not cifar10._reachable()
+    finally:
+        over.set()
+
+
+def test_a_host_that_answers_is_reachable(monkeypatch):
+    here, there = socket.socketpair()
+    monkeypatch.setattr(socket, "create_connection", lambda *_: here)
+    assert cifar10._reachable()
+    assert here.fileno() == -1  # Closed again.
+    there.close()
+
+
+def test_training_without_data_exits_with_4_and_leaves_nothing(tmp_path):
+    run_dir, data_dir = tmp_path / "run", tmp_path / "empty"
+    data_dir.mkdir()
+    # Python imports this by itself; it takes the process off the network.
+    (tmp_path / "sitecustomize.py").write_text(
+        "import socket\n"
+        "def refuse(*_):\n"
+        "    raise OSError('Network is unreachable')\n"
+        "socket.create_connection = refuse\n"
+    )
+    finished = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "tfgan_robust.train",
+            f"--data_dir={data_dir}",
+            f"--run_dir={run_dir}",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parents[1],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )
+    assert finished.returncode == 4
+    assert finished.stdout == ""
+    last = finished.stderr.splitlines()[-1]
+    assert last.startswith("error: No prepared CIFAR-10 in ")
+    assert_tells_how_to_place(last, data_dir)
+    assert "Traceback" not in finished.stderr
+    assert not run_dir.exists()
+    assert not list(data_dir.iterdir())
+
+
+@pytest.mark.skipif(
+    not tfds.builder("cifar10").info.splits,
+    reason="CIFAR-10 is not prepared in TFDS_DATA_DIR",
+)
+def test_the_real_images():
+    info, test = data.load_test("cifar10")
+    assert info.class_names == tuple(NAMES)
+    assert test.images.shape == (10_000, 32, 32, 3)
+    assert (np.bincount(test.labels) == 1000).all()
+    # The well-known means of red, green and blue.
+    np.testing.assert_allclose(
+        test.images.mean((0, 1, 2)) / 255, (0.491, 0.482, 0.447), atol=0.01
+    )

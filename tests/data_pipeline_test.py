@@ -1,0 +1,247 @@
+"""Batches: their order, where they start, and what augmentation does."""
+
+import itertools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfgan_robust import data
+from tfgan_robust.data import Split
+from tfgan_robust.errors import UsageError
+
+COUNT, BATCH = 11, 4
+STEPS_PER_EPOCH = COUNT // BATCH
+
+Batches = list[tuple[np.ndarray, ...]]
+
+
+def random_split(count: int, side: int = 8) -> Split:
+    """Random images; the label of each is its number."""
+    images = np.random.default_rng(0).integers(
+        256, size=(count, side, side, 3), dtype=np.uint8
+    )
+    return Split(images, np.arange(count))
+
+
+def take(dataset: tf.data.Dataset, count: int) -> Batches:
+    return list(dataset.take(count).as_numpy_iterator())
+
+
+def first_batches(count: int, *, split: Split | None = None, **changes) -> Batches:
+    options = {"batch_size": BATCH, "seed": 3, **changes}
+    split = random_split(COUNT) if split is None else split
+    return take(data.training_batches(split, **options), count)
+
+
+def epochs(count: int, *, split: Split, seed: int = 3) -> np.ndarray:
+    """Labels in the order of training, [count, images of an epoch]."""
+    steps = len(split.labels) // BATCH * count
+    batches = first_batches(steps, split=split, seed=seed)
+    return np.reshape([labels for _, labels in batches], (count, -1))
+
+
+def assert_same(some: Batches, others: Batches) -> None:
+    for batch, other in zip(some, others, strict=True):
+        for array, other_array in zip(batch, other, strict=True):
+            np.testing.assert_array_equal(array, other_array)
+
+
+@pytest.fixture(scope="module")
+def from_the_start() -> Batches:
+    return first_batches(5 * STEPS_PER_EPOCH, horizontal_flip=True)
+
+
+@pytest.mark.parametrize("start", [0, 1, STEPS_PER_EPOCH, 5, 8])
+def test_a_stream_started_later_goes_on_as_the_first(from_the_start, start):
+    rest = from_the_start[start:]
+    later = first_batches(len(rest), horizontal_flip=True, start_step=start)
+    assert_same(rest, later)
+
+
+def test_a_start_far_away_is_reached_without_going_there():
+    far = 10**9
+    batches = first_batches(5, start_step=far, horizontal_flip=True)
+    assert_same(
+        batches[3:],
+        first_batches(2, start_step=far + 3, horizontal_flip=True),
+    )
+
+
+def test_the_same_seed_gives_the_same_batches(from_the_start):
+    again = first_batches(len(from_the_start), horizontal_flip=True)
+    assert_same(from_the_start, again)
+
+
+def test_another_seed_gives_another_order():
+    split = random_split(64)
+    one, other = (epochs(1, split=split, seed=seed) for seed in (0, 1))
+    assert np.mean(one == other) < 0.2
+
+
+def test_an_epoch_holds_every_image_once_in_a_new_order():
+    split = random_split(64)
+    orders = epochs(4, split=split)
+    for order in orders:
+        np.testing.assert_array_equal(np.sort(order), split.labels)
+    for order, other in itertools.combinations(orders, 2):
+        assert np.mean(order == other) < 0.2
+
+
+def test_the_remainder_is_dropped_and_another_one_in_each_epoch():
+    orders = epochs(30, split=random_split(COUNT))
+    assert orders.shape == (30, STEPS_PER_EPOCH * BATCH)
+    assert all(len(set(order)) == orders.shape[1] for order in orders)
+    assert set(orders.flat) == set(range(COUNT))
+
+
+def test_an_image_is_augmented_anew_in_each_epoch():
+    split = random_split(BATCH, side=16)
+    batches = first_batches(6, split=split)
+    seen = {image[labels == 0].tobytes() for image, labels in batches}
+    assert len(seen) > 1
+
+
+def test_training_images_are_float32_between_0_and_1_with_their_labels():
+    split = random_split(COUNT)
+    split.images[:, 0, 0] = (0, 128, 255)
+    images, labels = first_batches(1, split=split, max_shift=0)[0]
+    assert images.dtype == np.float32
+    assert labels.dtype == np.int64
+    np.testing.assert_array_equal(images, as_float(split.images[labels]))
+    assert (images.min(), images.max()) == (0, 1)
+
+
+def test_training_shapes_are_static():
+    spec = data.training_batches(
+        random_split(COUNT), batch_size=BATCH, seed=0
+    ).element_spec
+    assert spec == (
+        tf.TensorSpec([BATCH, 8, 8, 3], tf.float32),
+        tf.TensorSpec([BATCH], tf.int64),
+    )
+
+
+def test_a_batch_larger_than_the_split_is_refused():
+    with pytest.raises(UsageError, match="11 .*Received: batch_size=12"):
+        first_batches(1, batch_size=COUNT + 1)
+
+
+def as_float(images: np.ndarray) -> np.ndarray:
+    return images.astype(np.float32) / np.float32(255)
+
+
+def repeated_edge_shifts(image: np.ndarray) -> dict[tuple, np.ndarray]:
+    """Every shift of up to a tenth of each side, plain and mirrored.
+
+    Returns:
+        Images by rows down, columns right, and whether mirrored.
+    """
+    height, width, _ = image.shape
+    reach_y, reach_x = height // 10, width // 10
+    padded = np.pad(
+        image, ((reach_y, reach_y), (reach_x, reach_x), (0, 0)), mode="edge"
+    )
+    shifts = {}
+    for y in range(2 * reach_y + 1):
+        for x in range(2 * reach_x + 1):
+            window = padded[y : y + height, x : x + width]
+            shifts[y - reach_y, x - reach_x, False] = window
+            shifts[y - reach_y, x - reach_x, True] = window[:, ::-1]
+    return shifts
+
+
+def recognised(augmented: np.ndarray, image: np.ndarray) -> np.ndarray:
+    """Which shift each augmented image is: integers [n, 3]."""
+    known = {
+        shifted.tobytes(): what
+        for what, shifted in repeated_edge_shifts(image).items()
+    }
+    return np.array([known[one.tobytes()] for one in augmented], int)
+
+
+@pytest.fixture(scope="module")
+def image() -> np.ndarray:
+    return random_split(1, side=30).images[0][:, :20]
+
+
+def augmented(image: np.ndarray, **options) -> np.ndarray:
+    batch = np.repeat(image[np.newaxis], 1000, axis=0)
+    options = {"horizontal_flip": True, "max_shift": 0.1, **options}
+    return data.augment(tf.constant(batch), (1, 2), **options).numpy()
+
+
+def test_augmentation_shifts_and_mirrors_evenly(image):
+    # Fails for what no shift of the reference gives.
+    moves = recognised(augmented(image), image)
+    for column, reach in ((0, 3), (1, 2), (2, 0.5)):
+        values, counts = np.unique(moves[:, column], return_counts=True)
+        assert len(values) == 2 * reach + 1
+        # Five standard deviations of 1,000 draws are at most 79.
+        np.testing.assert_allclose(counts, 1000 / len(values), atol=79)
+    correlations = np.corrcoef(moves.T) - np.eye(3)
+    assert np.abs(correlations).max() < 5 / np.sqrt(1000)
+
+
+def test_nothing_is_mirrored_where_that_makes_no_sense(image):
+    moves = recognised(augmented(image, horizontal_flip=False), image)
+    assert not moves[:, 2].any()
+    assert len(np.unique(moves, axis=0)) == 7 * 5
+
+
+def test_without_shift_and_mirror_images_stay(image):
+    same = augmented(image, horizontal_flip=False, max_shift=0)
+    assert (same == image).all()
+
+
+def test_shifts_are_those_of_the_papers_images():
+    image = random_split(1, side=32).images[0]
+    moves = recognised(augmented(image), image)
+    assert np.abs(moves[:, :2]).max() == 3
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.float32])
+def test_augmentation_keeps_the_type(image, dtype):
+    assert augmented(image.astype(dtype)).dtype == dtype
+
+
+def test_augmentation_is_a_function_of_its_seed():
+    images = tf.constant(random_split(16, side=20).images)
+
+    def shifted(seed: int) -> np.ndarray:
+        return data.augment(
+            images, (0, seed), horizontal_flip=True, max_shift=0.1
+        ).numpy()
+
+    np.testing.assert_array_equal(shifted(4), shifted(4))
+    assert (shifted(4) != shifted(5)).any()
+
+
+@pytest.mark.parametrize(
+    ("count", "batch", "batches"), [(10, 4, 3), (8, 4, 2), (3, 4, 1)]
+)
+def test_evaluation_shows_every_image_once_in_order(count, batch, batches):
+    split = random_split(count)
+    dataset = data.evaluation_batches(split, batch_size=batch)
+    images, labels, masks = zip(*take(dataset, 99), strict=True)
+    assert len(masks) == batches
+    assert all(set(mask) <= {0.0, 1.0} for mask in masks)
+    real = np.concatenate(masks) == 1
+    assert list(real) == [True] * count + [False] * (batches * batch - count)
+    np.testing.assert_array_equal(
+        np.concatenate(images)[real], as_float(split.images)
+    )
+    np.testing.assert_array_equal(
+        np.concatenate(labels)[real], split.labels
+    )
+
+
+def test_evaluation_shapes_are_static():
+    dataset = data.evaluation_batches(random_split(10), batch_size=BATCH)
+    assert dataset.element_spec == (
+        tf.TensorSpec([BATCH, 8, 8, 3], tf.float32),
+        tf.TensorSpec([BATCH], tf.int64),
+        tf.TensorSpec([BATCH], tf.float32),
+    )
+    for images, labels, mask in dataset.as_numpy_iterator():
+        assert (images.shape, len(labels), len(mask)) == ((4, 8, 8, 3), 4, 4)

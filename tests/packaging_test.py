@@ -1,0 +1,230 @@
+"""What setup.py, BUILD and the lock file state against what the code needs."""
+
+import ast
+import functools
+import importlib.metadata
+import re
+import runpy
+import sys
+import types
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[1]
+SOURCES = sorted(
+    path.relative_to(ROOT).as_posix()
+    for path in ROOT.glob("tfgan_robust/**/*.py")
+)
+TESTS = sorted(path.name for path in ROOT.glob("tests/*_test.py"))
+# TensorFlow Datasets and TensorFlow import these without requiring them.
+NEEDED_BY_OTHERS = {"importlib-resources", "tensorboard"}
+
+Rules = dict[str, dict[str, Any]]
+
+
+def read(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def setup(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The arguments that setup.py hands to setuptools."""
+    given: dict[str, Any] = {}
+    stand_in = types.SimpleNamespace(
+        setup=given.update, find_packages=lambda **_: []
+    )
+    monkeypatch.setitem(sys.modules, "setuptools", stand_in)
+    runpy.run_path(str(ROOT / "setup.py"))
+    return given
+
+
+@pytest.fixture(scope="module")
+def rules() -> Rules:
+    """Keyword arguments of each BUILD rule, by its name, in file order."""
+    found: Rules = {}
+
+    def rule(kind: str) -> Any:
+        return lambda **given: found.update(
+            {given["name"]: {"kind": kind, "srcs": [], "deps": [], **given}}
+        )
+
+    def glob(patterns: list[str]) -> list[str]:
+        paths = [path for pattern in patterns for path in ROOT.glob(pattern)]
+        return sorted(path.relative_to(ROOT).as_posix() for path in paths)
+
+    kinds = ("py_binary", "py_library", "py_test", "filegroup")
+    names = {kind: rule(kind) for kind in kinds}
+    ignored = {name: lambda *_, **__: None for name in ("load", "package")}
+    # BUILD files are written in Starlark, here within what Python shares.
+    exec(
+        compile(read("BUILD"), "BUILD", "exec"),
+        names | ignored | {"glob": glob},
+    )
+    return found
+
+
+def imports(source: str) -> Iterator[str]:
+    """Dotted names that a file imports, also within its functions."""
+    for node in ast.walk(ast.parse(read(source))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.module and not node.level, f"relative in {source}"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def own_imports(source: str) -> set[str]:
+    """Files of this package that a file imports."""
+    found = set()
+    for name in imports(source):
+        # The last part may be a module or something that a module defines.
+        for module in (name, name.rpartition(".")[0]):
+            path = module.replace(".", "/")
+            found |= {f"{path}.py", f"{path}/__init__.py"} & set(SOURCES)
+    return found
+
+
+# Looks into every installed distribution.
+distributions = functools.cache(importlib.metadata.packages_distributions)
+
+
+def third_party(source: str) -> set[str]:
+    """Distributions that a file imports from."""
+    top_level = {name.partition(".")[0] for name in imports(source)}
+    top_level -= {*sys.stdlib_module_names, "tfgan_robust"}
+    return {
+        canonicalize_name(distributions().get(name, [name])[0])
+        for name in top_level
+    }
+
+
+def requirements(lines: list[str]) -> dict[str, Requirement]:
+    parsed = map(Requirement, lines)
+    return {canonicalize_name(each.name): each for each in parsed}
+
+
+def label(distribution: str) -> str:
+    return "@pypi//" + distribution.replace("-", "_")
+
+
+def test_python_versions_are_those_that_tensorflow_has_wheels_for(setup):
+    supported = Requirement("python" + setup["python_requires"]).specifier
+    versions = [f"3.{minor}.1" for minor in range(9, 16)]
+    assert list(supported.filter(versions)) == ["3.11.1", "3.12.1", "3.13.1"]
+
+
+def test_every_requirement_is_used_and_every_import_is_required(setup):
+    required = set(requirements(setup["install_requires"]))
+    imported = set().union(*map(third_party, SOURCES))
+    assert imported <= required
+    assert required - imported == NEEDED_BY_OTHERS
+
+
+def test_every_requirement_has_a_lower_and_an_upper_bound(setup):
+    extras = setup["extras_require"].values()
+    for line in [*setup["install_requires"], *sum(extras, [])]:
+        operators = [each.operator for each in Requirement(line).specifier]
+        assert sorted(operators) == ["<", ">="], line
+
+
+def test_keras_releases_with_unsafe_model_files_are_excluded(setup):
+    keras = requirements(setup["install_requires"])["keras"].specifier
+    assert "3.13.1" not in keras
+    assert "3.15.1" in keras
+
+
+def test_extras(setup):
+    extras = setup["extras_require"]
+    assert set(extras) == {"gpu", "test", "dev"}
+    assert set(extras["test"]) < set(extras["dev"])
+    gpu = requirements(extras["gpu"])["tensorflow"]
+    required = requirements(setup["install_requires"])["tensorflow"]
+    assert gpu.extras == {"and-cuda"}
+    assert gpu.specifier == required.specifier
+
+
+def test_commands_start_a_main_of_the_package(setup):
+    commands = setup["entry_points"]["console_scripts"]
+    assert len(commands) == 3
+    for command in commands:
+        module, _, function = command.split(" = ")[1].partition(":")
+        tree = ast.parse(read(module.replace(".", "/") + ".py"))
+        defined = {
+            n.name: n for n in tree.body if isinstance(n, ast.FunctionDef)
+        }
+        assert not ast.unparse(defined[function].args), command
+
+
+def test_the_version_is_the_same_everywhere(setup):
+    import tfgan_robust
+
+    version = setup["version"]
+    assert version == tfgan_robust.__version__
+    assert f'version = "{version}"' in read("MODULE.bazel").split(")")[0]
+    assert re.search(rf"^## {re.escape(version)}\b", read("CHANGELOG.md"), re.M)
+
+
+def test_the_lock_pins_every_requirement_within_its_range(setup):
+    lock = read("requirements_lock.txt")
+    lines = re.findall(r"^[a-z].*$", lock, re.MULTILINE)
+    pins = dict(
+        re.fullmatch(r"(\S+)==(\S+) \\", line).groups() for line in lines
+    )
+    declared = setup["install_requires"] + setup["extras_require"]["test"]
+    for name, requirement in requirements(declared).items():
+        assert pins[name] in requirement.specifier
+    assert "://" not in lock
+
+
+def test_each_module_is_in_one_library(rules):
+    libraries = [r for r in rules.values() if r["kind"] == "py_library"]
+    covered = [source for library in libraries for source in library["srcs"]]
+    assert sorted(covered) == SOURCES
+
+
+def test_each_test_has_a_target(rules):
+    targets = [name for name, r in rules.items() if r["kind"] == "py_test"]
+    assert [f"{name}.py" for name in targets] == TESTS
+    for name in targets:
+        assert rules[name]["args"][0] in rules[name]["srcs"]
+
+
+def test_layers_import_only_what_lies_below_them(rules):
+    below = set()
+    for name, library in rules.items():
+        if library["kind"] != "py_library":
+            continue
+        deps = {dep[1:] for dep in library["deps"] if dep.startswith(":")}
+        assert deps <= below, f"{name} depends on a layer that comes later"
+        below.add(name)
+        reachable = set(library["srcs"]).union(
+            *(rules[dep]["srcs"] for dep in deps)
+        )
+        for source in library["srcs"]:
+            assert own_imports(source) <= reachable, f"{source} of {name}"
+
+
+def test_layers_name_the_distributions_that_they_import(rules, setup):
+    known = {label(name) for name in requirements(setup["install_requires"])}
+    for name, library in rules.items():
+        if library["kind"] != "py_library":
+            continue
+        imported = set().union(set(), *map(third_party, library["srcs"]))
+        external = {d for d in library["deps"] if d.startswith("@")}
+        assert {label(each) for each in imported} <= external, name
+        assert external <= known, name
+
+
+def test_the_umbrella_library_holds_every_layer(rules):
+    pending, reached = ["tfgan_robust"], set()
+    while pending:
+        name = pending.pop()
+        reached.add(name)
+        pending += [d[1:] for d in rules[name]["deps"] if d.startswith(":")]
+    libraries = {n for n, r in rules.items() if r["kind"] == "py_library"}
+    assert reached == libraries
