@@ -200,26 +200,19 @@ def test_a_saved_model_that_keras_exported(tmp_path):
     check_saved_model(classifier, "exported")
 
 
-class Module(tf.Module):
-    """A classifier that knows nothing of Keras."""
+def save_module(path, answers, spec=None, signature="serving_default"):
+    """Saves a classifier that knows nothing of Keras."""
+    module = tf.Module()
+    kernel, bias = linear_model().get_weights()
+    module.kernel, module.bias = tf.Variable(kernel), tf.Variable(bias)
 
-    def __init__(self, answers):
-        super().__init__()
-        kernel, bias = linear_model().get_weights()
-        self.kernel, self.bias = tf.Variable(kernel), tf.Variable(bias)
-        self.answers = answers
+    @tf.function(input_signature=[spec or tf.TensorSpec([None, *SHAPE])])
+    def classify(pictures):
+        flat = tf.reshape(tf.cast(pictures, tf.float32), [-1, PIXELS])
+        return answers(flat @ module.kernel + module.bias)
 
-    @tf.function(input_signature=[tf.TensorSpec([None, *SHAPE])])
-    def __call__(self, pictures):
-        flat = tf.reshape(pictures, [-1, PIXELS])
-        return self.answers(flat @ self.kernel + self.bias)
-
-
-def save_module(path, answers):
-    module = Module(answers)
-    tf.saved_model.save(
-        module, path, signatures={"serving_default": module.__call__}
-    )
+    signatures = {signature: classify} if signature else {}
+    tf.saved_model.save(module, path, signatures=signatures)
     return path
 
 
@@ -271,18 +264,38 @@ def test_a_saved_model_with_nameless_choices_is_refused(tmp_path):
     )
     message = refused(model=path)
     assert "output named logits" in message
-    assert "pictures" in message and "one, two" in message
+    assert "inputs pictures" in message
+    assert "one" in message and "two" in message
 
 
-def test_a_saved_model_without_the_signature_is_refused(tmp_path):
-    module = Module(lambda logits: {"logits": logits})
-    tf.saved_model.save(
-        module, tmp_path / "other", signatures={"other": module.__call__}
+@pytest.mark.parametrize(
+    ("signature", "received"), [("other", "other"), (None, "no signatures")]
+)
+def test_a_saved_model_without_the_signature_is_refused(
+    tmp_path, signature, received
+):
+    path = save_module(
+        tmp_path / "m", lambda logits: {"p": logits}, signature=signature
     )
-    message = refused(model=tmp_path / "other")
-    assert "serving_default" in message and "Received: other" in message
-    tf.saved_model.save(module, tmp_path / "none", signatures={})
-    assert "no signatures" in refused(model=tmp_path / "none")
+    message = refused(model=path)
+    assert "serving_default" in message and f"Received: {received}" in message
+
+
+@pytest.mark.parametrize(
+    ("spec", "received"),
+    [
+        (tf.TensorSpec(None), "unknown"),
+        (tf.TensorSpec([None, None, None, 3]), "(None, None, None, 3)"),
+        (tf.TensorSpec([None, *SHAPE], tf.uint8), "uint8"),
+    ],
+    ids=["no-rank", "no-size", "uint8"],
+)
+def test_a_saved_model_that_takes_no_float_images_is_refused(
+    tmp_path, spec, received
+):
+    path = save_module(tmp_path / "m", lambda logits: {"p": logits}, spec)
+    message = refused(model=path)
+    assert "takes one batch of images" in message and received in message
 
 
 def test_a_folder_that_is_no_saved_model_is_refused(tmp_path):
@@ -351,3 +364,14 @@ def test_models_that_tell_no_classes_apart_are_refused(units):
         outputs = keras.layers.Dense(units)(keras.layers.Flatten()(inputs))
     with pytest.raises(UsageError, match="answers with .batch, num_classes"):
         Classifier.from_keras(keras.Model(inputs, outputs))
+
+
+def test_models_of_unknown_shapes_are_refused():
+    class Subclassed(keras.Model):
+        def call(self, images):
+            return keras.ops.reshape(images, (-1, PIXELS))[:, :3]
+
+    model = Subclassed()
+    model(batch()[0])
+    with pytest.raises(UsageError, match="takes one batch of images"):
+        Classifier.from_keras(model)

@@ -28,7 +28,9 @@ def take(dataset: tf.data.Dataset, count: int) -> Batches:
     return list(dataset.take(count).as_numpy_iterator())
 
 
-def first_batches(count: int, *, split: Split | None = None, **changes) -> Batches:
+def first_batches(
+    count: int, *, split: Split | None = None, **changes
+) -> Batches:
     options = {"batch_size": BATCH, "seed": 3, **changes}
     split = random_split(COUNT) if split is None else split
     return take(data.training_batches(split, **options), count)
@@ -131,7 +133,9 @@ def as_float(images: np.ndarray) -> np.ndarray:
     return images.astype(np.float32) / np.float32(255)
 
 
-def repeated_edge_shifts(image: np.ndarray) -> dict[tuple, np.ndarray]:
+def repeated_edge_shifts(
+    image: np.ndarray,
+) -> dict[tuple[int, int, bool], np.ndarray]:
     """Every shift of up to a tenth of each side, plain and mirrored.
 
     Returns:
@@ -231,9 +235,7 @@ def test_evaluation_shows_every_image_once_in_order(count, batch, batches):
     np.testing.assert_array_equal(
         np.concatenate(images)[real], as_float(split.images)
     )
-    np.testing.assert_array_equal(
-        np.concatenate(labels)[real], split.labels
-    )
+    np.testing.assert_array_equal(np.concatenate(labels)[real], split.labels)
 
 
 def test_evaluation_shapes_are_static():

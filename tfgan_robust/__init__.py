@@ -9,12 +9,14 @@ __version__ = "0.1.0"
 # TensorFlow has loaded.
 _PUBLIC = {
     "AdversarialClassifier": "model",
+    "Classifier": "classifiers",
     "TrainConfig": "config",
     "build_model": "factory",
     "evaluate_classifier": "evaluation",
     "load_classifier": "classifiers",
     "load_test": "data",
     "load_training": "data",
+    "parse_attack": "attack_plan",
     "resolve": "config",
     "training_batches": "data",
 }

@@ -63,6 +63,10 @@ def main(settings_class: type, run: Run, *, usage: str) -> NoReturn:
     except (TfganRobustError, flags.Error) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(getattr(error, "exit_code", UsageError.exit_code))
+    except OSError as error:
+        # A full disk, a folder that cannot be written: no bug of ours.
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(TfganRobustError.exit_code)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(EXIT_INTERRUPTED)

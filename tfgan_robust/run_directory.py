@@ -143,7 +143,13 @@ def locked(run: RunDirectory) -> Iterator[None]:
     Raises:
         UsageError: if one does already.
     """
-    run.path.mkdir(parents=True, exist_ok=True)
+    try:
+        run.path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"Cannot make the run directory: {error.strerror}. "
+            f"Received: run_dir={run.path}."
+        ) from None
     with (run.path / ".lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from tfgan_robust.data.resizing import resize
@@ -19,6 +20,12 @@ ARCHIVE_SHA256 = (
 )
 _HOST = ("www.cs.toronto.edu", 443)
 _PATIENCE_SECONDS = 5
+# A file that is missing, broken in the middle of an image, or too short.
+_DAMAGE = (
+    tf.errors.NotFoundError,
+    tf.errors.DataLossError,
+    tf.errors.FailedPreconditionError,
+)
 
 
 def load(
@@ -39,14 +46,13 @@ def load(
         Description and images.
 
     Raises:
-        DataNotFoundError: if the data are neither there nor downloadable.
+        DataNotFoundError: if the data are neither there nor downloadable,
+            or damaged.
     """
     builder = tfds.builder("cifar10", data_dir=data_dir)
     if not builder.info.splits:
         _prepare(builder)
-    examples: Any = tfds.as_numpy(
-        builder.as_dataset(split=split, batch_size=-1)
-    )
+    examples = _read(builder, split)
     size = image_size or 32
     info = DatasetInfo(
         name="cifar10",
@@ -57,6 +63,17 @@ def load(
     )
     images = resize(np.asarray(examples["image"]), size)
     return info, Split(images, examples["label"].astype(np.int64))
+
+
+def _read(builder: tfds.core.DatasetBuilder, split: str) -> Any:
+    """Returns the arrays of a split by their names."""
+    try:
+        return tfds.as_numpy(builder.as_dataset(split=split, batch_size=-1))
+    except _DAMAGE:
+        raise DataNotFoundError(
+            f"The prepared CIFAR-10 in {builder.data_dir} is incomplete or "
+            "damaged; delete that folder and start again to build it anew."
+        ) from None
 
 
 def _prepare(builder: tfds.core.DatasetBuilder) -> None:

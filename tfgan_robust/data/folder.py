@@ -1,5 +1,6 @@
 """Any images in folders: train/<class>/*.png, test/<class>/*.png."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -78,12 +79,7 @@ def _check_layout(root: Path) -> tuple[str, ...]:
             )
         found[split] = sorted(p for p in folder.iterdir() if p.is_dir())
         for class_folder in found[split]:
-            files = class_folder.iterdir()
-            if not any(file.suffix.lower() in SUFFIXES for file in files):
-                raise UsageError(
-                    f"The class folder {class_folder} holds no "
-                    f"{', '.join(SUFFIXES)} image; add some or remove it."
-                )
+            _check_class(class_folder)
     names = {
         split: [p.name for p in folders] for split, folders in found.items()
     }
@@ -101,16 +97,31 @@ def _check_layout(root: Path) -> tuple[str, ...]:
     return tuple(names["train"])
 
 
+def _check_class(folder: Path) -> None:
+    images = [p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES]
+    if not images:
+        raise UsageError(
+            f"The class folder {folder} holds no {', '.join(SUFFIXES)} "
+            "image; add some or remove it."
+        )
+    for image in images:
+        if not (image.is_file() and os.access(image, os.R_OK)):
+            raise _unreadable(image)
+
+
+def _unreadable(image: str | Path) -> UsageError:
+    return UsageError(
+        f"{image} is no readable PNG or JPEG image; replace or remove it."
+    )
+
+
 def _decode(example: dict[str, Any]) -> np.ndarray:
     try:
         decoded = tf.io.decode_image(
             example["image"], channels=3, expand_animations=False
         )
     except tf.errors.InvalidArgumentError:
-        raise UsageError(
-            f"{example['image/filename'].decode()} is no readable PNG or "
-            "JPEG image; replace or remove it."
-        ) from None
+        raise _unreadable(example["image/filename"].decode()) from None
     return decoded.numpy()
 
 

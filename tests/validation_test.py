@@ -1,0 +1,206 @@
+"""Figures of held-out images against the same figures measured directly."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfgan_robust import factory
+from tfgan_robust.attacks import fgsm, pgd
+from tfgan_robust.config import resolve
+from tfgan_robust.data import Split
+from tfgan_robust.validation import PGD_STEPS, Validator
+
+SHAPE = (16, 16, 3)
+EPS = 0.05
+ACCURACIES = {
+    "val_clean_accuracy",
+    "val_fgsm_accuracy",
+    "val_pgd_accuracy",
+    "train_mode_accuracy",
+    "inference_mode_accuracy",
+}
+
+
+def images_and_labels(count, seed):
+    generator = np.random.default_rng(seed)
+    images = generator.integers(0, 256, (count, *SHAPE)).astype(np.uint8)
+    return Split(images, np.arange(count, dtype=np.int64) % 4)
+
+
+TRAINING, VALIDATION = images_and_labels(24, 1), images_and_labels(20, 2)
+
+
+def build(**settings):
+    config = resolve(
+        {
+            "image_size": 16,
+            "classifier_width": 0.05,
+            "batch_size": 8,
+            "eval_images": 16,
+            "eval_eps": EPS,
+        },
+        settings,
+    )
+    if config.method == "gan":
+        config = config.replace(generator_width=0.1)
+    model = factory.build_model(config, SHAPE, 4)
+    teach(model)
+    return model, Validator(model, TRAINING, VALIDATION)
+
+
+def teach(model):
+    """Lets the classifier learn both splits by heart, without noise.
+
+    Only then do attacks and modes decide anything.
+    """
+    classifier = model.classifier
+    head = keras.Model(classifier.inputs, classifier.get_layer("flatten").output)
+    everything = np.concatenate([TRAINING.images, VALIDATION.images])
+    labels = np.concatenate([TRAINING.labels, VALIDATION.labels])
+    features = head.predict(everything / np.float32(255), verbose=0)
+    centred = features - features.mean(axis=0)
+    # Ridge regression; the scale keeps cross-entropies from saturating.
+    kernel = np.linalg.solve(
+        centred.T @ centred + 1e-6 * np.eye(features.shape[1]),
+        centred.T @ np.eye(4)[labels],
+    )
+    classifier.get_layer("logits").set_weights(
+        [kernel, -features.mean(axis=0) @ kernel]
+    )
+
+
+def as_tensors(split, count=None):
+    images = tf.constant(split.images[:count] / np.float32(255), tf.float32)
+    return images, tf.constant(split.labels[:count])
+
+
+def share_right(logits, labels):
+    return float(np.mean(np.argmax(logits, axis=-1) == labels))
+
+
+def test_figures_are_those_of_a_direct_measurement():
+    model, validator = build(method="natural")
+    figures = validator.measure()
+    assert figures.keys() == ACCURACIES
+
+    def inference(images):
+        return model.classifier(images, training=False)
+
+    images, labels = as_tensors(VALIDATION)
+    clean = share_right(inference(images), labels)
+    assert figures["val_clean_accuracy"] == pytest.approx(clean)
+    seen, seen_labels = as_tensors(TRAINING, 16)
+    assert figures["inference_mode_accuracy"] == pytest.approx(
+        share_right(inference(seen), seen_labels)
+    )
+    attacked, attacked_labels = as_tensors(VALIDATION, 16)
+    weak = fgsm(inference, attacked, attacked_labels, eps=EPS)
+    assert figures["val_fgsm_accuracy"] == pytest.approx(
+        1 - np.mean(weak.fooled), abs=1 / 16
+    )
+    strong = [
+        pgd(inference, attacked[part], attacked_labels[part], eps=EPS,
+            num_steps=PGD_STEPS, seed=(0, 10)).fooled
+        for part in (slice(8), slice(8, 16))
+    ]  # fmt: skip
+    assert figures["val_pgd_accuracy"] == pytest.approx(
+        1 - np.mean(strong), abs=1 / 16
+    )
+    assert figures["val_pgd_accuracy"] < figures["val_clean_accuracy"]
+
+
+def test_training_mode_means_the_statistics_of_the_batch():
+    model, validator = build(method="natural", dropout_scale=0)
+    hits = []
+    for start in (0, 8):
+        images, labels = as_tensors(TRAINING)
+        part = slice(start, start + 8)
+        logits, _ = model.classifier.stateless_call(
+            model.classifier.trainable_variables,
+            model.classifier.non_trainable_variables,
+            images[part],
+            training=True,
+        )
+        hits.append(share_right(logits, labels[part]))
+    figures = validator.measure()
+    assert figures["train_mode_accuracy"] == pytest.approx(np.mean(hits))
+    # The averages are those of an untrained network: far from the batch's.
+    assert figures["train_mode_accuracy"] != figures["inference_mode_accuracy"]
+
+
+def test_every_image_counts_where_batches_do_not_fill():
+    model, validator = build(method="natural", batch_size=6, eval_images=10)
+    figures = validator.measure()
+    images, labels = as_tensors(VALIDATION)
+    logits = model.classifier(images, training=False)
+    assert figures["val_clean_accuracy"] == pytest.approx(
+        share_right(logits, labels)
+    )
+    assert (10 * figures["val_pgd_accuracy"]) % 1 == pytest.approx(0, abs=1e-6)
+
+
+def test_a_batch_larger_than_the_images_is_cut():
+    _, validator = build(method="natural", batch_size=64, eval_images=1000)
+    figures = validator.measure()
+    assert (24 * figures["inference_mode_accuracy"]) % 1 == pytest.approx(
+        0, abs=1e-6
+    )
+
+
+def test_measuring_changes_nothing_and_repeats_exactly():
+    model, validator = build()
+    before = [variable.numpy().tobytes() for variable in model.variables]
+    first = validator.measure()
+    after = [variable.numpy().tobytes() for variable in model.variables]
+    assert before == after
+    assert validator.measure() == first
+
+
+def test_figures_follow_the_weights():
+    model, validator = build(method="natural")
+    validator.measure()
+    logits = model.classifier.get_layer("logits")
+    kernel, bias = logits.get_weights()
+    logits.set_weights([0 * kernel, 0 * bias + [0, 0, 1, 0]])
+    # Always class 2, which every fourth image is of; no attack changes that.
+    assert validator.measure() == dict.fromkeys(ACCURACIES, 0.25)
+
+
+@pytest.mark.parametrize("formulation", ["xz", "grad_x"])
+def test_generators_report_their_health(formulation):
+    _, validator = build(formulation=formulation)
+    figures = validator.measure()
+    of_each = {"success", "saturation"}
+    of_each |= {"z_sensitivity"} if formulation == "xz" else set()
+    names = {f"generator_{i}_{name}" for i in (0, 1) for name in of_each}
+    names |= {"fgsm_success", "generator_difference"}
+    assert figures.keys() == ACCURACIES | names
+    assert all(np.isfinite(value) for value in figures.values())
+    assert figures["generator_difference"] > 0
+
+
+@pytest.mark.parametrize("method", ["fgsm", "pgd"])
+def test_gradient_attacks_have_no_generators_to_report(method):
+    _, validator = build(method=method)
+    assert validator.measure().keys() == ACCURACIES
+
+
+def test_the_sample_is_the_first_validation_images():
+    _, validator = build(method="natural")
+    images, labels = validator.sample(5)
+    assert images.dtype == tf.float32
+    np.testing.assert_array_equal(labels, VALIDATION.labels[:5])
+    np.testing.assert_allclose(images, VALIDATION.images[:5] / 255, rtol=1e-6)
+    # No more than are attacked.
+    assert len(validator.sample(100)[1]) == 16
+
+
+@pytest.mark.parametrize(
+    ("choice", "expected"), [("auto", False), ("true", True)]
+)
+def test_the_choice_of_xla_is_known(choice, expected):
+    if tf.config.list_physical_devices("GPU"):
+        pytest.skip("auto means XLA on a GPU")
+    _, validator = build(method="natural", jit_compile=choice)
+    assert validator.jit_compile is expected
