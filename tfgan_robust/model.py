@@ -71,8 +71,10 @@ class AdversarialClassifier(keras.Model):
         self.trackers = {
             name: keras.metrics.Mean(name=name) for name in self._log_names()
         }
+        # The same means where training looks at clean images too: Keras
+        # knows metrics by their names.
         self.test_trackers = {
-            name: keras.metrics.Mean(name=name)
+            name: self.trackers.get(name) or keras.metrics.Mean(name=name)
             for name in ("clean_loss", "clean_accuracy")
         }
         self.built = True
@@ -85,7 +87,7 @@ class AdversarialClassifier(keras.Model):
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
         """Running means of what `train_step` and `test_step` report."""
-        return [*self.trackers.values(), *self.test_trackers.values()]
+        return list({**self.trackers, **self.test_trackers}.values())
 
     def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Returns the classifier's logits."""
