@@ -329,9 +329,7 @@ def test_restarts_only_ever_add_fooled_images(protocol):
             more.images[fewer.fooled], fewer.images[fewer.fooled]
         )
     last = found[-1]
-    np.testing.assert_array_equal(
-        wrong(last.images[:, 0, 0, 0]), last.fooled
-    )
+    np.testing.assert_array_equal(wrong(last.images[:, 0, 0, 0]), last.fooled)
 
 
 def test_random_starts_fill_the_ball_and_heed_the_range():

@@ -10,7 +10,7 @@ from tfgan_robust.health import SATURATED, generator_health
 
 SHAPE = (4, 4, 3)
 PIXELS = 48
-EPS = 0.1
+EPS = 0.02
 
 
 def batch(size=16):

@@ -125,7 +125,9 @@ def test_conditions_tell_of_restarts_protocol_and_clean_starts():
 
 def test_conditions_say_when_an_evaluation_is_incomplete():
     parts = (result("clean", 0.0, 0.9),)
-    assert "INCOMPLETE" in describe_conditions(evaluation(*parts, complete=False))
+    assert "INCOMPLETE" in describe_conditions(
+        evaluation(*parts, complete=False)
+    )
     assert "INCOMPLETE" not in describe_conditions(evaluation(*parts))
 
 

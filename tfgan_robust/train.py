@@ -99,9 +99,9 @@ def _run(given: dict[str, Any]) -> int:
     for directory, settled in plan:
         run_directory.check_configuration(directory, settled)
     startup.load_tensorflow()
-    from tfgan_robust import trainer
+    from tfgan_robust import training
 
-    code = trainer.train_all(plan)
+    code = training.train_all(plan)
     if code == 0 and run_flags["report_images"] > 0:
         _report([directory for directory, _ in plan], run_flags)
     return code

@@ -1,18 +1,13 @@
 """The training loop: resumes exactly, stops cleanly, watches itself."""
 
-import dataclasses
 import math
-import signal
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from types import FrameType
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from tfgan_robust import alarms, cli, data, devices, run_directory
+from tfgan_robust import alarms, data, devices, run_directory
 from tfgan_robust.checkpoints import RunState, save_networks
 from tfgan_robust.config import TrainConfig
 from tfgan_robust.data import DatasetInfo, Split
@@ -24,6 +19,7 @@ from tfgan_robust.monitoring import (
     TensorBoardWriter,
 )
 from tfgan_robust.run_directory import RunDirectory
+from tfgan_robust.signals import StopRequest
 from tfgan_robust.validation import Validator
 
 # Steps between looks at the running means, each of which waits for the
@@ -74,7 +70,6 @@ class Trainer:
             )
         self._validator = Validator(self.model, training, validation)
         self._state = RunState(self.model, run.checkpoints)
-        self._stop_signal: int | None = None
 
     def train(self) -> int:
         """Trains to the last epoch or until a signal.
@@ -108,26 +103,23 @@ class Trainer:
         if not resumed:
             self._state.save(0)
         try:
-            with self._signals():
-                self._loop()
+            with StopRequest() as stop:
+                self._loop(stop)
         finally:
             self._tensorboard.flush()
             self._progress.close()
-        if self._stop_signal is None:
-            return 0
-        self._progress.say(
-            f"stopped at step {self._step} of {self._total_steps}; the same "
-            "command goes on from there"
-        )
-        if self._stop_signal == signal.SIGTERM:
-            return cli.EXIT_TERMINATED
-        return cli.EXIT_INTERRUPTED
+        if stop:
+            self._progress.say(
+                f"stopped at step {self._step} of {self._total_steps}; the "
+                "same command goes on from there"
+            )
+        return stop.exit_code
 
     @property
     def _step(self) -> int:
         return self._state.progress["step"]
 
-    def _loop(self) -> None:
+    def _loop(self, stop: StopRequest) -> None:
         train_step = self._compiled_step()
         batches = iter(
             self._strategy.experimental_distribute_dataset(
@@ -136,7 +128,7 @@ class Trainer:
         )
         self._mark = (time.monotonic(), self._step)
         self._training_seconds = 0.0
-        while self._step < self._total_steps and self._stop_signal is None:
+        while self._step < self._total_steps and not stop:
             train_step(batches)
             step = self._state.progress["step"] = self._step + 1
             epoch_ends = step % self._steps_per_epoch == 0
@@ -146,7 +138,7 @@ class Trainer:
                 self._end_epoch(step // self._steps_per_epoch)
             if epoch_ends or step % self._config.checkpoint_every == 0:
                 self._save()
-        if self._stop_signal is not None:
+        if stop:
             self._save()
 
     def _batches(self, start_step: int) -> tf.data.Dataset:
@@ -177,12 +169,16 @@ class Trainer:
         """The epoch's running means.
 
         Raises:
-            DivergenceError: if a loss among them is no finite number.
+            DivergenceError: if a loss or a gradient is no finite number.
         """
         trackers = self.model.trackers
         figures = {name: float(t.result()) for name, t in trackers.items()}
+        # With loss scaling an infinite gradient is a step that was skipped.
+        watched: tuple[str, ...] = ("loss", "gradient_norm")
+        if self._config.precision == "mixed_float16":
+            watched = ("loss",)
         for name, value in figures.items():
-            if name.endswith("loss") and not math.isfinite(value):
+            if name.endswith(watched) and not math.isfinite(value):
                 raise DivergenceError(
                     f"{name} became {value} by step {self._step}. The last "
                     f"good checkpoint in {self._run.checkpoints} is kept; "
@@ -265,7 +261,7 @@ class Trainer:
         say = self._progress.say
         for network in [self.model.classifier, *self.model.generators]:
             say(f"{network.name}: {network.count_params():,} parameters")
-        device = devices.describe(self._strategy.num_replicas_in_sync)
+        device = devices.describe(self._config.num_devices)
         say(
             f"{len(self._training.labels):,} training images, "
             f"{self._steps_per_epoch} steps an epoch, "
@@ -284,81 +280,6 @@ class Trainer:
             next(batches)
         images = _PIPELINE_BATCHES * self._config.batch_size
         return images / max(time.monotonic() - start, 1e-9)
-
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        """Turns the first SIGINT or SIGTERM into a clean stop."""
-
-        def note(number: int, _: FrameType | None) -> None:
-            if self._stop_signal is not None:
-                raise KeyboardInterrupt
-            self._stop_signal = number
-
-        numbers = (signal.SIGINT, signal.SIGTERM)
-        before = {number: signal.signal(number, note) for number in numbers}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-
-def train_all(plan: Sequence[tuple[RunDirectory, TrainConfig]]) -> int:
-    """Trains several configurations on the same data, one after another.
-
-    Args:
-        plan: Run directories and their settings, which agree in devices and
-            data. Folders are made only once everything is known to fit.
-
-    Returns:
-        The exit code of the first that did not finish, else 0.
-
-    Raises:
-        UsageError: if data and settings do not fit.
-        DataNotFoundError: if the data set is not there.
-        DivergenceError: see `Trainer.train`.
-    """
-    first = plan[0][1]
-    strategy = devices.configure(first)
-    info, training, validation = data.load_training(
-        first.dataset,
-        data_dir=first.data_dir,
-        image_size=first.image_size,
-        train_images=first.train_images,
-        validation_images=first.validation_images,
-        seed=first.seed,
-    )
-    for run, config in plan:
-        trainer = Trainer(config, run, strategy, info, training, validation)
-        with run_directory.locked(run):
-            if not run.config.exists():
-                run_directory.write_json(
-                    run.config, _describe_run(config, strategy, info)
-                )
-            code = trainer.train()
-        if code != 0:
-            return code
-        keras.backend.clear_session()
-    return 0
-
-
-def _describe_run(
-    config: TrainConfig, strategy: tf.distribute.Strategy, info: DatasetInfo
-) -> dict[str, Any]:
-    """What `config.json` holds."""
-    return {
-        "settings": dataclasses.asdict(config),
-        "versions": run_directory.versions(),
-        "seed": config.seed,
-        "device": devices.describe(strategy.num_replicas_in_sync),
-        "dataset": {
-            "name": info.name,
-            "source": info.source,
-            "class_names": list(info.class_names),
-            "image_shape": list(info.image_shape),
-            "num_classes": info.num_classes,
-        },
-    }
 
 
 def _epoch_line(row: dict[str, float], epochs: int) -> str:
