@@ -6,8 +6,8 @@ import tensorflow as tf
 
 from tfgan_robust import factory
 from tfgan_robust.adversaries import GeneratorAdversary, build_adversary
-from tfgan_robust.config import resolve
 from tfgan_robust.losses import cross_entropy
+from tfgan_robust.presets import resolve
 
 SHAPE = (16, 16, 3)
 SEED = tf.constant([3, 4])
@@ -109,15 +109,15 @@ def test_gradient_is_taken_at_the_start():
     assert np.any(point.start.numpy() != 0.5)
 
 
-def test_noise_is_drawn_for_each_generator_and_draw():
+def test_noise_is_drawn_for_each_generator_and_call():
     trained = model(formulation="xz", generator_width=0.1)
     first, second = trained.generators
     second.set_weights(first.get_weights())
     adversary = trained.adversary
     point = adversary.prepare(*batch(), SEED)
     outputs = [
-        adversary.directions(point, index, draw=draw).numpy()
-        for index, draw in [(0, 0), (1, 0), (0, 1)]
+        adversary.directions(point, index, call=call).numpy()
+        for index, call in [(0, 0), (1, 0), (0, 1)]
     ]
     assert not np.array_equal(outputs[0], outputs[1])
     assert not np.array_equal(outputs[0], outputs[2])

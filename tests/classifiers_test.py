@@ -14,8 +14,8 @@ from tfgan_robust.classifiers import (
     load_classifier,
     load_float32,
 )
-from tfgan_robust.config import resolve
 from tfgan_robust.errors import UsageError
+from tfgan_robust.presets import resolve
 
 SHAPE = (4, 4, 3)
 PIXELS = 48

@@ -5,9 +5,10 @@ import math
 
 import pytest
 
-from tfgan_robust import config, settings
-from tfgan_robust.config import TrainConfig, baseline_of, resolve
+from tfgan_robust import config, presets, settings
+from tfgan_robust.config import TrainConfig
 from tfgan_robust.errors import UsageError
+from tfgan_robust.presets import baseline_of, resolve
 
 FIELDS = dataclasses.fields(TrainConfig)
 LIMITED = [
@@ -30,9 +31,9 @@ def test_later_sources_win(monkeypatch):
     """default < data set < preset < method < file < command line."""
     field = TrainConfig.__dataclass_fields__["epochs"]
     layers = [
-        (config.DATASET_DEFAULTS["cifar10"], 2),
-        (config.PRESETS["recommended"], 3),
-        (config._METHOD_DEFAULTS["gan"], 4),
+        (presets.DATASET_DEFAULTS["cifar10"], 2),
+        (presets.PRESETS["recommended"], 3),
+        (presets._METHOD_DEFAULTS["gan"], 4),
     ]
     assert resolve().epochs == field.default
     for layer, epochs in layers:
@@ -48,7 +49,7 @@ def test_the_last_choice_of_preset_data_set_and_method_decides():
     assert resolve(from_file).update == "alternating"
     recommended = resolve(from_file, {"preset": "recommended"})
     assert recommended.update == "simultaneous"
-    assert resolve(from_file).eps == config.DATASET_DEFAULTS["digits"]["eps"]
+    assert resolve(from_file).eps == presets.DATASET_DEFAULTS["digits"]["eps"]
     assert resolve(from_file, {"dataset": "cifar10"}).eps == 16 / 255
     assert resolve(from_file, {"method": "pgd"}).random_start == 1
 
@@ -70,7 +71,7 @@ def test_a_folder_of_images_needs_only_its_directory():
 
 
 @pytest.mark.parametrize("method", config.METHOD_NAMES)
-@pytest.mark.parametrize("preset", config.PRESETS)
+@pytest.mark.parametrize("preset", presets.PRESETS)
 @pytest.mark.parametrize("dataset", config.DATASET_NAMES)
 def test_resolved_settings_resolve_to_themselves(dataset, preset, method):
     """A run's stored settings are a `--config` file for the same run."""
@@ -79,7 +80,7 @@ def test_resolved_settings_resolve_to_themselves(dataset, preset, method):
     assert resolve(dataclasses.asdict(first)) == first
 
 
-@pytest.mark.parametrize("preset", config.PRESETS)
+@pytest.mark.parametrize("preset", presets.PRESETS)
 @pytest.mark.parametrize("formulation", config.FORMULATION_NAMES)
 def test_every_formulation_resolves_to_itself(formulation, preset):
     first = resolve({"formulation": formulation, "preset": preset})
@@ -274,9 +275,9 @@ def test_settings_cannot_be_changed_behind_the_checks():
 @pytest.mark.parametrize(
     "defaults",
     [
-        *config.PRESETS.values(),
-        *config.DATASET_DEFAULTS.values(),
-        *config._METHOD_DEFAULTS.values(),
+        *presets.PRESETS.values(),
+        *presets.DATASET_DEFAULTS.values(),
+        *presets._METHOD_DEFAULTS.values(),
     ],
     ids=str,
 )
@@ -289,12 +290,12 @@ def test_tables_cover_every_name():
     choices = {
         field.name: settings.limits_of(field).choices for field in FIELDS
     }
-    assert set(config.PRESETS) == set(choices["preset"])
-    assert set(config.DATASET_DEFAULTS) == set(choices["dataset"])
-    assert set(config.REPORT_EPS) == set(choices["dataset"])
-    assert set(config._METHOD_DEFAULTS) == set(choices["method"])
-    assert set(config._ONLY_FOR) <= set(choices)
-    for radii in config.REPORT_EPS.values():
+    assert set(presets.PRESETS) == set(choices["preset"])
+    assert set(presets.DATASET_DEFAULTS) == set(choices["dataset"])
+    assert set(presets.REPORT_EPS) == set(choices["dataset"])
+    assert set(presets._METHOD_DEFAULTS) == set(choices["method"])
+    assert set(presets._ONLY_FOR) <= set(choices)
+    for radii in presets.REPORT_EPS.values():
         assert all(0 < eps <= 1 for eps in radii)
 
 
@@ -307,7 +308,7 @@ def test_every_setting_explains_itself(field):
 
 @pytest.mark.parametrize("dataset", ["cifar10", "digits"])
 @pytest.mark.parametrize("method", ["gan", "fgsm", "pgd"])
-@pytest.mark.parametrize("preset", config.PRESETS)
+@pytest.mark.parametrize("preset", presets.PRESETS)
 def test_the_undefended_twin_keeps_data_classifier_and_budget(
     preset, method, dataset
 ):
@@ -328,14 +329,14 @@ def test_the_undefended_twin_keeps_data_classifier_and_budget(
     assert (twin.clean_weight, twin.random_start) == (1, 0)
     kept = (
         set(settings.field_names(TrainConfig))
-        - set(config._ONLY_FOR)
+        - set(presets._ONLY_FOR)
         - {"method", "clean_weight", "random_start"}
     )
     for name in kept:
         assert getattr(twin, name) == getattr(defended, name), name
 
 
-@pytest.mark.parametrize("preset", config.PRESETS)
+@pytest.mark.parametrize("preset", presets.PRESETS)
 @pytest.mark.parametrize("dataset", ["cifar10", "digits"])
 def test_the_undefended_twin_can_be_trained_again_by_itself(dataset, preset):
     twin = baseline_of(resolve({"preset": preset, "dataset": dataset}))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from tfgan_robust import config, data, factory
+from tfgan_robust import data, factory, presets
 from tfgan_robust.data import Split
 from tfgan_robust.data.splits import hold_out
 from tfgan_robust.errors import UsageError
@@ -181,7 +181,7 @@ def test_digits_take_no_directory(tmp_path):
 @pytest.mark.parametrize("method", ["gan", "natural"])
 @pytest.mark.parametrize("side", [10, 18])
 def test_sizes_that_networks_cannot_take_are_refused(method, side):
-    settings = config.resolve(
+    settings = presets.resolve(
         {}, {"dataset": "folder", "data_dir": "images", "method": method}
     )
     with pytest.raises(UsageError, match=f"Received: {side} x {side}; .*size"):

@@ -12,9 +12,9 @@ import pytest
 
 from tfgan_robust import evaluate, monitoring
 from tfgan_robust.attack_plan import AttackPlan
-from tfgan_robust.config import REPORT_EPS, resolve
 from tfgan_robust.errors import UsageError
 from tfgan_robust.evaluate import EvaluateSettings, parse_eps, plans
+from tfgan_robust.presets import REPORT_EPS, resolve
 
 SHAPE = (16, 16, 3)
 QUICK = {"attacks": "fgsm,pgd-2", "eps": "0.1", "num_images": 20}

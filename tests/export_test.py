@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfgan_robust import config, export, networks, run_directory, serving
+from tfgan_robust import export, networks, run_directory, serving
 from tfgan_robust.errors import TfganRobustError, UsageError
 
 SHAPE = (16, 16, 3)
@@ -35,7 +35,7 @@ def make_run(path: Path, *, precision: str = "float32") -> Path:
             weight.assign(generator.uniform(0.5, 1.5, weight.shape))
     (path / "best").mkdir(parents=True)
     model.save(path / "best" / "classifier.keras")
-    settings = config.resolve({"dataset": "digits", "precision": precision})
+    settings = presets.resolve({"dataset": "digits", "precision": precision})
     run_directory.write_json(
         path / "config.json",
         {

@@ -5,8 +5,8 @@ import pytest
 import tensorflow as tf
 
 from tfgan_robust.adversaries import GeneratorAdversary
-from tfgan_robust.config import resolve
 from tfgan_robust.health import SATURATED, generator_health
+from tfgan_robust.presets import resolve
 
 SHAPE = (4, 4, 3)
 PIXELS = 48

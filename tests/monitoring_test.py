@@ -11,12 +11,12 @@ import tensorflow as tf
 from tensorboard.backend.event_processing import event_accumulator
 
 from tfgan_robust import factory
-from tfgan_robust.config import resolve
 from tfgan_robust.monitoring import (
     MetricsFile,
     ProgressReporter,
     TensorBoardWriter,
 )
+from tfgan_robust.presets import resolve
 
 SHAPE = (16, 16, 3)
 

@@ -184,7 +184,8 @@ def test_the_lock_pins_every_requirement_within_its_range(setup):
 def test_each_module_is_in_one_library(rules):
     libraries = [r for r in rules.values() if r["kind"] == "py_library"]
     covered = [source for library in libraries for source in library["srcs"]]
-    assert sorted(covered) == SOURCES
+    missing = set(SOURCES) - set(covered)
+    assert sorted(covered) == SOURCES, f"not in BUILD: {missing}"
 
 
 def test_each_test_has_a_target(rules):

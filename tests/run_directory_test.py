@@ -11,8 +11,8 @@ import pytest
 
 import tfgan_robust
 from tfgan_robust import run_directory
-from tfgan_robust.config import resolve
 from tfgan_robust.errors import UsageError
+from tfgan_robust.presets import resolve
 from tfgan_robust.run_directory import RunDirectory
 
 ROOT = Path(tfgan_robust.__file__).parents[1]

@@ -230,9 +230,7 @@ def test_signals_save_and_exit(finished, tmp_path, number, code):
         pytest.param("no index", marks=pytest.mark.slow),
     ],
 )
-def test_a_damaged_checkpoint_falls_back(
-    finished, killed, tmp_path, damage
-):
+def test_a_damaged_checkpoint_falls_back(finished, killed, tmp_path, damage):
     folder = shutil.copytree(killed, tmp_path / "damaged")
     newest = folder / "checkpoints" / f"ckpt-{newest_step(folder)}"
     weights = newest.with_name(newest.name + ".data-00000-of-00001")

@@ -7,8 +7,8 @@ import tensorflow as tf
 
 from tfgan_robust import factory
 from tfgan_robust.attacks import fgsm, pgd
-from tfgan_robust.config import resolve
 from tfgan_robust.data import Split
+from tfgan_robust.presets import resolve
 from tfgan_robust.validation import PGD_STEPS, Validator
 
 SHAPE = (16, 16, 3)

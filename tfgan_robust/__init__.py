@@ -17,7 +17,7 @@ _PUBLIC = {
     "load_test": "data",
     "load_training": "data",
     "parse_attack": "attack_plan",
-    "resolve": "config",
+    "resolve": "presets",
     "training_batches": "data",
 }
 

@@ -22,6 +22,9 @@ from tfgan_robust.config import TrainConfig
 # The step of FGSM with a random start (arXiv:2001.03994, section 5).
 FGSM_STEP = 1.25
 
+# Kinds of noise, each with a stream of its own.
+_START, _LATENT = 0, 1
+
 
 class Point(NamedTuple):
     """Where perturbations start.
@@ -51,8 +54,14 @@ class Adversary(Protocol):
     ) -> Point:
         """Does the work that generators are not trained through."""
 
-    def perturb(self, point: Point) -> list[tf.Tensor]:
-        """Returns perturbed images, one batch for each perturbation."""
+    def perturb(self, point: Point, call: int = 0) -> list[tf.Tensor]:
+        """Returns perturbed images, one batch for each perturbation.
+
+        Args:
+            point: From `prepare`.
+            call: Number of the call for this point; latent noise is drawn
+                anew for each.
+        """
 
 
 class NoAdversary:
@@ -66,7 +75,7 @@ class NoAdversary:
         """See `Adversary.prepare`."""
         return Point(images, images, tf.zeros_like(images), seed)
 
-    def perturb(self, point: Point) -> list[tf.Tensor]:
+    def perturb(self, point: Point, call: int = 0) -> list[tf.Tensor]:
         """Returns an empty list."""
         return []
 
@@ -97,11 +106,11 @@ class GradientAdversary:
             num_steps=steps,
             step_size=step_size,
             random_start=self._config.random_start > 0,
-            seed=seed,
+            seed=fold_in(seed, _START),
         )
         return Point(images, attacked.images, tf.zeros_like(images), seed)
 
-    def perturb(self, point: Point) -> list[tf.Tensor]:
+    def perturb(self, point: Point, call: int = 0) -> list[tf.Tensor]:
         """Returns the attacked images."""
         return [point.start]
 
@@ -134,7 +143,9 @@ class GeneratorAdversary:
         start = images
         if self._config.random_start > 0:
             start = random_start(
-                images, self._config.eps * self._config.random_start, seed
+                images,
+                self._config.eps * self._config.random_start,
+                fold_in(seed, _START),
             )
         sign = tf.zeros_like(images)
         if formulations.needs_gradient(self._config.formulation):
@@ -142,15 +153,15 @@ class GeneratorAdversary:
             sign = tf.sign(gradient)
         return Point(images, start, sign, seed)
 
-    def perturb(self, point: Point) -> list[tf.Tensor]:
+    def perturb(self, point: Point, call: int = 0) -> list[tf.Tensor]:
         """Returns one batch of perturbed images for each generator."""
         return [
-            self.apply(point, self.directions(point, index))
+            self.apply(point, self.directions(point, index, call=call))
             for index in range(len(self.generators))
         ]
 
     def directions(
-        self, point: Point, index: int, *, training: bool = True, draw: int = 0
+        self, point: Point, index: int, *, training: bool = True, call: int = 0
     ) -> tf.Tensor:
         """Runs one generator.
 
@@ -158,7 +169,7 @@ class GeneratorAdversary:
             point: From `prepare`.
             index: Which generator.
             training: Whether its batch normalisation uses the batch.
-            draw: Changes the latent noise, for formulation `xz`.
+            call: Changes the latent noise, for formulation `xz`.
 
         Returns:
             float32, shaped as the images, in [-1, 1].
@@ -166,7 +177,7 @@ class GeneratorAdversary:
         shape = tf.shape(point.images)
         noise = tf.random.stateless_normal(
             [*tf.unstack(shape[:3]), self._config.latent_channels],
-            point.seed + tf.constant([1 + draw, index], point.seed.dtype),
+            fold_in(point.seed, _LATENT, index, call),
         )
         build_input = formulations.FORMULATIONS[self._config.formulation]
         inputs = build_input(point.start, point.gradient_sign, noise)
@@ -179,6 +190,15 @@ class GeneratorAdversary:
         return project(
             point.start + step * directions, point.images, self._config.eps
         )
+
+
+def fold_in(seed: tf.Tensor, *numbers: int | tf.Tensor) -> tf.Tensor:
+    """Derives a seed, int32 [2], for each sequence of numbers."""
+    for number in numbers:
+        # Split first: folding in replaces half of the seed by the number.
+        mixed = tf.random.experimental.stateless_split(seed, 1)[0]
+        seed = tf.random.experimental.stateless_fold_in(mixed, number)
+    return seed
 
 
 def gradient_attack_steps(config: TrainConfig) -> tuple[int, float | None]:

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tfgan_robust.attacks.result import LogitsFn
 from tfgan_robust.errors import UsageError
+from tfgan_robust.modes import to_float32
 from tfgan_robust.run_directory import RunDirectory, load_run_config
 
 OUTPUTS = ("logits", "probabilities")
@@ -183,9 +184,6 @@ def load_classifier(
 def load_float32(path: str | Path) -> keras.Model:
     """Loads a classifier and converts it to float32 throughout.
 
-    Variables are float32 whatever the precision of the training was, so that
-    nothing is lost; only the activations get more precise.
-
     Args:
         path: A `.keras` file.
 
@@ -203,15 +201,7 @@ def load_float32(path: str | Path) -> keras.Model:
             f"{path} cannot be loaded as a Keras model "
             f"({type(error).__name__}: {error})."
         ) from None
-    if all(layer.compute_dtype == "float32" for layer in model.layers):
-        return model
-    converted = keras.models.clone_model(model, clone_function=_as_float32)
-    converted.set_weights(model.get_weights())
-    return converted
-
-
-def _as_float32(layer: keras.layers.Layer) -> keras.layers.Layer:
-    return type(layer).from_config({**layer.get_config(), "dtype": "float32"})
+    return to_float32(model)
 
 
 def _as_logits(answers: tf.Tensor, outputs: str) -> tf.Tensor:

@@ -63,14 +63,28 @@ def main(settings_class: type, run: Run, *, usage: str) -> NoReturn:
     except (TfganRobustError, flags.Error) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(getattr(error, "exit_code", UsageError.exit_code))
-    except OSError as error:
-        # A full disk, a folder that cannot be written: no bug of ours.
-        print(f"error: {error}", file=sys.stderr)
+    except Exception as error:
+        if not _is_of_the_machine(error):
+            raise
+        print(f"error: {str(error).splitlines()[0]}", file=sys.stderr)
         sys.exit(TfganRobustError.exit_code)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(EXIT_INTERRUPTED)
     raise AssertionError("app.run always exits")
+
+
+def _is_of_the_machine(error: Exception) -> bool:
+    """Tells a full disk or memory from a bug of ours, which has a traceback.
+
+    TensorFlow is asked only if it was loaded.
+    """
+    if isinstance(error, (OSError, MemoryError)):
+        return True
+    tensorflow = sys.modules.get("tensorflow")
+    return tensorflow is not None and isinstance(
+        error, tensorflow.errors.ResourceExhaustedError
+    )
 
 
 def format_help(settings_class: type, usage: str) -> str:

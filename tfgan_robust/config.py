@@ -1,12 +1,10 @@
 """Every hyperparameter of a training run, written once.
 
-Values are resolved in this order, later ones winning: the defaults of
-`TrainConfig`, those of the data set, those of the preset, those of the method,
-a JSON file, the command line. Nothing here imports TensorFlow.
+`presets.py` builds a configuration from what the user gives. Nothing here
+imports TensorFlow.
 """
 
 import dataclasses
-from collections.abc import Mapping
 from typing import Any
 
 from tfgan_robust import settings
@@ -30,11 +28,11 @@ _MACHINE = "Machine"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """Settings of one training run; `resolve` builds them.
+    """Settings of one training run; `presets.resolve` builds them.
 
-    The defaults are those of the preset "recommended"; `PRESETS` holds those
-    of the paper (Zhao, Alwidian, Mahmoud 2023). Radii and steps are on the
-    [0, 1] pixel scale.
+    The defaults are those of the preset "recommended"; `presets.PRESETS`
+    holds those of the paper (Zhao, Alwidian, Mahmoud 2023). Radii and steps
+    are on the [0, 1] pixel scale.
 
     Raises:
         UsageError: for a value out of its limits or contradictory values.
@@ -367,132 +365,6 @@ class TrainConfig:
         return self.formulation if self.method == "gan" else self.method
 
 
-DATASET_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
-    "cifar10": {},
-    "folder": {},
-    # Papers on MNIST use eps from 0.1 to 0.3 (arXiv:1706.06083,
-    # arXiv:1711.00851); digits of 8 x 8 strokes leave room for 0.1 only.
-    "digits": {
-        "eps": 0.2,
-        "eval_eps": 0.1,
-        "eval_images": 144,
-        "classifier_width": 0.25,
-        "generator_width": 0.25,
-        "batch_size": 64,
-        "epochs": 30,
-        "eval_every": 5,
-    },
-}
-
-REPORT_EPS: Mapping[str, tuple[float, ...]] = {
-    "cifar10": (4 / 255, 8 / 255, 16 / 255),
-    "folder": (4 / 255, 8 / 255, 16 / 255),
-    "digits": (0.05, 0.1, 0.2),
-}
-
-# The defaults of `TrainConfig` are the recommended ones.
-PRESETS: Mapping[str, Mapping[str, Any]] = {
-    "recommended": {},
-    "paper": {
-        "random_start": 0.0,
-        "generator_step": 1.0,
-        "gradient_skip": 0.0,
-        "clean_weight": 1.0,
-        "update": "alternating",
-        "generator_mode": "inference",
-        "dropout_scale": 1.0,
-        "batchnorm_momentum": 0.99,
-        "classifier_learning_rate": 1e-4,
-        "generator_learning_rate": 2e-4,
-        "learning_rate_schedule": "constant",
-    },
-}
-
-# What single methods want whatever the preset says: the yardsticks are
-# trained as their papers train them.
-_METHOD_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
-    "gan": {},
-    "natural": {"clean_weight": 1.0, "random_start": 0.0},
-    "fgsm": {"clean_weight": 0.0, "random_start": 1.0},
-    "pgd": {"clean_weight": 0.0, "random_start": 1.0},
-}
-
-_ONLY_FOR: Mapping[str, tuple[str, ...]] = {
-    "formulation": ("gan",),
-    "num_generators": ("gan",),
-    "generator_step": ("gan",),
-    "generator_width": ("gan",),
-    "generator_updates": ("gan",),
-    "generator_learning_rate": ("gan",),
-    "gradient_skip": ("gan",),
-    "latent_channels": ("gan",),
-    "attack_step_size": ("fgsm", "pgd"),
-    "attack_steps": ("pgd",),
-}
-
-
-def resolve(*sources: Mapping[str, Any]) -> TrainConfig:
-    """Builds the configuration of a run from defaults and given values.
-
-    Args:
-        *sources: Settings by name, later sources winning: first a file's,
-            then the command line's. Numbers may be strings such as "8/255".
-
-    Returns:
-        The checked configuration.
-
-    Raises:
-        UsageError: for unknown names, bad values or contradictions.
-    """
-    given: dict[str, Any] = {}
-    for source in sources:
-        given.update(settings.convert_mapping(TrainConfig, source))
-    defaults = _defaults_for(given)
-    method = given.get("method", _default("method"))
-    for name, methods in _ONLY_FOR.items():
-        changed = name in given and given[name] != getattr(defaults, name)
-        if changed and method not in methods:
-            raise UsageError(
-                f"`{name}` goes with method {' or '.join(methods)}. "
-                f"Received: {name}={given[name]} with method={method}."
-            )
-    return defaults.replace(**given)
-
-
-def baseline_of(config: TrainConfig) -> TrainConfig:
-    """Returns the configuration of a run's undefended twin.
-
-    Data, networks, optimizer and budget stay.
-    """
-    dropped = {*_ONLY_FOR, *_METHOD_DEFAULTS["natural"]}
-    kept = {
-        name: value
-        for name, value in dataclasses.asdict(config).items()
-        if name not in dropped
-    }
-    return resolve(kept, {"method": "natural"})
-
-
-def _defaults_for(given: Mapping[str, Any]) -> TrainConfig:
-    """Everything that the given names leave open."""
-    selected = {
-        name: given.get(name, _default(name))
-        for name in ("dataset", "data_dir", "preset", "method", "formulation")
-    }
-    if selected["method"] != "gan":
-        selected["formulation"] = _default("formulation")
-    settings.check_values(TrainConfig, selected)
-    defaults = {
-        **DATASET_DEFAULTS[selected["dataset"]],
-        **PRESETS[selected["preset"]],
-        **_METHOD_DEFAULTS[selected["method"]],
-        **selected,
-    }
-    if selected["formulation"] in ("x", "xz"):
-        defaults["gradient_skip"] = 0.0
-    return TrainConfig(**defaults)
-
-
 def _contradictions(config: TrainConfig) -> list[tuple[bool, str]]:
     """Pairs of a condition that must not hold and what to say if it does."""
     gan = config.method == "gan"
@@ -507,7 +379,7 @@ def _contradictions(config: TrainConfig) -> list[tuple[bool, str]]:
             f"formulation={config.formulation}.",
         ),
         (
-            config.latent_channels != _default("latent_channels")
+            config.latent_channels != default_of("latent_channels")
             and config.formulation != "xz",
             "`latent_channels` goes with formulation xz. Received: "
             f"latent_channels={config.latent_channels} with "
@@ -554,6 +426,13 @@ def _contradictions(config: TrainConfig) -> list[tuple[bool, str]]:
             f"num_devices={config.num_devices}.",
         ),
         (
+            config.precision == "mixed_float16"
+            and (config.num_devices or 1) > 1,
+            "Loss scaling, which mixed_float16 needs, does not span devices; "
+            "use mixed_bfloat16. Received: precision=mixed_float16 with "
+            f"num_devices={config.num_devices}.",
+        ),
+        (
             config.jit_compile == "true" and (config.num_devices or 1) > 1,
             "XLA does not compile a training step that spans devices. "
             "Received: jit_compile=true with "
@@ -567,5 +446,6 @@ def _contradictions(config: TrainConfig) -> list[tuple[bool, str]]:
     ]
 
 
-def _default(name: str) -> Any:
+def default_of(name: str) -> Any:
+    """Returns a setting's default in the preset "recommended"."""
     return TrainConfig.__dataclass_fields__[name].default

@@ -33,13 +33,15 @@ def configure(config: TrainConfig) -> tf.distribute.Strategy:
             f"`num_devices` exceeds the {len(gpus)} GPUs of this machine. "
             f"Received: num_devices={count}."
         )
-    if config.batch_size % count:
+    if gpus and config.deterministic and config.jit_compile == "true":
         raise UsageError(
-            f"`batch_size` must be a multiple of the {count} devices. "
-            f"Received: batch_size={config.batch_size}."
+            "XLA has no deterministic max-pooling gradient for a GPU. "
+            "Received: deterministic with jit_compile=true."
         )
     if count == 1:
         return tf.distribute.get_strategy()
+    # The checks of several devices, where their number was left to us.
+    config.replace(num_devices=count)
     if not gpus:
         _split_cpu(count)
     kind = "GPU" if gpus else "CPU"

@@ -5,7 +5,14 @@ import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tfgan_robust import cli, config, run_directory, settings, startup
+from tfgan_robust import (
+    cli,
+    config,
+    presets,
+    run_directory,
+    settings,
+    startup,
+)
 from tfgan_robust.attack_plan import AttackPlan, parse_attack
 from tfgan_robust.errors import UsageError
 from tfgan_robust.settings import setting
@@ -294,7 +301,7 @@ def _images(
                 seed=trained.seed,
             )
     split = data.Split(*(part[: options.num_images] for part in split))
-    radii = config.REPORT_EPS[name]
+    radii = presets.REPORT_EPS[name]
     if options.eps is not None:
         radii = parse_eps(options.eps)
     described = {"name": name, "source": info.source, "split": options.split}
@@ -315,19 +322,27 @@ def _write(
     from tfgan_robust import devices, tables
 
     folder.mkdir(parents=True, exist_ok=True)
+    versions = run_directory.versions()
+    conditions = {
+        "date": datetime.date.today().isoformat(),
+        "device": devices.describe(),
+    }
     run_directory.write_json(
         folder / "results.json",
         {
             "schema_version": SCHEMA_VERSION,
-            "date": datetime.date.today().isoformat(),
+            **conditions,
             "checkpoint": options.checkpoint if options.run_dir else None,
             "dataset": dataset,
-            "device": devices.describe(),
-            "versions": run_directory.versions(),
+            "versions": versions,
             **so_far.to_json(),
         },
     )
-    run_directory.write_text(folder / "results.csv", tables.to_csv(so_far))
+    conditions["dataset"] = f"{dataset['source']}, {dataset['split']} split"
+    conditions["versions"] = " ".join(f"{k}={v}" for k, v in versions.items())
+    run_directory.write_text(
+        folder / "results.csv", tables.to_csv(so_far, conditions)
+    )
 
 
 if __name__ == "__main__":

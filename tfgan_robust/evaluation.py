@@ -18,6 +18,8 @@ from tfgan_robust.classifiers import Classifier
 from tfgan_robust.data import Split
 from tfgan_robust.errors import TfganRobustError, UsageError
 
+# Apart from the seeds of training, which count steps from 0.
+_STREAM = 2**30
 # Rounding of the ball's border in float32.
 _BALL_TOLERANCE = 1e-6
 
@@ -181,7 +183,9 @@ class _Measurement:
         start = time.monotonic()
         correct, done, largest = 0, 0, 0.0
         for index, (images, labels, mask) in enumerate(self.batches):
-            attacked, fooled = attack(images, labels, eps, (self.seed, index))
+            attacked, fooled = attack(
+                images, labels, eps, (self.seed, _STREAM + index)
+            )
             change = _largest_change(plan, attacked, images, eps)
             largest = max(largest, change)
             inside = tf.cast(mask, tf.bool)
@@ -215,7 +219,10 @@ def _compile(
     """Binds a plan; eps and seed stay open."""
     if plan.name == "fgsm":
         attack = compile_attack(
-            fgsm, classifier.logits_fn, jit_compile=jit_compile
+            fgsm,
+            classifier.logits_fn,
+            jit_compile=jit_compile,
+            protocol=plan.protocol,
         )
         return lambda images, labels, eps, _: attack(images, labels, eps=eps)
     attack = compile_attack(

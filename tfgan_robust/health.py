@@ -55,7 +55,7 @@ def generator_health(
             tf.cast(tf.abs(directions) > SATURATED, tf.float32)
         )
         if formulation == "xz":
-            again = adversary.directions(point, index, training=False, draw=1)
+            again = adversary.directions(point, index, training=False, call=1)
             health[f"{name}_z_sensitivity"] = _difference(
                 perturbed, adversary.apply(point, again), eps
             )

@@ -11,16 +11,16 @@ baselines (`adversaries.py`), in the same training step.
 import contextlib
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
 
-from tfgan_robust.adversaries import Point, build_adversary
-from tfgan_robust.attacks.result import LogitsFn
+from tfgan_robust.adversaries import Point, build_adversary, fold_in
 from tfgan_robust.config import TrainConfig
 from tfgan_robust.errors import UsageError
 from tfgan_robust.losses import cross_entropy
+from tfgan_robust.modes import attacked_logits, classifier_logits
 
 
 @keras.saving.register_keras_serializable(package="tfgan_robust")
@@ -46,12 +46,12 @@ class AdversarialClassifier(keras.Model):
     def __init__(
         self,
         classifier: keras.Model,
-        generators: Sequence[keras.Model] = (),
-        config: TrainConfig | None = None,
+        generators: Sequence[keras.Model],
+        config: TrainConfig,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.config = config or TrainConfig()
+        self.config = config
         expected = self.config.num_generators if self.is_gan else 0
         if len(generators) != expected:
             raise UsageError(
@@ -63,7 +63,7 @@ class AdversarialClassifier(keras.Model):
         self.generators = list(generators)
         self.generator_optimizers: list[keras.Optimizer] = []
         self.adversary = build_adversary(
-            classifier_logits(classifier, self.config.attack_mode),
+            attacked_logits(classifier, config.attack_mode),
             self.generators,
             self.config,
         )
@@ -119,8 +119,8 @@ class AdversarialClassifier(keras.Model):
         self.generator_optimizers = list(generator_optimizers)
         # Built here, each on its own network: Keras would build the first on
         # all variables, and restores only what is built.
-        for network, network_optimizer in self._players():
-            network_optimizer.build(network.trainable_variables)
+        for player in self._players():
+            player.optimizer.build(player.network.trainable_variables)
 
     def train_step(self, data: tuple[tf.Tensor, tf.Tensor]) -> dict[str, Any]:
         """Updates generators and classifier on one batch.
@@ -137,29 +137,26 @@ class AdversarialClassifier(keras.Model):
         simultaneous = self.is_gan and self.config.update == "simultaneous"
         logs: dict[str, tf.Tensor] = {}
         if self.is_gan and not simultaneous:
-            for _ in range(self.config.generator_updates):
-                logs |= self._update_generators(point, labels)
+            for call in range(self.config.generator_updates):
+                logs |= self._update_generators(point, labels, call)
+        scale = _loss_scale(self.optimizer)
         with tf.GradientTape() as tape:
             with (
                 contextlib.nullcontext()
                 if simultaneous
                 else (tape.stop_recording())
             ):
-                perturbed = self.adversary.perturb(point)
+                perturbed = self.adversary.perturb(
+                    point, self.config.generator_updates
+                )
             loss, terms = self._classifier_loss(images, perturbed, labels)
-            scaled = loss * self._loss_scale(self.optimizer)
+            scaled = loss * scale
         players = self._players() if simultaneous else self._players()[:1]
-        gradients = tape.gradient(
-            scaled, [network.trainable_variables for network, _ in players]
-        )
-        logs |= terms
-        logs["classifier_gradient_norm"] = self._descend(
-            *players[0], gradients[0]
-        )
-        for index, player in enumerate(players[1:]):
-            logs[f"generator_{index}_gradient_norm"] = self._descend(
-                *player, self._ascent(gradients[index + 1], player[1])
-            )
+        gradients = tape.gradient(scaled, _trainable_variables(players))
+        if simultaneous:
+            gradients = self._shared_gradients(gradients)
+        scales = [scale] * len(players)
+        logs |= terms | self._descend(players, gradients, scales)
         logs |= self._perturbation_sizes(images, perturbed)
         return _update(self.trackers, logs)
 
@@ -215,6 +212,7 @@ class AdversarialClassifier(keras.Model):
         """Returns the optimizers, for `.keras` files."""
         serialize = keras.saving.serialize_keras_object
         return {
+            "jit_compile": self.jit_compile,
             "optimizer": serialize(self.optimizer),
             "generator_optimizers": [
                 serialize(o) for o in self.generator_optimizers
@@ -227,13 +225,20 @@ class AdversarialClassifier(keras.Model):
         self.compile(
             deserialize(config["optimizer"]),
             [deserialize(o) for o in config["generator_optimizers"]],
+            jit_compile=config["jit_compile"],
         )
 
-    def _players(self) -> list[tuple[keras.Model, keras.Optimizer]]:
+    def _players(self) -> list["_Player"]:
         """The classifier, then the generators, each with its optimizer."""
+        names = [
+            "classifier",
+            *(self._perturbed_names() if self.is_gan else []),
+        ]
+        networks = [self.classifier, *self.generators]
+        optimizers = [self.optimizer, *self.generator_optimizers]
         return [
-            (self.classifier, self.optimizer),
-            *zip(self.generators, self.generator_optimizers, strict=True),
+            _Player(*player)
+            for player in zip(names, networks, optimizers, strict=True)
         ]
 
     def _seeds(self) -> list[keras.Variable]:
@@ -248,36 +253,28 @@ class AdversarialClassifier(keras.Model):
         seed = tf.cast(self.noise_seed.next(), tf.int32)
         replica = tf.distribute.get_replica_context()
         index = replica.replica_id_in_sync_group if replica else 0
-        return tf.random.experimental.stateless_fold_in(seed, index)
+        return fold_in(seed, index)
 
     def _update_generators(
-        self, point: Point, labels: tf.Tensor
+        self, point: Point, labels: tf.Tensor, call: int
     ) -> dict[str, tf.Tensor]:
         """One ascent step of every generator; the classifier stays."""
         logits_fn = classifier_logits(
             self.classifier, self.config.generator_mode
         )
+        players = self._players()[1:]
+        scales = [_loss_scale(player.optimizer) for player in players]
         with tf.GradientTape() as tape:
-            batches = self.adversary.perturb(point)
             losses = [
                 tf.nn.compute_average_loss(cross_entropy(labels, logits_fn(b)))
-                for b in batches
+                for b in self.adversary.perturb(point, call)
             ]
             scaled = [
-                -loss * self._loss_scale(optimizer)
-                for loss, optimizer in zip(
-                    losses, self.generator_optimizers, strict=True
-                )
+                -loss * scale
+                for loss, scale in zip(losses, scales, strict=True)
             ]
-        gradients = tape.gradient(
-            scaled, [g.trainable_variables for g in self.generators]
-        )
-        return {
-            f"generator_{index}_gradient_norm": self._descend(
-                *player, gradients[index]
-            )
-            for index, player in enumerate(self._players()[1:])
-        }
+        gradients = tape.gradient(scaled, _trainable_variables(players))
+        return self._descend(players, gradients, scales)
 
     def _classifier_loss(
         self, images: tf.Tensor, perturbed: list[tf.Tensor], labels: tf.Tensor
@@ -309,31 +306,42 @@ class AdversarialClassifier(keras.Model):
         joint = self.classifier(tf.concat(batches, 0), training=True)
         return tf.split(joint, len(batches))
 
-    def _ascent(
-        self, gradients: list[tf.Tensor], optimizer: keras.Optimizer
-    ) -> list[tf.Tensor]:
-        """Turns the shared pass's gradients into those of a generator.
+    def _shared_gradients(
+        self, gradients: list[list[tf.Tensor]]
+    ) -> list[list[tf.Tensor]]:
+        """Turns the shared pass's gradients into those of each player.
 
         The shared loss holds each generator's loss with weight
-        adversarial_weight / num_generators and the classifier's loss scale.
+        adversarial_weight / num_generators, and generators ascend.
         """
         factor = -len(self.generators) / self.config.adversarial_weight
-        factor *= self._loss_scale(optimizer) / self._loss_scale(self.optimizer)
-        return [gradient * factor for gradient in gradients]
-
-    def _descend(
-        self,
-        network: keras.Model,
-        optimizer: keras.Optimizer,
-        gradients: list[tf.Tensor],
-    ) -> tf.Tensor:
-        """Applies gradients and returns their norm, loss scale taken out."""
-        optimizer.apply(gradients, network.trainable_variables)
-        return tf.linalg.global_norm(gradients) / self._loss_scale(optimizer)
+        if isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
+            # One overflow makes all skip the step, so that all loss scales
+            # stay equal: the pass has but one.
+            total = tf.add_n([tf.reduce_sum(g) for g in sum(gradients, [])])
+            gradients = [
+                [g + (total - total) for g in player] for player in gradients
+            ]
+        return [
+            gradients[0],
+            *([g * factor for g in player] for player in gradients[1:]),
+        ]
 
     @staticmethod
-    def _loss_scale(optimizer: keras.Optimizer) -> tf.Tensor:
-        return optimizer.scale_loss(tf.constant(1.0))
+    def _descend(
+        players: list["_Player"],
+        gradients: list[list[tf.Tensor]],
+        scales: list[tf.Tensor],
+    ) -> dict[str, tf.Tensor]:
+        """Applies scaled gradients; returns their norms, scale taken out."""
+        norms = {}
+        for player, scaled, scale in zip(
+            players, gradients, scales, strict=True
+        ):
+            player.optimizer.apply(scaled, player.network.trainable_variables)
+            norm = tf.linalg.global_norm(scaled) / scale
+            norms[f"{player.name}_gradient_norm"] = norm
+        return norms
 
     def _perturbed_names(self) -> list[str]:
         if self.is_gan:
@@ -367,31 +375,23 @@ class AdversarialClassifier(keras.Model):
         return logs
 
 
-def classifier_logits(classifier: keras.Model, mode: str) -> LogitsFn:
-    """Returns a classifier as a function that changes none of its variables.
+class _Player(NamedTuple):
+    """A network and its optimizer, by the name of its figures."""
 
-    Args:
-        classifier: From images to logits.
-        mode: "inference", or "training": dropout and batch statistics, whose
-            effect on moving averages and seeds is thrown away.
+    name: str
+    network: keras.Model
+    optimizer: keras.Optimizer
 
-    Returns:
-        From images to float32 logits [batch, num_classes].
-    """
 
-    def inference(images: tf.Tensor) -> tf.Tensor:
-        return tf.cast(classifier(images, training=False), tf.float32)
+def _trainable_variables(
+    players: list[_Player],
+) -> list[list[keras.Variable]]:
+    return [player.network.trainable_variables for player in players]
 
-    def training(images: tf.Tensor) -> tf.Tensor:
-        logits, _ = classifier.stateless_call(
-            classifier.trainable_variables,
-            classifier.non_trainable_variables,
-            images,
-            training=True,
-        )
-        return tf.cast(logits, tf.float32)
 
-    return inference if mode == "inference" else training
+def _loss_scale(optimizer: keras.Optimizer) -> tf.Tensor:
+    """What an optimizer expects its gradients to be multiplied with."""
+    return optimizer.scale_loss(tf.constant(1.0))
 
 
 def _update(

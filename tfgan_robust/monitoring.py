@@ -2,8 +2,8 @@
 
 import csv
 import dataclasses
+import io
 import json
-import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +14,7 @@ from tqdm import tqdm
 from tfgan_robust.adversaries import GeneratorAdversary
 from tfgan_robust.errors import TfganRobustError
 from tfgan_robust.model import AdversarialClassifier
+from tfgan_robust.run_directory import write_text
 
 _GRID_IMAGES = 8
 
@@ -31,7 +32,8 @@ class MetricsFile:
         self._path = path
         self.rows: list[dict[str, float]] = []
         if path.exists():
-            self.rows = _read_rows(path)[:epochs]
+            rows = _read_rows(path)
+            self.rows = [row for row in rows if row["epoch"] <= epochs]
 
     def append(self, row: Mapping[str, float]) -> None:
         """Adds one epoch and writes the whole file anew.
@@ -41,12 +43,11 @@ class MetricsFile:
         """
         self.rows.append(dict(row))
         columns = list(dict.fromkeys(k for r in self.rows for k in r))
-        partial = self._path.with_name(self._path.name + ".partial")
-        with partial.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, columns)
-            writer.writeheader()
-            writer.writerows(self.rows)
-        os.replace(partial, self._path)
+        text = io.StringIO()
+        writer = csv.DictWriter(text, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        write_text(self._path, text.getvalue())
 
     @property
     def measured(self) -> list[dict[str, float]]:
@@ -61,7 +62,7 @@ def _read_rows(path: Path) -> list[dict[str, float]]:
                 {k: float(v) for k, v in row.items() if v != ""}
                 for row in csv.DictReader(file)
             ]
-        except (TypeError, ValueError):
+        except (KeyError, TypeError, ValueError):
             raise TfganRobustError(
                 f"{path} is damaged; restore it, or remove it to go on "
                 "without the rows of the epochs so far."

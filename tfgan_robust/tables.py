@@ -61,18 +61,33 @@ def describe_conditions(evaluation: Evaluation) -> str:
     parts = [f"accuracy in % of {first.num_images} images"]
     parts += sorted({_parameters(result) for result in attacked})
     parts.append(f"seed {evaluation.seed}")
+    parts.append("XLA" if evaluation.jit_compile else "plain graph")
     if not evaluation.complete:
         parts.append("INCOMPLETE")
     return "; ".join(parts)
 
 
-def to_csv(evaluation: Evaluation) -> str:
-    """Returns one line for each accuracy, with all its parameters."""
+def to_csv(evaluation: Evaluation, conditions: Mapping[str, str]) -> str:
+    """Returns one line for each accuracy, with all that it depends on.
+
+    Args:
+        evaluation: The accuracies.
+        conditions: What holds for all of them, such as the device.
+    """
+    rest = {
+        "classifier": evaluation.classifier,
+        "seed": evaluation.seed,
+        "batch_size": evaluation.batch_size,
+        "jit_compile": evaluation.jit_compile,
+        **conditions,
+    }
     text = io.StringIO()
     fields = [field.name for field in dataclasses.fields(Result)]
-    writer = csv.DictWriter(text, fields, lineterminator="\n")
+    writer = csv.DictWriter(text, [*fields, *rest], lineterminator="\n")
     writer.writeheader()
-    writer.writerows(dataclasses.asdict(r) for r in evaluation.results)
+    writer.writerows(
+        dataclasses.asdict(result) | rest for result in evaluation.results
+    )
     return text.getvalue()
 
 

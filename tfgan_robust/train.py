@@ -6,8 +6,8 @@ from typing import Any
 
 from tfgan_robust import (
     cli,
-    config,
     evaluate,
+    presets,
     run_directory,
     settings,
     startup,
@@ -79,7 +79,7 @@ def _run(given: dict[str, Any]) -> int:
     }
     overrides = {k: v for k, v in given.items() if k not in run_flags}
     from_file = _load_settings(run_flags["config"])
-    configuration = config.resolve(from_file, overrides)
+    configuration = presets.resolve(from_file, overrides)
     settings.check_values(TrainFlags, run_flags)
     EvaluateSettings(run_dir=".", attacks=run_flags["report_attacks"])
     path = run_flags["run_dir"] or run_directory.default_run_directory(
@@ -94,7 +94,7 @@ def _run(given: dict[str, Any]) -> int:
                 "Received: baseline with method=natural."
             )
         plan.insert(
-            0, (RunDirectory(run.baseline), config.baseline_of(configuration))
+            0, (RunDirectory(run.baseline), presets.baseline_of(configuration))
         )
     for directory, settled in plan:
         run_directory.check_configuration(directory, settled)
@@ -103,18 +103,20 @@ def _run(given: dict[str, Any]) -> int:
 
     code = training.train_all(plan)
     if code == 0 and run_flags["report_images"] > 0:
-        _report([directory for directory, _ in plan], run_flags)
+        _report(plan, run_flags)
     return code
 
 
-def _report(runs: list[RunDirectory], run_flags: dict[str, Any]) -> None:
+def _report(
+    plan: list[tuple[RunDirectory, TrainConfig]], run_flags: dict[str, Any]
+) -> None:
     """Measures the best checkpoint of each run on test images."""
     evaluations = {}
-    for run in runs:
-        label = run_directory.load_run_config(run.path).run_label
-        evaluations[label] = evaluate.evaluate(
+    for run, settled in plan:
+        evaluations[settled.run_label] = evaluate.evaluate(
             EvaluateSettings(
                 run_dir=str(run.path),
+                data_dir=settled.data_dir,
                 attacks=run_flags["report_attacks"],
                 num_images=run_flags["report_images"],
             )

@@ -100,6 +100,7 @@ class Trainer:
             self._run.path.name, self._total_steps, step
         )
         self._introduce(resumed)
+        self._write_alarms()
         if not resumed:
             self._state.save(0)
         try:
@@ -126,8 +127,7 @@ class Trainer:
                 self._batches(self._step)
             )
         )
-        self._mark = (time.monotonic(), self._step)
-        self._training_seconds = 0.0
+        self._restart_clock()
         while self._step < self._total_steps and not stop:
             train_step(batches)
             step = self._state.progress["step"] = self._step + 1
@@ -165,6 +165,11 @@ class Trainer:
 
         return train_step
 
+    def _restart_clock(self) -> None:
+        """Begins to measure an epoch, or what is left of it."""
+        self._mark = (time.monotonic(), self._step)
+        self._epoch_seconds, self._epoch_steps = 0.0, 0
+
     def _figures(self) -> dict[str, float]:
         """The epoch's running means.
 
@@ -189,8 +194,9 @@ class Trainer:
     def _log(self) -> None:
         figures = self._figures()
         (then, step_then), now = self._mark, time.monotonic()
-        self._training_seconds += now - then
         steps = self._step - step_then
+        self._epoch_seconds += now - then
+        self._epoch_steps += steps
         self._mark = (now, self._step)
         rate = steps * self._config.batch_size / max(now - then, 1e-9)
         speed = {"images_per_second": rate, **self._learning_rates()}
@@ -220,9 +226,9 @@ class Trainer:
         # Timings last: all columns before them repeat bit for bit.
         row |= self._learning_rates()
         row["images_per_second"] = (
-            self._steps_per_epoch
+            self._epoch_steps
             * self._config.batch_size
-            / max(self._training_seconds, 1e-9)
+            / max(self._epoch_seconds, 1e-9)
         )
         self._metrics.append(row)
         self._progress.say(_epoch_line(row, self._config.epochs))
@@ -230,8 +236,7 @@ class Trainer:
             self._raise_alarms()
         for tracker in self.model.trackers.values():
             tracker.reset_state()
-        self._training_seconds = 0.0
-        self._mark = (time.monotonic(), self._step)
+        self._restart_clock()
 
     def _validate(self, epoch: int) -> dict[str, float]:
         measured = self._validator.measure()
@@ -249,6 +254,9 @@ class Trainer:
         for alarm in alarms.raised(self._metrics.measured):
             self._state.progress["alarms"].append(alarm)
             self._progress.say(f"ALARM: {alarm['message']}")
+        self._write_alarms()
+
+    def _write_alarms(self) -> None:
         run_directory.write_json(
             self._run.alarms, self._state.progress["alarms"]
         )

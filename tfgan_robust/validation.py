@@ -14,7 +14,8 @@ from tfgan_robust.attacks.pgd import pgd
 from tfgan_robust.attacks.result import is_fooled
 from tfgan_robust.data import Split
 from tfgan_robust.health import generator_health
-from tfgan_robust.model import AdversarialClassifier, classifier_logits
+from tfgan_robust.model import AdversarialClassifier
+from tfgan_robust.modes import attacked_logits, classifier_logits
 
 # PGD-10 picks the best checkpoint; its noise is the same each time, so that
 # epochs compare.
@@ -44,9 +45,14 @@ class Validator:
         config = model.config
         self._model, self._validation = model, validation
         self._attacked = _first(validation, config.eval_images)
-        self._seen = _first(training, config.eval_images)
-        self._batch_size = min(config.batch_size, len(self._seen.labels))
-        inference = classifier_logits(model.classifier, "inference")
+        self._batch_size = min(
+            config.batch_size, config.eval_images, len(training.labels)
+        )
+        # Whole batches: padding would distort the statistics of a batch.
+        batches = min(config.eval_images, len(training.labels))
+        batches //= self._batch_size
+        self._seen = _first(training, batches * self._batch_size)
+        inference = attacked_logits(model.classifier, "inference")
         self._modes = {
             mode: _misclassified(classifier_logits(model.classifier, mode))
             for mode in ("inference", "training")

@@ -4,7 +4,12 @@ import tensorflow as tf
 
 from tfgan_robust.attacks.gradients import input_gradient
 from tfgan_robust.attacks.linf import project
-from tfgan_robust.attacks.result import AttackResult, LogitsFn, is_fooled
+from tfgan_robust.attacks.result import (
+    AttackResult,
+    LogitsFn,
+    is_fooled,
+    keep_fooling,
+)
 
 
 def fgsm(
@@ -13,6 +18,7 @@ def fgsm(
     labels: tf.Tensor,
     *,
     eps: float | tf.Tensor,
+    protocol: str = "final",
 ) -> AttackResult:
     """Takes one step of size eps along the gradient's sign.
 
@@ -21,11 +27,16 @@ def fgsm(
         images: float32 [batch, height, width, channels] in [0, 1].
         labels: Integer [batch].
         eps: Radius on the [0, 1] pixel scale.
+        protocol: "final": the perturbed image decides. "worst": an image
+            that is misclassified while clean counts as fooled too.
 
     Returns:
         Images within the ball and [0, 1], and whether they fool
         (arXiv:1412.6572).
     """
-    gradient, _ = input_gradient(logits_fn, images, labels)
+    gradient, logits = input_gradient(logits_fn, images, labels)
     attacked = project(images + eps * tf.sign(gradient), images, eps)
-    return AttackResult(attacked, is_fooled(logits_fn(attacked), labels))
+    end = AttackResult(attacked, is_fooled(logits_fn(attacked), labels))
+    if protocol == "final":
+        return end
+    return keep_fooling(AttackResult(images, is_fooled(logits, labels)), end)

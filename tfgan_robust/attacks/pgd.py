@@ -6,7 +6,12 @@ from tfgan_robust.attack_plan import PROTOCOLS, STEP_RATIO
 from tfgan_robust.attacks.gradients import input_gradient
 from tfgan_robust.attacks.linf import project
 from tfgan_robust.attacks.linf import random_start as draw_start
-from tfgan_robust.attacks.result import AttackResult, LogitsFn, is_fooled
+from tfgan_robust.attacks.result import (
+    AttackResult,
+    LogitsFn,
+    is_fooled,
+    keep_fooling,
+)
 from tfgan_robust.errors import UsageError
 
 
@@ -38,7 +43,7 @@ def pgd(
         num_restarts: Independent runs; more than one needs a random start.
         seed: int32 [2]; the same seed gives the same result.
         protocol: "final": an image is fooled if the last iterate of a restart
-            is misclassified. "worst": if any iterate is, its start included.
+            is misclassified. "worst": if any iterate is, or the clean image.
 
     Returns:
         A fooling image where one was found, else the last iterate, and which
@@ -69,15 +74,17 @@ def pgd(
             logits_fn, images, labels, start, eps, num_steps, step_size,
             remember=protocol == "worst",
         )  # fmt: skip
-        return _keep_fooling(best, _keep_fooling(found, end))
+        return keep_fooling(best, keep_fooling(found, end))
 
-    nothing = AttackResult(images, tf.zeros_like(labels, tf.bool))
+    clean = AttackResult(images, tf.zeros_like(labels, tf.bool))
+    if protocol == "worst" and random_start:
+        clean = AttackResult(images, is_fooled(logits_fn(images), labels))
     if num_restarts == 1:
-        return restart(tf.constant(0), nothing)
+        return restart(tf.constant(0), clean)
     _, result = tf.while_loop(
         lambda index, _: index < num_restarts,
         lambda index, best: (index + 1, restart(index, best)),
-        (tf.constant(0), nothing),
+        (tf.constant(0), clean),
     )
     return result
 
@@ -102,7 +109,7 @@ def _descend(
         if remember:
             # The pass that gives the gradient tells about this iterate too.
             here = AttackResult(current, is_fooled(logits, labels))
-            found = _keep_fooling(found, here)
+            found = keep_fooling(found, here)
         moved = project(current + step_size * tf.sign(gradient), images, eps)
         return index + 1, moved, found
 
@@ -114,12 +121,3 @@ def _descend(
     )
     last = tf.stop_gradient(last)
     return AttackResult(last, is_fooled(logits_fn(last), labels)), found
-
-
-def _keep_fooling(first: AttackResult, second: AttackResult) -> AttackResult:
-    """Takes each example from `first` if it fools there, else `second`."""
-    keep = first.fooled[:, tf.newaxis, tf.newaxis, tf.newaxis]
-    return AttackResult(
-        tf.where(keep, first.images, second.images),
-        tf.logical_or(first.fooled, second.fooled),
-    )

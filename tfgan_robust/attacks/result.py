@@ -31,3 +31,12 @@ def is_fooled(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     wrong = tf.not_equal(predicted, labels)
     broken = tf.reduce_any(tf.math.is_nan(logits), axis=-1)
     return tf.logical_or(wrong, broken)
+
+
+def keep_fooling(first: AttackResult, second: AttackResult) -> AttackResult:
+    """Takes each example from `first` if it fools there, else `second`."""
+    keep = first.fooled[:, tf.newaxis, tf.newaxis, tf.newaxis]
+    return AttackResult(
+        tf.where(keep, first.images, second.images),
+        tf.logical_or(first.fooled, second.fooled),
+    )
