@@ -23,7 +23,7 @@ def names(rows):
 
 def test_a_healthy_history_raises_nothing():
     rows = [
-        row(n, fgsm_accuracy=0.3 + n / 20, pgd_accuracy=0.2 + n / 20)
+        row(n, val_fgsm_accuracy=0.3 + n / 20, val_pgd_accuracy=0.2 + n / 20)
         for n in range(1, 9)
     ]
     for length in range(len(rows) + 1):
@@ -59,7 +59,11 @@ def test_modes_far_apart(training, inference, fires):
     ],
 )
 def test_fgsm_rising_while_pgd_falls(fgsm, pgd, fires):
-    rows = [row(1), row(2), row(3, fgsm_accuracy=fgsm, pgd_accuracy=pgd)]
+    rows = [
+        row(1),
+        row(2),
+        row(3, val_fgsm_accuracy=fgsm, val_pgd_accuracy=pgd),
+    ]
     expected = ["fgsm_rises_while_pgd_falls"] if fires else []
     assert names(rows) == expected
     # Two measurements are no trend yet.
@@ -68,12 +72,12 @@ def test_fgsm_rising_while_pgd_falls(fgsm, pgd, fires):
 
 @pytest.mark.parametrize(("drop", "fires"), [(0.21, True), (0.19, False)])
 def test_pgd_dropping_at_once(drop, fires):
-    rows = [row(1), row(2, pgd_accuracy=0.3 - drop)]
+    rows = [row(1), row(2, val_pgd_accuracy=0.3 - drop)]
     assert names(rows) == (["pgd_collapses"] if fires else [])
 
 
 def test_a_slow_decline_is_no_collapse():
-    rows = [row(n, pgd_accuracy=0.9 - 0.1 * n) for n in range(1, 7)]
+    rows = [row(n, val_pgd_accuracy=0.9 - 0.1 * n) for n in range(1, 7)]
     assert names(rows) == []
 
 
@@ -84,8 +88,8 @@ def test_several_alarms_come_together_with_their_figures():
         row(
             5,
             train_mode_accuracy=0.9,
-            fgsm_accuracy=0.8,
-            pgd_accuracy=0.0,
+            val_fgsm_accuracy=0.8,
+            val_pgd_accuracy=0.0,
         ),
     ]
     raised = alarms.raised(rows)

@@ -5,6 +5,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 from tfgan_robust import data, factory, presets
+from tfgan_robust.config import DATASET_NAMES
 from tfgan_robust.data import Split
 from tfgan_robust.data.splits import hold_out
 from tfgan_robust.errors import UsageError
@@ -114,7 +115,7 @@ def test_unknown_names_are_refused_with_the_known_ones(load):
 
 
 def test_every_name_on_the_command_line_has_a_loader():
-    assert set(data.sources.LOADERS) == set(config.DATASET_NAMES)
+    assert set(data.sources.LOADERS) == set(DATASET_NAMES)
 
 
 def by_pixels(*splits: Split) -> dict[bytes, int]:

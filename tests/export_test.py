@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfgan_robust import export, networks, run_directory, serving
+from tfgan_robust import export, networks, presets, run_directory, serving
 from tfgan_robust.errors import TfganRobustError, UsageError
 
 SHAPE = (16, 16, 3)

@@ -104,7 +104,7 @@ def test_conditions_name_what_an_accuracy_depends_on():
     )
     assert line == (
         "accuracy in % of 1000 images; fgsm: one step of eps; pgd-10: step "
-        "0.25 eps, random start, 1 restart, protocol final; seed 7"
+        "0.25 eps, random start, 1 restart, protocol final; seed 7; plain graph"
     )
 
 
@@ -136,7 +136,7 @@ def test_csv_holds_every_parameter_without_loss():
         result("clean", 0.0, 0.9),
         result("pgd-10", 8 / 255, 1 / 3, num_restarts=2, protocol="worst"),
     )
-    text = to_csv(whole)
+    text = to_csv(whole, {"device": "CPU"})
     assert "\r" not in text
     rows = list(csv.DictReader(io.StringIO(text)))
     convert = {"bool": lambda text: text == "True", "int": int,
@@ -151,4 +151,6 @@ def test_csv_holds_every_parameter_without_loss():
         for row in rows
     ]
     assert read == whole.results
+    assert {row["device"] for row in rows} == {"CPU"}
+    assert {row["seed"] for row in rows} == {"7"}
     assert all(not row for row in rows)

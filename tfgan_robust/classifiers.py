@@ -58,7 +58,10 @@ class Classifier:
         Raises:
             UsageError: if the model takes or gives something else.
         """
-        _check_shapes(model.input_shape, model.output_shape)
+        _check_shapes(
+            getattr(model, "input_shape", None),
+            getattr(model, "output_shape", None),
+        )
 
         def logits_fn(images: tf.Tensor) -> tf.Tensor:
             return _as_logits(model(images, training=False), outputs)
@@ -106,13 +109,16 @@ class Classifier:
             raise UsageError(
                 f"{path} must have one input and an output named logits, or "
                 f"one output. Received: inputs {', '.join(inputs)}, outputs "
-                f"{', '.join(answers)}."
+                f"{', '.join(sorted(answers))}."
             )
         ((input_name, spec),) = inputs.items()
         output_name = "logits" if "logits" in answers else next(iter(answers))
         kind = "logits" if output_name == "logits" else outputs
-        shape = tuple(spec.shape)
-        _check_shapes(shape, tuple(answers[output_name].shape))
+        shape = _known(spec.shape)
+        _check_shapes(
+            shape if spec.dtype.is_floating else f"of {spec.dtype.name}",
+            _known(answers[output_name].shape),
+        )
 
         def logits_fn(images: tf.Tensor) -> tf.Tensor:
             # Held here: without it the variables would be collected.
@@ -210,6 +216,10 @@ def _as_logits(answers: tf.Tensor, outputs: str) -> tf.Tensor:
         return answers
     # Softmax of log p is p again. The floor keeps the logarithm finite.
     return tf.math.log(tf.maximum(answers, _SMALLEST_PROBABILITY))
+
+
+def _known(shape: tf.TensorShape) -> Any:
+    return None if shape.rank is None else tuple(shape)
 
 
 def _check_shapes(inputs: Any, answers: Any) -> None:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from tfgan_robust import data
@@ -133,6 +134,10 @@ def evaluate_classifier(
         TfganRobustError: if an attack left the ball or the pixel range.
     """
     _check_images(classifier, split)
+    if batch_size < 1:
+        raise UsageError(
+            f"`batch_size` must be at least 1. Received: {batch_size}."
+        )
     for radius in eps:
         if not 0 < radius <= 1:
             raise UsageError(
@@ -150,6 +155,8 @@ def evaluate_classifier(
         if on_result is not None:
             on_result(evaluation)
     evaluation.complete = True
+    if on_result is not None:
+        on_result(evaluation)
     return evaluation
 
 
@@ -165,7 +172,7 @@ def _all_results(
     for plan in attacks:
         compiled = _compile(plan, classifier, jit_compile)
         for radius in eps:
-            yield measure(plan, radius, compiled)
+            yield measure(plan, float(radius), compiled)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -271,15 +278,19 @@ def _largest_change(
 def _check_images(classifier: Classifier, split: Split) -> None:
     if len(split.labels) == 0:
         raise UsageError("There are no images to measure.")
+    if split.images.dtype != np.uint8:
+        raise UsageError(
+            f"Images are uint8, from 0 to 255. Received: {split.images.dtype}."
+        )
     if tuple(split.images.shape[1:]) != tuple(classifier.image_shape):
         raise UsageError(
             f"The classifier takes images of {classifier.image_shape}. "
             f"Received: images of {tuple(split.images.shape[1:])}; "
             "--image_size resizes them."
         )
-    highest = int(split.labels.max())
-    if highest >= classifier.num_classes or int(split.labels.min()) < 0:
+    lowest, highest = int(split.labels.min()), int(split.labels.max())
+    if highest >= classifier.num_classes or lowest < 0:
         raise UsageError(
             f"The classifier knows {classifier.num_classes} classes. "
-            f"Received: labels up to {highest}."
+            f"Received: labels from {lowest} to {highest}."
         )

@@ -43,7 +43,9 @@ def attacked_logits(classifier: keras.Model, mode: str) -> LogitsFn:
     """
     if is_float32(classifier):
         return classifier_logits(classifier, mode)
-    twin = keras.models.clone_model(classifier, clone_function=_as_float32)
+    twin = keras.models.clone_model(
+        classifier, clone_function=_as_float32, recursive=True
+    )
 
     def logits(images: tf.Tensor) -> tf.Tensor:
         return _stateless(twin, classifier, images, training=mode == "training")
@@ -59,14 +61,20 @@ def to_float32(model: keras.Model) -> keras.Model:
     """
     if is_float32(model):
         return model
-    copy = keras.models.clone_model(model, clone_function=_as_float32)
+    copy = keras.models.clone_model(
+        model, clone_function=_as_float32, recursive=True
+    )
     copy.set_weights(model.get_weights())
     return copy
 
 
 def is_float32(model: keras.Model) -> bool:
     """Tells whether every layer computes in float32."""
-    return all(layer.compute_dtype == "float32" for layer in model.layers)
+    return all(
+        layer.compute_dtype == "float32"
+        and (not isinstance(layer, keras.Model) or is_float32(layer))
+        for layer in model.layers
+    )
 
 
 def _stateless(

@@ -6,6 +6,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfgan_robust.attacks.result import AttackResult, LogitsFn
+from tfgan_robust.errors import UsageError
 
 
 def resolve_jit_compile(choice: str, *, deterministic: bool = False) -> bool:
@@ -20,7 +21,15 @@ def resolve_jit_compile(choice: str, *, deterministic: bool = False) -> bool:
 
     Returns:
         Whether to compile with XLA.
+
+    Raises:
+        UsageError: for any other choice.
     """
+    if choice not in ("auto", "true", "false"):
+        raise UsageError(
+            "`jit_compile` must be one of auto, true, false. "
+            f"Received: {choice!r}."
+        )
     if choice != "auto":
         return choice == "true"
     return bool(tf.config.list_physical_devices("GPU")) and not deterministic

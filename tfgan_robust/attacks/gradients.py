@@ -5,6 +5,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from tfgan_robust.attacks.result import LogitsFn
+from tfgan_robust.errors import UsageError
 from tfgan_robust.losses import cross_entropy
 
 
@@ -27,10 +28,21 @@ def input_gradient(
 
     Returns:
         The gradient, float32 shaped as `images`, and the logits at `images`,
-        float32 [batch, num_classes].
+        float32 [batch, num_classes]. A NaN of the gradient becomes 0.
+
+    Raises:
+        UsageError: if the logits do not depend on the images smoothly.
     """
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(images)
         logits = tf.cast(logits_fn(images), tf.float32)
         loss = tf.reduce_sum(loss_fn(labels, logits))
-    return tape.gradient(loss, images), logits
+    gradient = tape.gradient(loss, images)
+    if gradient is None:
+        raise UsageError(
+            "The classifier has no gradient with respect to its images "
+            "(rounding or an argmax inside?); attacks that follow gradients "
+            "cannot measure it."
+        )
+    # NaN is no direction; as a step it would leave the ball.
+    return tf.where(tf.math.is_nan(gradient), 0.0, gradient), logits

@@ -41,7 +41,8 @@ def pgd(
         random_start: Whether a restart begins at a random point of the ball
             or at the image.
         num_restarts: Independent runs; more than one needs a random start.
-        seed: int32 [2]; the same seed gives the same result.
+        seed: int32 [2]; the same seed gives the same result, though another
+            one with XLA than without.
         protocol: "final": an image is fooled if the last iterate of a restart
             is misclassified. "worst": if any iterate is, or the clean image.
 
