@@ -289,12 +289,26 @@ def test_worst_returns_the_first_iterate_that_fools():
 
 def test_worst_counts_the_random_start_itself():
     leap = {"num_steps": 1, "step_size": 1.0}
-    worst = march(lambda pixel: pixel < 0.7999, "worst", **leap)
+
+    def wrong(pixel):
+        # Anywhere but at the clean image and at the end.
+        return (pixel < 0.7999) & (tf.abs(pixel - 0.5) > 1e-6)
+
+    worst = march(wrong, "worst", **leap)
     assert np.all(worst.fooled)
     starts = worst.images.numpy().ravel()
     assert starts.max() < 0.8 and np.ptp(starts) > 0.4
-    final = march(lambda pixel: pixel < 0.7999, "final", **leap)
+    final = march(wrong, "final", **leap)
     assert not np.any(final.fooled)
+
+
+def test_worst_counts_the_clean_image():
+    def wrong(pixel):
+        return tf.abs(pixel - 0.5) < 1e-6
+
+    for attack in ("worst", "final"):
+        result = march(wrong, attack)
+        assert np.all(result.fooled.numpy() == (attack == "worst"))
 
 
 def test_worst_of_no_steps_is_the_start():
@@ -308,7 +322,7 @@ def test_restarts_only_ever_add_fooled_images(protocol):
     # Fooled on a twentieth of the ball and left there at once by no step:
     # what a restart finds is luck.
     def wrong(pixel):
-        return tf.abs(pixel - 0.5) < 0.015
+        return tf.abs(pixel - 0.6) < 0.015
 
     found = [
         march(

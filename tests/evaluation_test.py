@@ -145,7 +145,10 @@ def test_each_batch_has_its_own_random_starts(monkeypatch):
 
     monkeypatch.setattr(evaluation, "pgd", fake)
     measure(attacks=("pgd-2",), eps=(0.1,), seed=9)
-    assert seeds == [(9, 0), (9, 1), (9, 2), (9, 3)]
+    first = seeds[0][1]
+    # Apart from the seeds of training, which count from 0.
+    assert first >= 2**30
+    assert seeds == [(9, first + batch) for batch in range(4)]
 
 
 def test_a_result_records_everything_that_it_depends_on():
@@ -229,7 +232,7 @@ def test_a_classifier_that_answers_nan_has_no_right_image():
     ids=["ball", "below-black", "above-white", "nan"],
 )
 def test_an_attack_that_leaves_its_bounds_is_an_error(monkeypatch, harm, told):
-    def fake(logits_fn, images, labels, *, eps):
+    def fake(logits_fn, images, labels, *, eps, protocol):
         return AttackResult(harm(images, eps), tf.zeros_like(labels, tf.bool))
 
     monkeypatch.setattr(evaluation, "fgsm", fake)

@@ -214,7 +214,7 @@ def test_mixed_precision_is_loaded_as_float32(classifier, tmp_path):
 def test_a_damaged_classifier_is_reported(tmp_path):
     damaged = tmp_path / "classifier.keras"
     damaged.write_bytes(b"PK\x03\x04 cut")
-    with pytest.raises(UsageError, match="classifier.keras is damaged"):
+    with pytest.raises(UsageError, match="classifier.keras cannot be loaded"):
         serving.load_float32(damaged)
 
 

@@ -219,7 +219,7 @@ def _as_logits(answers: tf.Tensor, outputs: str) -> tf.Tensor:
 
 
 def _known(shape: tf.TensorShape) -> Any:
-    return None if shape.rank is None else tuple(shape)
+    return "of unknown rank" if shape.rank is None else tuple(shape)
 
 
 def _check_shapes(inputs: Any, answers: Any) -> None:

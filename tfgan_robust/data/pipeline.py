@@ -91,7 +91,7 @@ def augment(
         images: [batch, height, width, channels], any type.
         seed: [2], an integer seed.
         horizontal_flip: Whether each image is mirrored with probability 1/2.
-        max_shift: Largest shift as a share of the side, rounded to whole
+        max_shift: Largest shift as a share of the side, rounded down to whole
             pixels.
 
     Returns:
@@ -139,7 +139,7 @@ def _shifted(
     size: int, batch: tf.Tensor, max_shift: float, seed: tf.Tensor
 ) -> tf.Tensor:
     """Places to read from, int32 [batch, size]."""
-    reach = round(max_shift * size)
+    reach = int(max_shift * size)
     shift = tf.random.stateless_uniform(
         [batch, 1], seed, -reach, reach + 1, tf.int32
     )
