@@ -136,6 +136,23 @@ def test_the_verdict_is_that_of_the_returned_images():
         np.testing.assert_array_equal(result.fooled, answers != labels)
 
 
+@pytest.mark.parametrize(
+    ("attack", "numbers"),
+    [
+        (fgsm, {}),
+        (pgd, {"num_steps": 5, "num_restarts": 2}),
+        (pgd, {"num_steps": 5, "step_size": 0.1}),
+    ],
+    ids=["fgsm", "pgd", "own-step"],
+)
+def test_no_radius_changes_no_bit(attack, numbers):
+    images, labels = batch()
+    result = attack(linear_logits, images, labels, eps=0.0, **numbers)
+    np.testing.assert_array_equal(result.images, images)
+    wrong = np.argmax(linear_logits(images), axis=-1) != labels
+    np.testing.assert_array_equal(result.fooled, wrong)
+
+
 def test_a_vanishing_radius_leaves_images_where_they_are():
     images, labels = batch()
     for result in (
@@ -309,6 +326,23 @@ def test_worst_counts_the_clean_image():
     for attack in ("worst", "final"):
         result = march(wrong, attack)
         assert np.all(result.fooled.numpy() == (attack == "worst"))
+
+
+def test_fgsm_counts_the_clean_image_under_worst_only():
+    images, labels = tf.fill([4, 1, 1, 1], 0.5), tf.zeros([4], tf.int64)
+    for place, counted in ((0.5, True), (0.6, False)):
+
+        def wrong(pixel, place=place):
+            return tf.abs(pixel - place) < 1e-6
+
+        final, worst = (
+            fgsm(uphill(wrong), images, labels, eps=0.3, protocol=protocol)
+            for protocol in ("final", "worst")
+        )
+        assert not np.any(final.fooled)
+        np.testing.assert_array_equal(worst.fooled, [counted] * 4)
+        end = 0.5 if counted else 0.8
+        np.testing.assert_allclose(worst.images, end, atol=1e-6)
 
 
 def test_worst_of_no_steps_is_the_start():

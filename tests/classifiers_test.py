@@ -258,6 +258,36 @@ def test_an_output_named_logits_is_taken_as_that(tmp_path, outputs):
     check_saved_model(load_classifier(model=path, outputs=outputs), "both")
 
 
+@pytest.mark.parametrize("kind", [tf.float16, tf.bfloat16, tf.float64])
+def test_a_saved_model_of_another_precision_can_be_attacked(tmp_path, kind):
+    spec = tf.TensorSpec([None, *SHAPE], kind)
+    path = save_module(tmp_path / "m", lambda logits: {"p": logits}, spec)
+    classifier = load_classifier(model=path)
+    images, labels = batch()
+    assert classifier.logits_fn(images).dtype == tf.float32
+    one = fgsm(classifier.logits_fn, images, labels, eps=0.05)
+    other = fgsm(linear_model(), images, labels, eps=0.05)
+    np.testing.assert_array_equal(one.images, other.images)
+
+
+def test_a_saved_model_of_one_batch_size_is_refused(tmp_path):
+    spec = tf.TensorSpec([8, *SHAPE])
+    path = save_module(tmp_path / "m", lambda logits: {"p": logits}, spec)
+    message = refused(model=path)
+    assert "free batch dimension" in message and "(8, 4, 4, 3)" in message
+
+
+@pytest.mark.parametrize("part", ["graph", "variables"])
+def test_a_damaged_saved_model_is_refused_by_name(tmp_path, part):
+    path = save_module(tmp_path / "m", lambda logits: {"p": logits})
+    names = {"graph": "saved_model.pb", "variables": "variables/*data*"}
+    (file,) = path.glob(names[part])
+    file.write_bytes(file.read_bytes()[:20])
+    message = refused(model=path)
+    assert "cannot be loaded as a SavedModel" in message
+    assert str(path) in message
+
+
 def test_a_saved_model_with_nameless_choices_is_refused(tmp_path):
     path = save_module(
         tmp_path / "m", lambda logits: {"one": logits, "two": logits}
@@ -331,6 +361,12 @@ def test_exactly_one_source_must_be_given(arguments):
 def test_unknown_outputs_are_refused(tmp_path):
     message = refused(model=tmp_path, outputs="scores")
     assert "logits, probabilities" in message and "scores" in message
+    for wrap in (
+        lambda: Classifier.from_keras(linear_model(), outputs="scores"),
+        lambda: Classifier.from_saved_model(tmp_path, outputs="scores"),
+    ):
+        with pytest.raises(UsageError, match="logits, probabilities.*scores"):
+            wrap()
 
 
 @pytest.mark.parametrize(

@@ -172,6 +172,21 @@ def test_a_missing_model_or_run_is_refused(tmp_path):
         evaluate.evaluate(options(run_dir=str(tmp_path)))
 
 
+def test_a_file_in_the_place_of_the_folder_is_refused_at_once(tmp_path):
+    save_classifier(tmp_path / "m.keras")
+    taken = tmp_path / "notes.txt"
+    taken.write_text("mine")
+    with pytest.raises(UsageError, match=f"must be a folder.*{taken.name}"):
+        evaluate.evaluate(
+            options(
+                model=str(tmp_path / "m.keras"),
+                dataset="digits",
+                output=str(taken),
+            )
+        )
+    assert taken.read_text() == "mine"
+
+
 def test_a_model_of_another_image_size_is_refused_with_the_way_out(tmp_path):
     save_classifier(tmp_path / "m.keras")
     wrong = options(

@@ -128,7 +128,7 @@ def test_best_is_chosen_by_validation_pgd(finished):
         stored.get_tensor("progress/.ATTRIBUTES/VARIABLE_VALUE")
     )
     robust = [float(row["val_pgd_accuracy"]) for row in rows(folder)]
-    assert progress["best_pgd_accuracy"] == max(robust)
+    assert progress["best_score"] == max(robust)
     assert progress["best_epoch"] == 1 + int(np.argmax(robust))
 
 

@@ -56,8 +56,10 @@ class Classifier:
             The classifier.
 
         Raises:
-            UsageError: if the model takes or gives something else.
+            UsageError: if the model takes or gives something else, or for
+                unknown `outputs`.
         """
+        _check_outputs(outputs)
         _check_shapes(
             getattr(model, "input_shape", None),
             getattr(model, "output_shape", None),
@@ -89,11 +91,14 @@ class Classifier:
             The classifier.
 
         Raises:
-            UsageError: if it cannot be loaded or has no such signature.
+            UsageError: if it cannot be loaded, has no such signature or
+                takes batches of one size only, or for unknown `outputs`.
         """
+        _check_outputs(outputs)
         try:
             loaded = tf.saved_model.load(str(path))
-        except (OSError, ValueError, tf.errors.OpError) as error:
+        # A damaged folder surfaces as almost anything, IndexError included.
+        except Exception as error:
             raise UsageError(
                 f"{path} cannot be loaded as a SavedModel: {error}."
             ) from None
@@ -119,11 +124,16 @@ class Classifier:
             shape if spec.dtype.is_floating else f"of {spec.dtype.name}",
             _known(answers[output_name].shape),
         )
+        if shape[0] is not None:
+            raise UsageError(
+                f"{path} takes batches of one size only; export it with a "
+                f"free batch dimension. Received: input shape {shape}."
+            )
 
         def logits_fn(images: tf.Tensor) -> tf.Tensor:
             # Held here: without it the variables would be collected.
             answer = loaded.signatures["serving_default"](
-                **{input_name: images}
+                **{input_name: tf.cast(images, spec.dtype)}
             )
             return _as_logits(answer[output_name], kind)
 
@@ -159,11 +169,7 @@ def load_classifier(
     """
     if (run_dir is None) == (model is None):
         raise UsageError("Give either a run_dir or a model.")
-    if outputs not in OUTPUTS:
-        raise UsageError(
-            f"`outputs` must be one of {', '.join(OUTPUTS)}. "
-            f"Received: {outputs}."
-        )
+    _check_outputs(outputs)
     if run_dir is not None:
         run = RunDirectory(Path(run_dir))
         load_run_config(run.path)
@@ -216,6 +222,14 @@ def _as_logits(answers: tf.Tensor, outputs: str) -> tf.Tensor:
         return answers
     # Softmax of log p is p again. The floor keeps the logarithm finite.
     return tf.math.log(tf.maximum(answers, _SMALLEST_PROBABILITY))
+
+
+def _check_outputs(outputs: str) -> None:
+    if outputs not in OUTPUTS:
+        raise UsageError(
+            f"`outputs` must be one of {', '.join(OUTPUTS)}. "
+            f"Received: {outputs}."
+        )
 
 
 def _known(shape: tf.TensorShape) -> Any:

@@ -217,6 +217,9 @@ def evaluate(options: EvaluateSettings) -> "Evaluation":
         DataNotFoundError: if the data set is not there.
     """
     planned = plans(options)
+    folder = _output_folder(options)
+    if folder is not None and folder.exists() and not folder.is_dir():
+        raise UsageError(f"`output` must be a folder. Received: {folder}.")
     if options.run_dir is not None:
         run_directory.load_run_config(options.run_dir)
     elif not Path(str(options.model)).exists():

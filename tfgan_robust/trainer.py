@@ -85,7 +85,7 @@ class Trainer:
         if not resumed:
             self._state.progress = {
                 "step": 0,
-                "best_pgd_accuracy": -1.0,
+                "best_score": -1.0,
                 "best_epoch": 0,
                 "alarms": [],
             }
@@ -243,8 +243,12 @@ class Trainer:
         self._tensorboard.scalars("validation", measured, self._step)
         self._tensorboard.images(*self._validator.sample(8), self._step)
         progress = self._state.progress
-        if measured["val_pgd_accuracy"] > progress["best_pgd_accuracy"]:
-            progress["best_pgd_accuracy"] = measured["val_pgd_accuracy"]
+        # Undefended training has no robustness to speak of: its best epoch
+        # by that measure would be a random one.
+        natural = self._config.method == "natural"
+        score = measured[f"val_{'clean' if natural else 'pgd'}_accuracy"]
+        if score > progress["best_score"]:
+            progress["best_score"] = score
             progress["best_epoch"] = epoch
             save_networks(self.model, self._run.networks("best"))
         save_networks(self.model, self._run.networks("last"))
