@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,28 +10,41 @@ from tfgan_robust import (
     cli,
     config,
     presets,
+    report,
     run_directory,
     settings,
+    signals,
     startup,
 )
-from tfgan_robust.attack_plan import AttackPlan, parse_attack
+from tfgan_robust.attack_plan import (
+    KNOWN,
+    NORMS,
+    PROTOCOLS,
+    AttackPlan,
+    parse_attack,
+)
 from tfgan_robust.errors import UsageError
 from tfgan_robust.settings import setting
 
 if TYPE_CHECKING:
+    from tfgan_robust.audit import Check
+    from tfgan_robust.contestants import Contestants
     from tfgan_robust.data import Split
-    from tfgan_robust.evaluation import Evaluation
+    from tfgan_robust.evaluation_store import EvaluationStore
+    from tfgan_robust.results import Evaluation
 
 USAGE = """
 Measures a classifier's accuracy on clean and on attacked images.
 
   python -m tfgan_robust.evaluate --run_dir=runs/cifar10-grad_x-0
-  python -m tfgan_robust.evaluate --run_dir=R --attacks=pgd-20 --num_images=100
+  python -m tfgan_robust.evaluate --run_dir=R --attacks=autoattack --eps=8
   python -m tfgan_robust.evaluate --model=classifier.keras --dataset=cifar10
 """
 
 _WHAT, _ATTACKS, _IMAGES, _HOW = "Classifier", "Attacks", "Images", "Machine"
-SCHEMA_VERSION = 1
+_AUDIT = "Audit"
+# Euclidean radii of reports.
+_L2_EPS = (0.25, 0.5, 1.0)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -62,38 +76,81 @@ class EvaluateSettings:
         group=_WHAT,
         choices=("logits", "probabilities"),
     )
+    allow_random: bool = setting(
+        False,
+        "Measure a classifier that answers differently each time.",
+        group=_WHAT,
+    )
     attacks: str = setting(
-        "fgsm,pgd-100",
-        "Comma-separated: fgsm, pgd-<steps>.",
-        group=_ATTACKS,
+        "fgsm,pgd-100", f"Comma-separated: {KNOWN}.", group=_ATTACKS
     )
     eps: str | None = setting(
         None,
-        "Comma-separated L-infinity radii: whole numbers are 255ths, "
-        "fractions (8/255) and decimals (0.1) are on the [0, 1] pixel scale. "
-        "Default: 4,8,16; for digits 0.05,0.1,0.2.",
+        "Comma-separated radii: whole numbers are 255ths, fractions (8/255) "
+        "and decimals (0.1) are on the [0, 1] pixel scale. Default: 4,8,16; "
+        "for digits 0.05,0.1,0.2; for norm=l2 0.25,0.5,1.0.",
         group=_ATTACKS,
     )
-    protocol: str = setting(
-        "final",
-        "Whether the last iterate of PGD decides, or the worst of all.",
+    norm: str = setting(
+        "linf",
+        "Of the ball; l2 for fgsm, pgd and noise.",
         group=_ATTACKS,
-        choices=("final", "worst"),
+        choices=NORMS,
+    )
+    protocol: str = setting(
+        "worst",
+        "Whether the worst iterate of PGD decides, the clean image included, "
+        "or the last alone, as in the paper.",
+        group=_ATTACKS,
+        choices=PROTOCOLS,
     )
     step_size: float | None = setting(
         None,
-        "Step of PGD on the [0, 1] pixel scale. Default: 2.5 eps / steps.",
+        "Step of PGD, in the units of eps. Default: 2.5 eps / steps.",
         group=_ATTACKS,
         above=0,
         maximum=1,
     )
+    step_sizes: str | None = setting(
+        None,
+        "Comma-separated steps of PGD as multiples of eps (0.025,0.1,1): "
+        "each is tried, and the weakest accuracy counts.",
+        group=_ATTACKS,
+    )
     restarts: int = setting(
-        1, "Random restarts of PGD.", group=_ATTACKS, minimum=1
+        1, "Random restarts of PGD and APGD.", group=_ATTACKS, minimum=1
     )
     random_start: bool = setting(
         True,
         "Whether PGD begins at a random point of the ball.",
         group=_ATTACKS,
+    )
+    momentum: float = setting(
+        0.0,
+        "Share of the past gradients that PGD keeps.",
+        group=_ATTACKS,
+        minimum=0,
+        maximum=1,
+    )
+    transfer_from: str | None = setting(
+        None,
+        "A run or a model whose gradients fgsm and pgd follow too, in rows "
+        "of their own.",
+        group=_ATTACKS,
+    )
+    audit: bool = setting(
+        True,
+        "Check afterwards whether the figures can be believed.",
+        group=_AUDIT,
+    )
+    audit_images: int = setting(
+        128, "First images on which to check.", group=_AUDIT, minimum=8
+    )
+    undefended: str | None = setting(
+        None,
+        "A run or a model of the same shape, trained without defence, which "
+        "the attacks must break. Default: the run's baseline.",
+        group=_AUDIT,
     )
     dataset: str | None = setting(
         None,
@@ -137,7 +194,12 @@ class EvaluateSettings:
     )
     output: str | None = setting(
         None,
-        "Folder for results.json and results.csv. Default: the run's.",
+        "Folder for results and report. Default: the run's.",
+        group=_HOW,
+    )
+    fresh: bool = setting(
+        False,
+        "Measure again what an earlier call with the same settings measured.",
         group=_HOW,
     )
 
@@ -161,24 +223,26 @@ class EvaluateSettings:
                 f"Received: restarts={self.restarts} with random_start=false."
             )
         if self.eps is not None:
-            parse_eps(self.eps)
+            parse_eps(self.eps, self.norm)
         plans(self)
 
 
-def parse_eps(text: str) -> tuple[float, ...]:
+def parse_eps(text: str, norm: str = "linf") -> tuple[float, ...]:
     """Parses radii: "8" is 8/255, "8/255" and "0.03" are what they say.
 
     Raises:
-        UsageError: for anything else, or a radius outside (0, 1].
+        UsageError: for anything else, or a radius outside (0, 1], which for
+            Euclidean radii has no upper end.
     """
     radii = []
+    limit = 1.0 if norm == "linf" else float("inf")
     for part in text.split(","):
         try:
             whole = part.strip().isdecimal()
             radius = int(part) / 255 if whole else settings.parse_number(part)
         except ValueError:
             radius = float("nan")
-        if not 0 < radius <= 1:
+        if not 0 < radius <= limit or radius == float("inf"):
             raise UsageError(
                 "`eps` must list whole numbers of 255ths (8), or fractions "
                 "(8/255) or decimals (0.1) in (0, 1]. "
@@ -197,17 +261,20 @@ def plans(options: EvaluateSettings) -> list[AttackPlan]:
     return [
         parse_attack(
             name.strip(),
+            protocol=options.protocol,
+            norm=options.norm,
             step_size=options.step_size,
+            step_sizes=_step_sizes(options.step_sizes),
             random_start=options.random_start,
             num_restarts=options.restarts,
-            protocol=options.protocol,
+            momentum=options.momentum,
         )
         for name in options.attacks.split(",")
     ]
 
 
 def evaluate(options: EvaluateSettings) -> "Evaluation":
-    """Measures and writes results.json and results.csv.
+    """Measures, audits and writes the files of `evaluation_store`.
 
     Returns:
         The accuracies; what was measured before an interruption is on disk.
@@ -222,44 +289,56 @@ def evaluate(options: EvaluateSettings) -> "Evaluation":
         raise UsageError(f"`output` must be a folder. Received: {folder}.")
     if options.run_dir is not None:
         run_directory.load_run_config(options.run_dir)
-    elif not Path(str(options.model)).exists():
-        raise UsageError(f"There is no model at {options.model}.")
+    for path in (options.model, options.transfer_from, options.undefended):
+        if path is not None and not Path(path).exists():
+            raise UsageError(f"There is no model at {path}.")
     startup.load_tensorflow()
-    from tfgan_robust.classifiers import load_classifier
+    from tfgan_robust import contestants
     from tfgan_robust.evaluation import evaluate_classifier
     from tfgan_robust.monitoring import EvaluationProgress
 
-    classifier = load_classifier(
+    networks = contestants.load(
         run_dir=options.run_dir,
         checkpoint=options.checkpoint,
         model=options.model,
         outputs=options.outputs,
+        transfer_from=options.transfer_from,
+        undefended=options.undefended,
     )
     dataset, split, radii = _images(options)
-    total = len(split.labels) * (1 + len(planned) * len(radii))
-    with EvaluationProgress(classifier.description, total) as progress:
-        return evaluate_classifier(
-            classifier,
-            split,
+    store = _store(options, networks, dataset, split)
+    stages = sum(len(plan.stages) for plan in planned)
+    if networks.surrogate is not None:
+        stages *= 2
+    total = len(split.labels) * (1 + stages * len(radii))
+    with EvaluationProgress(networks.classifier.description, total) as progress:
+        evaluation = evaluate_classifier(
+            networks.classifier,
+            *split,
             attacks=planned,
             eps=radii,
-            batch_size=min(options.batch_size, len(split.labels)),
+            batch_size=options.batch_size,
             seed=options.seed,
             jit_compile=options.jit_compile,
+            surrogate=networks.surrogate,
+            generators=networks.generators,
+            allow_random=options.allow_random,
             progress=progress,
-            on_result=lambda so_far: _write(options, dataset, so_far),
+            store=store,
         )
+    if options.audit:
+        evaluation.audit = _audit(options, networks, split, evaluation)
+    if store is not None:
+        store.write(evaluation, *split)
+        report.write_report(store.path.parent)
+    return evaluation
 
 
 def print_table(evaluations: "dict[str, Evaluation]") -> None:
-    """Prints evaluations side by side, and how they were measured."""
+    """Prints evaluations side by side, how they were measured, and audits."""
     from tfgan_robust import tables
 
-    print(tables.format_table(evaluations))
-    for conditions in dict.fromkeys(
-        tables.describe_conditions(e) for e in evaluations.values()
-    ):
-        print(conditions)
+    print(tables.format_report(evaluations))
 
 
 def main() -> None:
@@ -269,12 +348,66 @@ def main() -> None:
 
 def _run(given: dict[str, Any]) -> int:
     options = EvaluateSettings(**given)
-    evaluation = evaluate(options)
-    print_table({evaluation.classifier: evaluation})
     folder = _output_folder(options)
+    try:
+        with signals.raising_on_sigterm():
+            evaluation = evaluate(options)
+    except KeyboardInterrupt:
+        if folder is not None:
+            print(
+                f"What was measured is kept in {folder}; the same command "
+                "goes on from there.",
+                file=sys.stderr,
+            )
+        raise
+    print_table({evaluation.classifier: evaluation})
     if folder is not None:
-        print(f"written to {folder / 'results.json'}")
+        print(f"written to {folder / 'results.json'} and evaluation.md")
     return 0
+
+
+def _audit(
+    options: EvaluateSettings,
+    networks: "Contestants",
+    split: "Split",
+    evaluation: "Evaluation",
+) -> "list[Check]":
+    """Audits at the middle one of the radii."""
+    from tfgan_robust.audit import audit
+
+    radii = sorted(row.eps for row in evaluation.pointwise)
+    eps = radii[len(radii) // 2]
+    known = {
+        result.attack: evaluation.masks[result.attack, eps]
+        for result in evaluation.results
+        if result.eps == eps and result.protocol == "worst"
+    }
+    return audit(
+        networks.classifier,
+        *split,
+        eps=eps,
+        robust=known,
+        undefended=networks.undefended,
+        seed=options.seed,
+        batch_size=options.batch_size,
+        jit_compile=options.jit_compile,
+        num_images=options.audit_images,
+    )
+
+
+def _step_sizes(text: str | None) -> tuple[float, ...]:
+    if text is None:
+        return ()
+    try:
+        ratios = tuple(settings.parse_number(part) for part in text.split(","))
+    except ValueError:
+        ratios = (float("nan"),)
+    if not all(0 < ratio <= 10 for ratio in ratios):
+        raise UsageError(
+            "`step_sizes` must list multiples of eps in (0, 10], such as "
+            f"0.025,0.1,1. Received: {text}."
+        )
+    return ratios
 
 
 def _images(
@@ -304,10 +437,15 @@ def _images(
                 seed=trained.seed,
             )
     split = data.Split(*(part[: options.num_images] for part in split))
-    radii = presets.REPORT_EPS[name]
+    radii = presets.REPORT_EPS[name] if options.norm == "linf" else _L2_EPS
     if options.eps is not None:
-        radii = parse_eps(options.eps)
-    described = {"name": name, "source": info.source, "split": options.split}
+        radii = parse_eps(options.eps, options.norm)
+    described = {
+        "name": name,
+        "source": info.source,
+        "split": options.split,
+        "classes": list(info.class_names),
+    }
     return described, split, radii
 
 
@@ -316,35 +454,38 @@ def _output_folder(options: EvaluateSettings) -> Path | None:
     return None if folder is None else Path(folder)
 
 
-def _write(
-    options: EvaluateSettings, dataset: dict[str, Any], so_far: "Evaluation"
-) -> None:
+def _store(
+    options: EvaluateSettings,
+    networks: "Contestants",
+    dataset: dict[str, Any],
+    split: "Split",
+) -> "EvaluationStore | None":
     folder = _output_folder(options)
     if folder is None:
-        return
-    from tfgan_robust import devices, tables
+        return None
+    from tfgan_robust import devices
+    from tfgan_robust.evaluation_store import EvaluationStore, fingerprint
 
-    folder.mkdir(parents=True, exist_ok=True)
-    versions = run_directory.versions()
-    conditions = {
-        "date": datetime.date.today().isoformat(),
-        "device": devices.describe(),
-    }
-    run_directory.write_json(
-        folder / "results.json",
+    others = [networks.surrogate] if networks.surrogate else []
+    return EvaluationStore(
+        folder,
         {
-            "schema_version": SCHEMA_VERSION,
-            **conditions,
             "checkpoint": options.checkpoint if options.run_dir else None,
             "dataset": dataset,
-            "versions": versions,
-            **so_far.to_json(),
+            "date": datetime.date.today().isoformat(),
+            "device": devices.describe(),
+            "versions": run_directory.versions(),
         },
-    )
-    conditions["dataset"] = f"{dataset['source']}, {dataset['split']} split"
-    conditions["versions"] = " ".join(f"{k}={v}" for k, v in versions.items())
-    run_directory.write_text(
-        folder / "results.csv", tables.to_csv(so_far, conditions)
+        fingerprint(
+            [networks.classifier, *others],
+            *split,
+            {
+                "seed": options.seed,
+                "batch_size": options.batch_size,
+                "jit_compile": options.jit_compile,
+            },
+        ),
+        fresh=options.fresh,
     )
 
 

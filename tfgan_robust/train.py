@@ -119,6 +119,7 @@ def _report(
                 data_dir=settled.data_dir,
                 attacks=run_flags["report_attacks"],
                 num_images=run_flags["report_images"],
+                audit=False,
             )
         )
     evaluate.print_table(evaluations)

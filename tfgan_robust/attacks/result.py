@@ -35,8 +35,22 @@ def is_fooled(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
 
 def keep_fooling(first: AttackResult, second: AttackResult) -> AttackResult:
     """Takes each example from `first` if it fools there, else `second`."""
-    keep = first.fooled[:, tf.newaxis, tf.newaxis, tf.newaxis]
     return AttackResult(
-        tf.where(keep, first.images, second.images),
+        choose(first.fooled, first.images, second.images),
         tf.logical_or(first.fooled, second.fooled),
     )
+
+
+def choose(
+    condition: tf.Tensor, if_true: tf.Tensor, if_false: tf.Tensor
+) -> tf.Tensor:
+    """Takes whole examples from one of two tensors.
+
+    Args:
+        condition: bool [batch].
+        if_true: [batch, ...], where the condition holds.
+        if_false: Shaped alike, elsewhere.
+    """
+    rank = if_true.shape.rank
+    shape = tf.concat([tf.shape(condition), tf.ones(rank - 1, tf.int32)], 0)
+    return tf.where(tf.reshape(condition, shape), if_true, if_false)

@@ -1,0 +1,368 @@
+"""Runs attack plans on a classifier: who is still right, and at what cost."""
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfgan_robust.attack_plan import AttackPlan, Stage
+from tfgan_robust.attacks.apgd import APGD
+from tfgan_robust.attacks.compile import resolve_jit_compile
+from tfgan_robust.attacks.fab import FAB
+from tfgan_robust.attacks.generator import GeneratorAttack
+from tfgan_robust.attacks.iterative import Attack
+from tfgan_robust.attacks.noise import Noise
+from tfgan_robust.attacks.pgd import PGD
+from tfgan_robust.attacks.result import LogitsFn
+from tfgan_robust.attacks.square import Square
+from tfgan_robust.attacks.stream import Finished, Job, Stream, as_floats
+from tfgan_robust.classifiers import Classifier
+from tfgan_robust.config import TrainConfig
+from tfgan_robust.errors import UsageError
+
+# DLR divides by logits of the third and the fourth class.
+_CLASSES_FOR_DLR = {False: 3, True: 4}
+# No attack aims at more classes.
+_MOST_TARGETS = 9
+
+
+@dataclasses.dataclass(frozen=True)
+class CleanPass:
+    """What a classifier says of the clean images.
+
+    Attributes:
+        predicted: int64 [n].
+        right: bool [n].
+        ranking: int16 [n, k], the classes but the labelled one, most likely
+            first: the targets of targeted attacks.
+    """
+
+    predicted: np.ndarray
+    right: np.ndarray
+    ranking: np.ndarray
+
+
+@dataclasses.dataclass
+class StageTotals:
+    """What one stage of a plan did so far, on all images together."""
+
+    steps: int = 0
+    forward_passes: int = 0
+    backward_passes: int = 0
+    seconds: float = 0.0
+
+
+@dataclasses.dataclass
+class Outcome:
+    """What a plan did to each image at one radius, so far.
+
+    Attributes:
+        fooled: bool [n], clean errors included where they count.
+        predicted: int16 [n], the class under attack; the label where the
+            attack found none.
+        survived: int16 [n], stages that did not fool the image; -1 for
+            clean errors, which none of them attacks.
+        size: float32 [n], norm of the perturbation that fools, else NaN.
+        largest_perturbation: Of all attacked images.
+        totals: For each stage.
+    """
+
+    fooled: np.ndarray
+    predicted: np.ndarray
+    survived: np.ndarray
+    size: np.ndarray
+    totals: list[StageTotals]
+    largest_perturbation: float = 0.0
+
+    @property
+    def right(self) -> np.ndarray:
+        """Images that nothing fooled, bool [n]."""
+        return ~self.fooled
+
+    @property
+    def forward_passes(self) -> float:
+        """Mean for each image."""
+        return self._mean("forward_passes")
+
+    @property
+    def backward_passes(self) -> float:
+        """Mean for each image."""
+        return self._mean("backward_passes")
+
+    @property
+    def stages_done(self) -> int:
+        """Pairs of an image and a stage that are settled, for progress."""
+        rest = np.where(self.fooled, len(self.totals), self.survived)
+        return int(rest.sum())
+
+    def _mean(self, name: str) -> float:
+        return sum(getattr(t, name) for t in self.totals) / len(self.fooled)
+
+
+class AttackRunner:
+    """Runs plans on one classifier; each attack is compiled once.
+
+    Args:
+        classifier: What is attacked.
+        batch_size: Images in a batch.
+        jit_compile: "auto", "true" or "false"; see
+            `attacks.compile.resolve_jit_compile`.
+        surrogate: Whose gradients PGD and FGSM follow; None for the
+            classifier's own.
+        generators: Of the attack of that name, and their run's settings.
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        *,
+        batch_size: int = 128,
+        jit_compile: str = "auto",
+        surrogate: LogitsFn | None = None,
+        generators: Sequence[tuple[keras.Model, TrainConfig]] = (),
+    ) -> None:
+        self.classifier = classifier
+        self.batch_size = batch_size
+        self.jit_compile = resolve_jit_compile(jit_compile)
+        self._surrogate = surrogate
+        self._generators = generators
+        self._streams: dict[tuple[Attack, str, str], Stream] = {}
+        self._look = tf.function(
+            classifier.logits_fn,
+            jit_compile=self.jit_compile,
+            autograph=False,
+        )
+
+    def clean(
+        self,
+        images: np.ndarray,
+        labels: np.ndarray,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> CleanPass:
+        """Classifies the clean images.
+
+        Args:
+            images: uint8, or float32 in [0, 1], [n, height, width, channels].
+            labels: int64 [n].
+            progress: Told how many images are done and right.
+        """
+        ranks = min(_MOST_TARGETS, self.classifier.num_classes - 1)
+        predicted, rankings, right = [], [], 0
+        for start in range(0, len(labels), self.batch_size):
+            part = slice(start, start + self.batch_size)
+            batch, truth = as_floats(images[part]), labels[part]
+            padded = np.resize(batch, (self.batch_size, *batch.shape[1:]))
+            logits = self._look(tf.constant(padded)).numpy()[: len(truth)]
+            broken = np.isnan(logits).any(axis=-1)
+            guess = np.where(broken, -1, logits.argmax(axis=-1))
+            predicted.append(guess)
+            others = logits.copy()
+            others[np.arange(len(truth)), truth] = -np.inf
+            order = np.argsort(-others, axis=-1, kind="stable")
+            rankings.append(order[:, :ranks].astype(np.int16))
+            right += int(np.count_nonzero(guess == truth))
+            if progress is not None:
+                progress(start + len(truth), right)
+        found = np.concatenate(predicted)
+        return CleanPass(found, found == labels, np.concatenate(rankings))
+
+    def begin(
+        self, plan: AttackPlan, labels: np.ndarray, clean: CleanPass
+    ) -> Outcome:
+        """Returns the outcome before any attack."""
+        wrong = ~clean.right & (plan.protocol == "worst")
+        return Outcome(
+            fooled=wrong,
+            predicted=np.where(wrong, clean.predicted, labels).astype(np.int16),
+            survived=np.where(wrong, -1, 0).astype(np.int16),
+            size=np.where(wrong, 0, np.nan).astype(np.float32),
+            totals=[StageTotals() for _ in plan.stages],
+        )
+
+    def run(
+        self,
+        plan: AttackPlan,
+        images: np.ndarray,
+        labels: np.ndarray,
+        clean: CleanPass,
+        outcome: Outcome,
+        *,
+        eps: float,
+        seed: int = 0,
+    ) -> Iterator[Finished]:
+        """Brings an outcome to its end, image by image.
+
+        Args:
+            plan: The attacks.
+            images: uint8, or float32 in [0, 1], [n, height, width, channels].
+            labels: int64 [n].
+            clean: Of these images.
+            outcome: From `begin`, or where an earlier run stopped; changed
+                in place.
+            eps: Radius, in the units of the ball.
+            seed: Of everything that is drawn.
+
+        Yields:
+            What was just settled.
+
+        Raises:
+            UsageError: if the classifier has too few classes for a loss, or
+                there is no generator to attack with.
+            TfganRobustError: if an attack left the ball or the pixel range.
+        """
+        for number, stage in enumerate(plan.stages):
+            totals = outcome.totals[number]
+            standing = np.flatnonzero(
+                ~outcome.fooled & (outcome.survived == number)
+            )
+            attacks = self._attacks(plan, stage)
+            for variant, attack in enumerate(attacks):
+                last = variant == len(attacks) - 1
+                left = standing[~outcome.fooled[standing]]
+                started = time.monotonic()
+                for done in self._run_stage(
+                    plan, stage, attack, variant, images, labels, clean,
+                    left, eps, seed, totals,
+                ):  # fmt: skip
+                    now = time.monotonic()
+                    totals.seconds += now - started
+                    _settle(outcome, done, survives=last)
+                    yield done
+                    started = time.monotonic()
+
+    def _run_stage(
+        self,
+        plan: AttackPlan,
+        stage: Stage,
+        attack: Attack,
+        variant: int,
+        images: np.ndarray,
+        labels: np.ndarray,
+        clean: CleanPass,
+        standing: np.ndarray,
+        eps: float,
+        seed: int,
+        totals: StageTotals,
+    ) -> Iterator[Finished]:
+        """Yields each image's last run: the one that fooled, or the last."""
+        targets = min(stage.num_targets, clean.ranking.shape[1])
+        attempts = max(targets, 1) * stage.num_restarts
+
+        def job(index: int, attempt: int) -> Job:
+            rank = attempt // stage.num_restarts
+            target = clean.ranking[index, rank] if targets else labels[index]
+            return Job(index, attempt, int(target))
+
+        tried = np.zeros(len(labels), np.int32)
+
+        def retry(done: Finished) -> Job | None:
+            tried[done.number] += 1
+            attempt = int(tried[done.number])
+            return job(done.number, attempt) if attempt < attempts else None
+
+        forward, backward = attack.passes
+        for done in self._stream(plan, stage, attack, variant).run(
+            images,
+            labels,
+            (job(int(index), 0) for index in standing),
+            retry,
+            eps=eps,
+            seed=seed,
+            expected=len(standing),
+        ):
+            totals.steps += done.work
+            totals.forward_passes += done.work * forward
+            totals.backward_passes += done.work * backward
+            if done.fooled or tried[done.number] >= attempts:
+                yield done
+
+    def _stream(
+        self, plan: AttackPlan, stage: Stage, attack: Attack, variant: int
+    ) -> Stream:
+        name = f"{stage.name}/{variant}" if variant else stage.name
+        key = (attack, name, plan.norm)
+        if key not in self._streams:
+            self._streams[key] = Stream(
+                attack,
+                name,
+                self.classifier.logits_fn,
+                norm=plan.norm,
+                batch_size=self.batch_size,
+                jit_compile=self.jit_compile,
+            )
+        return self._streams[key]
+
+    def _attacks(self, plan: AttackPlan, stage: Stage) -> Sequence[Attack]:
+        """The attacks of a stage: one, or one for each generator."""
+        targeted = stage.num_targets > 0
+        classes = self.classifier.num_classes
+        if stage.method == "generator":
+            if not self._generators:
+                raise UsageError(
+                    "The attack `generators` needs a run that was trained "
+                    "with method=gan and kept its generators."
+                )
+            return [GeneratorAttack(*g) for g in self._generators]
+        loss = stage.loss
+        if loss == "dlr" and classes < _CLASSES_FOR_DLR[targeted]:
+            # Undefined there; the margin is its numerator.
+            loss = "margin"
+        if stage.method == "pgd":
+            return [
+                PGD(
+                    stage.num_steps, stage.step_size, stage.step_ratio, loss,
+                    targeted, plan.norm, stage.momentum, stage.random_start,
+                    plan.protocol, self._surrogate,
+                )
+            ]  # fmt: skip
+        if stage.method == "apgd":
+            return [APGD(stage.num_steps, loss, targeted)]
+        if stage.method == "fab":
+            return [FAB(stage.num_steps)]
+        if stage.method == "square":
+            return [Square(stage.num_steps)]
+        return [Noise(plan.norm)]
+
+
+def run_plan(
+    classifier: Classifier,
+    images: np.ndarray,
+    labels: np.ndarray,
+    plan: AttackPlan,
+    eps: float,
+    *,
+    seed: int = 0,
+    batch_size: int = 128,
+    jit_compile: str = "auto",
+    surrogate: LogitsFn | None = None,
+) -> Outcome:
+    """Runs one plan at one radius, from nothing to its end.
+
+    See `AttackRunner` and its `run` for the arguments and what is raised.
+    """
+    runner = AttackRunner(
+        classifier,
+        batch_size=min(batch_size, len(labels)),
+        jit_compile=jit_compile,
+        surrogate=surrogate,
+    )
+    clean = runner.clean(images, labels)
+    outcome = runner.begin(plan, labels, clean)
+    for _ in runner.run(
+        plan, images, labels, clean, outcome, eps=eps, seed=seed
+    ):
+        pass
+    return outcome
+
+
+def _settle(outcome: Outcome, done: Finished, *, survives: bool) -> None:
+    outcome.largest_perturbation = max(outcome.largest_perturbation, done.size)
+    if done.fooled:
+        outcome.fooled[done.number] = True
+        outcome.predicted[done.number] = done.predicted
+        outcome.size[done.number] = done.size
+    elif survives:
+        outcome.survived[done.number] += 1

@@ -1,0 +1,115 @@
+"""Gradients must be those of the loss (arXiv:1802.00420, section 4.1)."""
+
+import contextlib
+from collections.abc import Iterator
+
+import numpy as np
+import tensorflow as tf
+
+from tfgan_robust.attacks import linf
+from tfgan_robust.attacks.gradients import input_gradient
+from tfgan_robust.attacks.result import LogitsFn
+from tfgan_robust.audit.subject import Subject
+from tfgan_robust.audit.verdict import FAIL, PASS, WARN, Check, worst
+from tfgan_robust.losses import margin
+
+# Half the distance of central differences, on the [0, 1] pixel scale: within
+# one of 256 levels, so that rounding shows, and 1000 times float32's rounding.
+STEP = 0.1 / 255
+# Only the largest gradients' pixels move: so few seldom cross the edges of a
+# staircase, while all together would average it out.
+MOVED = 1 / 64
+# Of the largest logit: smaller changes may be rounding.
+ROUNDING = 1e-5
+# Kinks of ReLU and max-pooling make a few images of a sound network disagree
+# by more than a tenth; a staircase makes most.
+AGREE, AGREE_WARN, AGREE_FAIL = 0.1, 0.9, 0.5
+# Of eps: such a step raises the loss of nearly all images of a sound network,
+# and of half of them where the gradient tells nothing.
+RISE_STEP, RISE_WARN, RISE_FAIL = 0.1, 0.9, 0.75
+
+
+def finite_differences(subject: Subject) -> Check:
+    """The margin changes as its gradient says, near and a step away.
+
+    Measured where PGD starts, at random points of the ball: on clean images,
+    flat areas put max-pooling on its kinks.
+    """
+    logits_fn, eps = subject.classifier.logits_fn, subject.eps
+    with _full_float32():
+        predicted, actual, rise, largest = subject.look(
+            lambda images, labels, seed: _changes(
+                logits_fn, linf.random_start(images, eps, seed), labels, eps
+            )
+        )
+    size = np.maximum(np.abs(predicted), np.abs(actual))
+    told = size > ROUNDING * largest
+    if np.mean(told) < AGREE_FAIL:
+        return Check(
+            "finite_differences",
+            WARN,
+            {"told": float(np.mean(told))},
+            "not checked: the loss is too flat to tell",
+        )
+    error = np.abs(actual - predicted)[told] / size[told]
+    figures = {
+        "told": float(np.mean(told)),
+        "median_error": float(np.median(error)),
+        "agree": float(np.mean(error < AGREE)),
+        "rise": float(np.mean(rise > 0)),
+    }
+    verdict = worst(
+        [
+            _below(figures["agree"], AGREE_WARN, AGREE_FAIL),
+            _below(figures["rise"], RISE_WARN, RISE_FAIL),
+        ]
+    )
+    return Check(
+        "finite_differences",
+        verdict,
+        figures,
+        f"the loss changes as its gradient says for "
+        f"{100 * figures['agree']:.1f} % of the images (median error "
+        f"{100 * figures['median_error']:.2g} %); a step of "
+        f"{RISE_STEP:g} eps raises it for {100 * figures['rise']:.1f} %",
+    )
+
+
+def _changes(
+    logits_fn: LogitsFn, images: tf.Tensor, labels: tf.Tensor, eps: float
+) -> tuple[tf.Tensor, ...]:
+    """Predicted and actual change, change by a step, largest logit."""
+    # Inside the pixel range, where a classifier may clip.
+    images = tf.clip_by_value(images, STEP, 1 - STEP)
+    gradient, logits = input_gradient(logits_fn, images, labels, margin)
+    direction = tf.sign(gradient)
+    flat = tf.abs(tf.reshape(gradient, [-1, gradient.shape[1:].num_elements()]))
+    moved = max(1, round(MOVED * flat.shape[1]))
+    limit = tf.math.top_k(flat, moved).values[:, -1]
+    chosen = tf.abs(gradient) >= tf.reshape(limit, [-1, 1, 1, 1])
+    change = STEP * tf.where(chosen, direction, 0.0)
+    above, below = images + change, images - change
+    # By the difference that float32 made of it.
+    predicted = tf.reduce_sum(gradient * (above - below), [1, 2, 3])
+    actual = margin(labels, logits_fn(above)) - margin(labels, logits_fn(below))
+    step = tf.clip_by_value(images + RISE_STEP * eps * direction, 0.0, 1.0)
+    rise = margin(labels, logits_fn(step)) - margin(labels, logits)
+    return predicted, actual, rise, tf.reduce_max(tf.abs(logits), axis=-1)
+
+
+def _below(share: float, warn: float, fail: float) -> str:
+    if share < fail:
+        return FAIL
+    return WARN if share < warn else PASS
+
+
+@contextlib.contextmanager
+def _full_float32() -> Iterator[None]:
+    """Turns TensorFloat-32 off, whose rounding is a staircase itself."""
+    config = tf.config.experimental
+    before = config.tensor_float_32_execution_enabled()
+    config.enable_tensor_float_32_execution(False)
+    try:
+        yield
+    finally:
+        config.enable_tensor_float_32_execution(before)

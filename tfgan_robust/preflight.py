@@ -1,0 +1,9 @@
+"""STUB."""
+
+
+def check_images(images, labels, classifier):
+    pass
+
+
+def check_classifier(classifier, images, labels, **_):
+    pass
