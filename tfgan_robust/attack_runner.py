@@ -1,6 +1,5 @@
 """Runs attack plans on a classifier: who is still right, and at what cost."""
 
-import dataclasses
 import time
 from collections.abc import Callable, Iterator, Sequence
 
@@ -22,84 +21,12 @@ from tfgan_robust.attacks.stream import Finished, Job, Stream, as_floats
 from tfgan_robust.classifiers import Classifier
 from tfgan_robust.config import TrainConfig
 from tfgan_robust.errors import UsageError
+from tfgan_robust.outcome import CleanPass, Outcome, StageTotals
 
 # DLR divides by logits of the third and the fourth class.
 _CLASSES_FOR_DLR = {False: 3, True: 4}
 # No attack aims at more classes.
 _MOST_TARGETS = 9
-
-
-@dataclasses.dataclass(frozen=True)
-class CleanPass:
-    """What a classifier says of the clean images.
-
-    Attributes:
-        predicted: int64 [n].
-        right: bool [n].
-        ranking: int16 [n, k], the classes but the labelled one, most likely
-            first: the targets of targeted attacks.
-    """
-
-    predicted: np.ndarray
-    right: np.ndarray
-    ranking: np.ndarray
-
-
-@dataclasses.dataclass
-class StageTotals:
-    """What one stage of a plan did so far, on all images together."""
-
-    steps: int = 0
-    forward_passes: int = 0
-    backward_passes: int = 0
-    seconds: float = 0.0
-
-
-@dataclasses.dataclass
-class Outcome:
-    """What a plan did to each image at one radius, so far.
-
-    Attributes:
-        fooled: bool [n], clean errors included where they count.
-        predicted: int16 [n], the class under attack; the label where the
-            attack found none.
-        survived: int16 [n], stages that did not fool the image; -1 for
-            clean errors, which none of them attacks.
-        size: float32 [n], norm of the perturbation that fools, else NaN.
-        largest_perturbation: Of all attacked images.
-        totals: For each stage.
-    """
-
-    fooled: np.ndarray
-    predicted: np.ndarray
-    survived: np.ndarray
-    size: np.ndarray
-    totals: list[StageTotals]
-    largest_perturbation: float = 0.0
-
-    @property
-    def right(self) -> np.ndarray:
-        """Images that nothing fooled, bool [n]."""
-        return ~self.fooled
-
-    @property
-    def forward_passes(self) -> float:
-        """Mean for each image."""
-        return self._mean("forward_passes")
-
-    @property
-    def backward_passes(self) -> float:
-        """Mean for each image."""
-        return self._mean("backward_passes")
-
-    @property
-    def stages_done(self) -> int:
-        """Pairs of an image and a stage that are settled, for progress."""
-        rest = np.where(self.fooled, len(self.totals), self.survived)
-        return int(rest.sum())
-
-    def _mean(self, name: str) -> float:
-        return sum(getattr(t, name) for t in self.totals) / len(self.fooled)
 
 
 class AttackRunner:
@@ -229,7 +156,12 @@ class AttackRunner:
                 ):  # fmt: skip
                     now = time.monotonic()
                     totals.seconds += now - started
-                    _settle(outcome, done, survives=last)
+                    outcome.settle(
+                        done.number,
+                        done.size,
+                        done.predicted if done.fooled else None,
+                        last=last,
+                    )
                     yield done
                     started = time.monotonic()
 
@@ -356,13 +288,3 @@ def run_plan(
     ):
         pass
     return outcome
-
-
-def _settle(outcome: Outcome, done: Finished, *, survives: bool) -> None:
-    outcome.largest_perturbation = max(outcome.largest_perturbation, done.size)
-    if done.fooled:
-        outcome.fooled[done.number] = True
-        outcome.predicted[done.number] = done.predicted
-        outcome.size[done.number] = done.size
-    elif survives:
-        outcome.survived[done.number] += 1

@@ -12,13 +12,19 @@ from tfgan_robust.attack_plan import (
     parse_attack,
     transferred,
 )
-from tfgan_robust.attack_runner import AttackRunner, CleanPass, Outcome
+from tfgan_robust.attack_runner import AttackRunner
 from tfgan_robust.classifiers import Classifier
 from tfgan_robust.config import TrainConfig
 from tfgan_robust.errors import UsageError
 from tfgan_robust.intervals import wilson
+from tfgan_robust.outcome import (
+    CleanPass,
+    Outcome,
+    pointwise_rows,
+    summarize,
+)
 from tfgan_robust.preflight import check_classifier, check_images
-from tfgan_robust.results import Evaluation, Pointwise, Result, StageResult
+from tfgan_robust.results import Evaluation, Result
 
 if TYPE_CHECKING:
     from tfgan_robust.evaluation_store import EvaluationStore
@@ -177,7 +183,7 @@ class _Measurement:
         outcome = runner.begin(plan, self._labels, clean)
         if self._store is not None:
             outcome = self._store.load(plan, eps) or outcome
-        total = len(self._labels) * len(plan.stages)
+        self._tell(plan, eps, outcome)
         try:
             for done in runner.run(
                 plan, self._images, self._labels, clean, outcome,
@@ -188,11 +194,7 @@ class _Measurement:
                         done.number, done.size, plan.name, done.predicted,
                         done.image,
                     )  # fmt: skip
-                if self._progress is not None:
-                    self._progress(
-                        plan.name, eps, outcome.stages_done, total,
-                        float(outcome.right.mean()),
-                    )  # fmt: skip
+                self._tell(plan, eps, outcome)
                 if self._store is not None:
                     self._store.save_now_and_then(
                         plan, eps, outcome, self._evaluation
@@ -200,19 +202,21 @@ class _Measurement:
         finally:
             if self._store is not None:
                 self._store.save(plan, eps, outcome, self._evaluation)
-        if self._progress is not None:
-            self._progress(
-                plan.name, eps, total, total, float(outcome.right.mean())
-            )
         self._add(plan, eps, outcome)
         self._save()
 
+    def _tell(self, plan: AttackPlan, eps: float, outcome: Outcome) -> None:
+        if self._progress is not None:
+            total = len(self._labels) * len(plan.stages)
+            accuracy = float(outcome.right.mean())
+            self._progress(plan.name, eps, outcome.stages_done, total, accuracy)
+
     def _add(self, plan: AttackPlan, eps: float, outcome: Outcome) -> None:
         evaluation = self._evaluation
-        evaluation.results.append(_result(plan, eps, outcome))
+        evaluation.results.append(summarize(plan, eps, outcome))
         evaluation.masks[plan.name, eps] = outcome.right
         evaluation.predicted[plan.name, eps] = outcome.predicted
-        evaluation.pointwise = _pointwise(evaluation)
+        evaluation.pointwise = pointwise_rows(evaluation)
 
     def _save(self) -> None:
         if self._store is not None:
@@ -249,86 +253,3 @@ def _plans(
                 f"Received: eps={radius:g}."
             )
     return plans
-
-
-def _result(plan: AttackPlan, eps: float, outcome: Outcome) -> Result:
-    count, correct = len(outcome.fooled), int(outcome.right.sum())
-    low, high = wilson(correct, count)
-    seconds = sum(t.seconds for t in outcome.totals)
-    steps = sum(t.steps for t in outcome.totals)
-    return Result(
-        attack=plan.name,
-        eps=eps,
-        norm=plan.norm,
-        protocol=plan.protocol,
-        num_images=count,
-        num_correct=correct,
-        accuracy=correct / count,
-        accuracy_low=low,
-        accuracy_high=high,
-        largest_perturbation=outcome.largest_perturbation,
-        forward_passes=outcome.forward_passes,
-        backward_passes=outcome.backward_passes,
-        seconds=seconds,
-        image_steps_per_second=steps / max(seconds, 1e-9),
-        stages=tuple(_stages(plan, eps, outcome)),
-    )
-
-
-def _stages(
-    plan: AttackPlan, eps: float, outcome: Outcome
-) -> list[StageResult]:
-    results = []
-    for number, stage in enumerate(plan.stages):
-        totals = outcome.totals[number]
-        attacked = outcome.survived >= number
-        count = int(np.count_nonzero(attacked))
-        left = int(np.count_nonzero(outcome.survived > number))
-        results.append(
-            StageResult(
-                name=stage.name,
-                num_images=count,
-                num_correct=left,
-                num_steps=stage.num_steps,
-                loss=stage.loss,
-                num_targets=stage.num_targets,
-                step_size=stage.resolved_step_size(eps),
-                random_start=stage.random_start,
-                num_restarts=stage.num_restarts,
-                momentum=stage.momentum,
-                forward_passes=totals.forward_passes / max(count, 1),
-                backward_passes=totals.backward_passes / max(count, 1),
-                seconds=totals.seconds,
-            )
-        )
-    return results
-
-
-def _pointwise(evaluation: Evaluation) -> list[Pointwise]:
-    """For each radius, what survived it and all smaller ones."""
-    radii = sorted({r.eps for r in evaluation.results if r.attack != CLEAN})
-    rows = []
-    for radius in radii:
-        masks = [
-            mask for (_, eps), mask in evaluation.masks.items() if eps <= radius
-        ]
-        right = np.logical_and.reduce(masks)
-        correct = int(np.count_nonzero(right))
-        low, high = wilson(correct, len(right))
-        names = tuple(
-            r.attack
-            for r in evaluation.results
-            if r.attack != CLEAN and r.eps == radius
-        )
-        rows.append(
-            Pointwise(
-                eps=radius,
-                attacks=names,
-                num_images=len(right),
-                num_correct=correct,
-                accuracy=correct / len(right),
-                accuracy_low=low,
-                accuracy_high=high,
-            )
-        )
-    return rows

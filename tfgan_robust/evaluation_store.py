@@ -14,8 +14,8 @@ import numpy as np
 import tfgan_robust
 from tfgan_robust import run_directory, tables
 from tfgan_robust.attack_plan import CLEAN, AttackPlan
-from tfgan_robust.attack_runner import Outcome, StageTotals
 from tfgan_robust.classifiers import Classifier
+from tfgan_robust.outcome import Outcome, StageTotals
 from tfgan_robust.results import Evaluation, Smallest
 
 SCHEMA_VERSION = 2

@@ -64,6 +64,11 @@ def audit(
         UsageError: for arguments that do not fit.
     """
     _check(images, labels, eps, robust or {}, num_images)
+    if images.shape[1:] != tuple(classifier.image_shape):
+        raise UsageError(
+            f"The classifier takes images of {tuple(classifier.image_shape)}. "
+            f"Received: images of {images.shape[1:]}."
+        )
     from tfgan_robust.audit.checks import CHECKS
     from tfgan_robust.audit.subject import Subject
 

@@ -2,16 +2,16 @@
 
 import numpy as np
 
-from tfgan_robust.audit.sampling import judge, tail
+from tfgan_robust.audit.sampling import judge, judge_share, tail
 from tfgan_robust.audit.subject import Subject
-from tfgan_robust.audit.verdict import FAIL, PASS, WARN, Check
+from tfgan_robust.audit.verdict import PASS, WARN, Check
 
 # On sound networks what follows gradients leaves about this share of the
 # images to Square (arXiv:2003.01690, table 2).
 LEFT_OVER = 0.002
 SQUARE = "square-1000"
-# An undefended network at a usual radius falls to 0; at twice these shares of
-# sampling error something is wrong with the attack, or the radius is small.
+# An undefended network falls to about 0; what keeps more images right is a
+# small radius, and above a fifth rather a weak attack.
 UNDEFENDED_WARN, UNDEFENDED_FAIL = 0.05, 0.2
 
 
@@ -48,20 +48,20 @@ def undefended(subject: Subject) -> Check:
         return missing
     right = subject.right("pgd-100", classifier=subject.undefended)
     correct = int(np.count_nonzero(right))
-    verdict = PASS
-    for limit, verdict_above in (
-        (UNDEFENDED_WARN, WARN),
-        (UNDEFENDED_FAIL, FAIL),
-    ):
-        if judge(tail(correct, len(right), limit)) != PASS:
-            verdict = verdict_above
+    verdict = judge_share(
+        correct, len(right), warn=UNDEFENDED_WARN, fail=UNDEFENDED_FAIL
+    )
     share = float(np.mean(right))
     return Check(
         "undefended",
         verdict,
         {"pgd-100": share},
         f"pgd-100 leaves {100 * share:.1f} % of an undefended network"
-        + ("" if verdict == PASS else ": attack or radius is too weak to tell"),
+        + (
+            ""
+            if verdict == PASS
+            else ": the attack is weak, or the radius small"
+        ),
     )
 
 

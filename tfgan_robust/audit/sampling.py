@@ -6,8 +6,8 @@ import numpy as np
 
 from tfgan_robust.audit.verdict import FAIL, PASS, WARN
 
-# An audit makes about twenty comparisons: at these levels a sound network
-# meets a WARN in one audit of five and a FAIL in one of fifty at most.
+# An audit makes about a dozen comparisons: at these levels chance alone gives
+# a sound network a WARN in one audit of eight at most, a FAIL in one of eighty.
 WARN_LEVEL, FAIL_LEVEL = 0.01, 0.001
 # Attacks of equal strength differ by less, however many images tell so.
 SLACK = 0.01
@@ -42,6 +42,23 @@ def tail(count: int, trials: int, share: float) -> float:
         for hits in range(count, trials + 1)
     ]
     return min(1.0, math.fsum(map(math.exp, logs)))
+
+
+def judge_share(count: int, trials: int, *, warn: float, fail: float) -> str:
+    """Judges a share that must be small.
+
+    Args:
+        count: Images of a kind that should be rare.
+        trials: Images looked at.
+        warn: "WARN" if their share is above, beyond sampling error.
+        fail: "FAIL" if it is above this.
+
+    Returns:
+        "PASS", "WARN" or "FAIL".
+    """
+    if tail(count, trials, fail) < FAIL_LEVEL:
+        return FAIL
+    return WARN if tail(count, trials, warn) < WARN_LEVEL else PASS
 
 
 def judge_rival(rival: np.ndarray, attack: np.ndarray) -> str:
