@@ -148,6 +148,11 @@ def parse_attack(
     return AttackPlan(name, stages, kept, norm)
 
 
+def is_usual(plan: AttackPlan) -> bool:
+    """Tells whether a plan is what its name alone stands for."""
+    return not plan.transfer and plan == parse_attack(plan.name)
+
+
 def transferred(plan: AttackPlan) -> AttackPlan | None:
     """Returns the plan with the gradients of another network.
 

@@ -165,6 +165,24 @@ class AttackRunner:
                     yield done
                     started = time.monotonic()
 
+    def measure(
+        self,
+        plan: AttackPlan,
+        images: np.ndarray,
+        labels: np.ndarray,
+        *,
+        eps: float,
+        seed: int = 0,
+    ) -> Outcome:
+        """Runs a plan from nothing to its end; see `run`."""
+        clean = self.clean(images, labels)
+        outcome = self.begin(plan, labels, clean)
+        for _ in self.run(
+            plan, images, labels, clean, outcome, eps=eps, seed=seed
+        ):
+            pass
+        return outcome
+
     def _run_stage(
         self,
         plan: AttackPlan,
@@ -281,10 +299,4 @@ def run_plan(
         jit_compile=jit_compile,
         surrogate=surrogate,
     )
-    clean = runner.clean(images, labels)
-    outcome = runner.begin(plan, labels, clean)
-    for _ in runner.run(
-        plan, images, labels, clean, outcome, eps=eps, seed=seed
-    ):
-        pass
-    return outcome
+    return runner.measure(plan, images, labels, eps=eps, seed=seed)

@@ -13,12 +13,14 @@ from tfgan_robust import (
     signals,
     startup,
 )
+from tfgan_robust.attack_plan import is_usual
 from tfgan_robust.errors import UsageError
 from tfgan_robust.evaluation_settings import (
     EvaluateSettings,
     parse_eps,
     parse_plans,
 )
+from tfgan_robust.verdicts import format_audit
 
 if TYPE_CHECKING:
     from tfgan_robust.audit import Check
@@ -93,7 +95,7 @@ def evaluate(options: EvaluateSettings) -> "Evaluation":
             store=store,
         )
     if options.audit:
-        evaluation.audit = _audit(options, networks, split, evaluation)
+        evaluation.audit = _audit(options, networks, split, evaluation, store)
     if store is not None:
         store.write(evaluation, *split)
         report.write_report(store.path.parent)
@@ -127,6 +129,9 @@ def _run(given: dict[str, Any]) -> int:
             )
         raise
     print_table({evaluation.classifier: evaluation})
+    if evaluation.audit is not None:
+        # Its first line is in the table's.
+        print(*format_audit(evaluation.audit).splitlines()[1:], sep="\n")
     if folder is not None:
         print(f"written to {folder / 'results.json'} and evaluation.md")
     return 0
@@ -137,28 +142,51 @@ def _audit(
     networks: "Contestants",
     split: "Split",
     evaluation: "Evaluation",
+    store: "EvaluationStore | None",
 ) -> "list[Check]":
-    """Audits at the middle one of the radii."""
-    from tfgan_robust.audit import audit
+    """Audits at the middle one of the radii, in the L-infinity ball."""
+    from tfgan_robust.audit import audit_classifier
+    from tfgan_robust.monitoring import audit_progress
 
     radii = sorted(row.eps for row in evaluation.pointwise)
+    if evaluation.norm != "linf":
+        radii = sorted(presets.REPORT_EPS[_dataset_name(options)])
     eps = radii[len(radii) // 2]
+    undefended = networks.undefended
+    name = undefended.description if undefended else None
+    key = f"eps={eps:g} images={options.audit_images} undefended={name}"
+    checks = store.load_audit(key) if store is not None else None
+    if checks is not None:
+        return checks
+    # Those that the audit would run itself, as it would run them.
+    usual = {plan.name for plan in parse_plans(options) if is_usual(plan)}
     known = {
-        result.attack: evaluation.masks[result.attack, eps]
-        for result in evaluation.results
-        if result.eps == eps and result.protocol == "worst"
+        attack: mask
+        for (attack, radius), mask in evaluation.masks.items()
+        if radius == eps and attack in usual
     }
-    return audit(
-        networks.classifier,
-        *split,
-        eps=eps,
-        robust=known,
-        undefended=networks.undefended,
-        seed=options.seed,
-        batch_size=options.batch_size,
-        jit_compile=options.jit_compile,
-        num_images=options.audit_images,
-    )
+    with audit_progress() as progress:
+        checks = audit_classifier(
+            networks.classifier,
+            *split,
+            eps=eps,
+            robust=known,
+            undefended=undefended,
+            seed=options.seed,
+            batch_size=options.batch_size,
+            jit_compile=options.jit_compile,
+            num_images=options.audit_images,
+            progress=progress,
+        )
+    if store is not None:
+        store.save_audit(key, checks)
+    return checks
+
+
+def _dataset_name(options: EvaluateSettings) -> str:
+    if options.run_dir is None:
+        return str(options.dataset)
+    return run_directory.load_run_config(options.run_dir).dataset
 
 
 def _images(

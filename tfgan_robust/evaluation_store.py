@@ -17,6 +17,7 @@ from tfgan_robust.attack_plan import CLEAN, AttackPlan
 from tfgan_robust.classifiers import Classifier
 from tfgan_robust.outcome import Outcome, StageTotals
 from tfgan_robust.results import Evaluation, Smallest
+from tfgan_robust.verdicts import Check
 
 SCHEMA_VERSION = 2
 _SECONDS_BETWEEN_SAVES = 30.0
@@ -52,6 +53,7 @@ class EvaluationStore:
         self._entries: dict[str, dict[str, Any]] = {}
         self._arrays: dict[str, np.ndarray] = {}
         self._smallest = Smallest()
+        self._audits: dict[str, Any] = {}
         self._saved = time.monotonic()
         folder.mkdir(parents=True, exist_ok=True)
         if not fresh:
@@ -105,18 +107,24 @@ class EvaluationStore:
         }
         for name in _ARRAYS:
             self._arrays[f"{key}:{name}"] = getattr(outcome, name)
-        found = evaluation.smallest.found
-        meta = {
-            "fingerprint": self._fingerprint,
-            "entries": self._entries,
-            "smallest": [[i, *found[i][:3]] for i in found],
-        }
-        images = {f"smallest:{i}": found[i][3] for i in found}
-        _write_npz(
-            self._folder / "progress.npz",
-            {**self._arrays, **images, "meta": np.array(json.dumps(meta))},
-        )
+        self._smallest = evaluation.smallest
+        self._write_progress()
         self._saved = time.monotonic()
+
+    def load_audit(self, key: str) -> list[Check] | None:
+        """Returns the audit that was made under the same conditions."""
+        known = self._audits.get(key)
+        return known and [Check(**check) for check in known]
+
+    def save_audit(self, key: str, checks: Sequence[Check]) -> None:
+        """Keeps an audit.
+
+        Args:
+            key: Names the conditions, such as the radius.
+            checks: What was found.
+        """
+        self._audits[key] = [dataclasses.asdict(check) for check in checks]
+        self._write_progress()
 
     def write(
         self, evaluation: Evaluation, images: np.ndarray, labels: np.ndarray
@@ -145,6 +153,20 @@ class EvaluationStore:
             _smallest_arrays(evaluation.smallest, images, labels),
         )
 
+    def _write_progress(self) -> None:
+        found = self._smallest.found
+        meta = {
+            "fingerprint": self._fingerprint,
+            "entries": self._entries,
+            "smallest": [[i, *found[i][:3]] for i in found],
+            "audits": self._audits,
+        }
+        images = {f"smallest:{i}": found[i][3] for i in found}
+        _write_npz(
+            self._folder / "progress.npz",
+            {**self._arrays, **images, "meta": np.array(json.dumps(meta))},
+        )
+
     def _flat_conditions(self) -> dict[str, str]:
         flat = {}
         for name, value in self._conditions.items():
@@ -168,7 +190,7 @@ class EvaluationStore:
             return
         if meta["fingerprint"] != self._fingerprint:
             return
-        self._entries = meta["entries"]
+        self._entries, self._audits = meta["entries"], meta["audits"]
         for index, size, attack, predicted in meta["smallest"]:
             self._smallest.found[index] = (
                 size, attack, predicted, arrays.pop(f"smallest:{index}"),

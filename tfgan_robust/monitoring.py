@@ -1,11 +1,12 @@
 """Where a run's figures go: metrics.csv, TensorBoard, the terminal."""
 
+import contextlib
 import csv
 import dataclasses
 import io
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import tensorflow as tf
@@ -212,6 +213,25 @@ class EvaluationProgress:
             )
         elif done == total:
             print(f"{label}: {accuracy:.1%} right", flush=True)
+
+
+@contextlib.contextmanager
+def audit_progress() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar over the checks of an audit, on a terminal."""
+    with tqdm(
+        desc="audit",
+        unit="check",
+        dynamic_ncols=True,
+        file=sys.stderr,
+        disable=not sys.stderr.isatty(),
+    ) as bar:
+
+        def told(check: str, done: int, total: int) -> None:
+            bar.total = total
+            bar.set_postfix_str(check, refresh=False)
+            bar.update(done - bar.n)
+
+        yield told
 
 
 def _grid(images: tf.Tensor, perturbed: tf.Tensor, eps: float) -> tf.Tensor:

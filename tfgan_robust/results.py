@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from tfgan_robust.audit.verdict import Check
 from tfgan_robust.errors import UsageError
+from tfgan_robust.verdicts import Check
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -6,9 +6,9 @@ import io
 from collections.abc import Mapping, Sequence
 
 from tfgan_robust.attack_plan import CLEAN
-from tfgan_robust.audit.verdict import PASS, Check, format_audit
 from tfgan_robust.radii import format_eps
 from tfgan_robust.results import Evaluation, Result, StageResult
+from tfgan_robust.verdicts import PASS, Check, format_audit
 
 # The row of what all attacks together left right.
 POINTWISE = "all of them"

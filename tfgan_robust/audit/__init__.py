@@ -12,20 +12,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tfgan_robust.audit.verdict import WARN, Check, format_audit, overall
 from tfgan_robust.errors import TfganRobustError, UsageError
+from tfgan_robust.verdicts import WARN, Check, format_audit, overall
 
 if TYPE_CHECKING:
     from tfgan_robust.audit.subject import Subject
     from tfgan_robust.classifiers import Classifier
 
-__all__ = ["Check", "audit", "format_audit", "overall"]
+__all__ = ["Check", "audit_classifier", "format_audit", "overall"]
 
 # Told a check that is done, how many are, and of how many.
 Progress = Callable[[str, int, int], None]
 
 
-def audit(
+def audit_classifier(
     classifier: "Classifier",
     images: np.ndarray,
     labels: np.ndarray,

@@ -1,4 +1,4 @@
-"""Gradients must be those of the loss (arXiv:1802.00420, section 4.1)."""
+"""Gradients must be those of the loss (arXiv:1802.00420)."""
 
 import contextlib
 from collections.abc import Iterator
@@ -11,8 +11,8 @@ from tfgan_robust.attacks.gradients import input_gradient
 from tfgan_robust.attacks.result import LogitsFn
 from tfgan_robust.audit.sampling import judge_share
 from tfgan_robust.audit.subject import Subject
-from tfgan_robust.audit.verdict import WARN, Check, worst
 from tfgan_robust.losses import margin
+from tfgan_robust.verdicts import WARN, Check, worst
 
 # Half the distance of central differences, on the [0, 1] pixel scale: within
 # one of 256 levels, so that rounding shows, and 1000 times float32's rounding.
@@ -46,16 +46,18 @@ def finite_differences(subject: Subject) -> Check:
             )
         )
     size = np.maximum(np.abs(predicted), np.abs(actual))
-    told = size > ROUNDING * largest
-    if np.mean(told) < TOLD:
-        return Check(
-            "finite_differences",
-            WARN,
-            {"told": float(np.mean(told))},
-            "not checked: the loss is too flat to tell",
-        )
-    error = np.abs(actual - predicted)[told] / size[told]
     # Written so that NaN counts against the gradient.
+    told = ~(size <= ROUNDING * largest)
+    share = float(np.mean(told))
+    if share < TOLD:
+        reason = "not checked: the loss is too flat to tell"
+        return Check("finite_differences", WARN, {"told": share}, reason)
+    with np.errstate(invalid="ignore"):
+        error = np.abs(actual - predicted)[told] / size[told]
+    return _report(share, error, rise)
+
+
+def _report(told: float, error: np.ndarray, rise: np.ndarray) -> Check:
     wrong, lower = ~(error < ERROR), ~(rise > 0)
     verdict = worst(
         [
@@ -64,7 +66,7 @@ def finite_differences(subject: Subject) -> Check:
         ]
     )
     figures = {
-        "told": float(np.mean(told)),
+        "told": told,
         "median_error": float(np.median(error)),
         "agree": float(1 - np.mean(wrong)),
         "rise": float(1 - np.mean(lower)),

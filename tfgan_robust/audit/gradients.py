@@ -6,10 +6,10 @@ import numpy as np
 import tensorflow as tf
 
 from tfgan_robust.attacks.result import LogitsFn
-from tfgan_robust.audit.sampling import judge_rival, judge_share
+from tfgan_robust.audit.sampling import above, judge_rival, judge_share
 from tfgan_robust.audit.subject import Subject
-from tfgan_robust.audit.verdict import FAIL, PASS, WARN, Check, worst
 from tfgan_robust.losses import cross_entropy, margin
+from tfgan_robust.verdicts import FAIL, PASS, WARN, Check
 
 # Of the margin's gradient: below float32's precision, the cross-entropy's is
 # the rounding of 1 - p_true.
@@ -44,21 +44,16 @@ def gradients(subject: Subject) -> Check:
     finite = np.isfinite(entropy + largest + total)
     zero = finite & (entropy == 0)
     small = (entropy <= TINY * largest) | (total <= FLAT * np.abs(margins))
-    masks = {
-        "zero": zero,
-        "tiny": finite & ~zero & small,
-        "non_finite": ~finite,
-    }
-    shares = {name: float(np.mean(mask)) for name, mask in masks.items()}
-    count = len(subject)
-    missing = int(np.count_nonzero(zero | ~finite))
-    masked = missing + int(np.count_nonzero(masks["tiny"]))
-    verdict = worst(
-        [
-            judge_share(masked, count, warn=MASKED_WARN, fail=1.0),
-            judge_share(missing, count, warn=MASKED_WARN, fail=MASKED_FAIL),
-        ]
+    tiny = finite & ~zero & small
+    missing = np.count_nonzero(zero | ~finite)
+    verdict = judge_share(
+        int(missing), len(subject), warn=MASKED_WARN, fail=MASKED_FAIL
     )
+    masked = int(missing + np.count_nonzero(tiny))
+    if verdict == PASS and above(masked, len(subject), MASKED_WARN):
+        verdict = WARN
+    kinds = {"zero": zero, "tiny": tiny, "non_finite": ~finite}
+    shares = {name: float(np.mean(mask)) for name, mask in kinds.items()}
     listed = ", ".join(
         f"{name.replace('_', '-')} for {100 * share:.1f} %"
         for name, share in shares.items()
@@ -73,7 +68,8 @@ def saturation(subject: Subject) -> Check:
     logits, labels = subject.logits(), subject.labels
     with np.errstate(invalid="ignore"):
         scale = float(np.median(np.abs(margin(labels, logits))))
-    share = float(np.mean(cross_entropy(labels, logits) < SATURATED))
+    saturated = cross_entropy(labels, logits).numpy() < SATURATED
+    share = float(np.mean(saturated))
     classifier = subject.classifier
     factor = 1 / scale if np.isfinite(scale) and scale > 0 else 1.0
     scaled = dataclasses.replace(
@@ -85,8 +81,9 @@ def saturation(subject: Subject) -> Check:
         "pgd-100", subject.eps, scaled, np.ones(len(subject), bool)
     )
     verdict = judge_rival(unit, raw)
-    if share > SATURATED_WARN:
-        verdict = worst([verdict, WARN])
+    count = int(np.count_nonzero(saturated))
+    if verdict == PASS and above(count, len(subject), SATURATED_WARN):
+        verdict = WARN
     figures = {
         "saturated": share,
         "median_margin": scale,

@@ -4,10 +4,10 @@ import numpy as np
 
 from tfgan_robust.audit.sampling import judge, judge_share, tail
 from tfgan_robust.audit.subject import Subject
-from tfgan_robust.audit.verdict import PASS, WARN, Check
+from tfgan_robust.verdicts import PASS, WARN, Check
 
-# On sound networks what follows gradients leaves about this share of the
-# images to Square (arXiv:2003.01690, table 2).
+# Images that even strong attacks on a sound network may leave to a rival by
+# bad luck: their starts and steps are finite.
 LEFT_OVER = 0.002
 SQUARE = "square-1000"
 # An undefended network falls to about 0; what keeps more images right is a

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from tfgan_robust.audit.verdict import FAIL, PASS, WARN
+from tfgan_robust.verdicts import FAIL, PASS, WARN
 
 # An audit makes about a dozen comparisons: at these levels chance alone gives
 # a sound network a WARN in one audit of eight at most, a FAIL in one of eighty.
@@ -58,7 +58,12 @@ def judge_share(count: int, trials: int, *, warn: float, fail: float) -> str:
     """
     if tail(count, trials, fail) < FAIL_LEVEL:
         return FAIL
-    return WARN if tail(count, trials, warn) < WARN_LEVEL else PASS
+    return WARN if above(count, trials, warn) else PASS
+
+
+def above(count: int, trials: int, share: float) -> bool:
+    """Tells whether a count is above a share, beyond sampling error."""
+    return tail(count, trials, share) < WARN_LEVEL
 
 
 def judge_rival(rival: np.ndarray, attack: np.ndarray) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfgan_robust.attack_plan import parse_attack
-from tfgan_robust.attack_runner import run_plan
+from tfgan_robust.attack_runner import AttackRunner
 from tfgan_robust.attacks.compile import resolve_jit_compile
 from tfgan_robust.classifiers import Classifier
 
@@ -48,6 +48,7 @@ class Subject:
 
     def __post_init__(self) -> None:
         self._found: dict[tuple[str, float, int], np.ndarray] = {}
+        self._runners: dict[tuple[int, int], AttackRunner] = {}
         self.values_before = self.values()
         # As one graph, however often it is called.
         self.logits_fn = self._compile(self.classifier.logits_fn)
@@ -125,20 +126,29 @@ class Subject:
         right = np.ones(len(self), bool)
         if not where.any():
             return right
-        other = {} if surrogate is None else {"surrogate": surrogate.logits_fn}
-        outcome = run_plan(
-            classifier,
+        outcome = self._runner(classifier, surrogate).measure(
+            parse_attack(attack, protocol="worst"),
             self.images[where],
             self.labels[where],
-            parse_attack(attack, protocol="worst"),
-            eps,
+            eps=eps,
             seed=self.seed,
-            batch_size=self.batch_size,
-            jit_compile=self.jit_compile,
-            **other,
         )
         right[where] = outcome.right
         return right
+
+    def _runner(
+        self, classifier: Classifier, surrogate: Classifier | None
+    ) -> AttackRunner:
+        """One for each pair, so that each attack is compiled once."""
+        key = (id(classifier), id(surrogate))
+        if key not in self._runners:
+            self._runners[key] = AttackRunner(
+                classifier,
+                batch_size=self.batch_size,
+                jit_compile=self.jit_compile,
+                surrogate=surrogate.logits_fn if surrogate else None,
+            )
+        return self._runners[key]
 
     def logits(self) -> np.ndarray:
         """Returns the logits of all clean images, [N, num_classes]."""
