@@ -32,6 +32,8 @@ INSTALL_REQUIRES = [
     "numpy>=1.26,<3",
     # The digits, which come with its wheel, and stratified splits.
     "scikit-learn>=1.5,<2",
+    # Exact tests of whether two classifiers differ.
+    "scipy>=1.13,<2",
     # What TensorFlow writes summaries with; it no longer requires it itself.
     "tensorboard>=2.21,<2.22",
     # Gradients, input pipelines, checkpoints and SavedModels.

@@ -268,6 +268,43 @@ def test_luck_at_0_to_255_is_told_from_learning_by_its_loss():
     check_classifier(wrap(model), images, labels)
 
 
+@pytest.mark.parametrize(
+    ("count", "right", "scaled_right", "is_refused"),
+    [
+        (40, 10, 40, True),
+        (40, 0, 40, True),
+        (200, 50, 120, True),
+        (200, 54, 200, True),
+        # Between chance and far better.
+        (200, 50, 90, False),
+        # Above chance already: whatever it expects, it is no blunder.
+        (200, 100, 200, False),
+        # Too few images to tell.
+        (8, 4, 8, False),
+        (3, 0, 3, False),
+    ],
+)
+def test_sampling_error_decides_what_is_far_better(
+    count, right, scaled_right, is_refused
+):
+    images, labels = pictures(count)
+
+    def logits_fn(pixels):
+        as_bytes = tf.reduce_max(pixels) > 1
+        wrong = np.arange(count) >= (scaled_right if as_bytes else right)
+        # Sure of what is right only: the loss is small.
+        sure = np.where(wrong, 0.01, 3.0).astype(np.float32)
+        answers = tf.one_hot((labels + wrong) % CLASSES, CLASSES)
+        return sure[:, None] * answers
+
+    classifier = Classifier(logits_fn, SHAPE, CLASSES, (), "made up")
+    if is_refused:
+        message = refused(classifier, images, labels, batch_size=count)
+        assert f"{right} of {count} images right" in message
+    else:
+        check_classifier(classifier, images, labels, batch_size=count)
+
+
 def test_the_model_sees_the_first_256_images_only():
     seen = []
 

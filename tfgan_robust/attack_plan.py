@@ -15,6 +15,8 @@ NORMS = ("linf", "l2")
 STEP_RATIO = 2.5
 # The published budgets of AutoAttack (arXiv:2003.01690, section 5).
 _STEPS, _TARGETS, _QUERIES = 100, 9, 5000
+# DLR divides by logits of the third and, targeted, of the fourth class.
+_CLASSES_FOR_DLR = {False: 3, True: 4}
 
 KNOWN = (
     "fgsm, noise, pgd-<steps>[-margin|-dlr][-t], apgd-ce, apgd-dlr, apgd-t, "
@@ -121,6 +123,14 @@ def parse_attack(
             "Restarts without a random start repeat the same attack. "
             f"Received: {num_restarts} restarts."
         )
+    for parameter, values in (
+        ("step_size", [] if step_size is None else [step_size]),
+        ("step_sizes", step_sizes),
+    ):
+        if not all(value > 0 for value in values):
+            raise UsageError(
+                f"`{parameter}` must be positive. Received: {list(values)}."
+            )
     matches = {build: re.fullmatch(p, name) for p, build in _GRAMMAR.items()}
     build, match = next(
         ((b, m) for b, m in matches.items() if m is not None), (None, None)
@@ -171,6 +181,25 @@ def _fgsm(_: re.Match[str], **__: Any) -> tuple[Stage, ...]:
 
 def _noise(_: re.Match[str], **__: Any) -> tuple[Stage, ...]:
     return (Stage("noise", "noise", 1, random_start=True),)
+
+
+def for_classes(plan: AttackPlan, num_classes: int) -> AttackPlan:
+    """Returns a plan as it is run on so many classes.
+
+    Fewer classes than targets are all aimed at; where DLR is undefined, its
+    numerator, the margin, takes its place.
+    """
+    stages = []
+    for stage in plan.stages:
+        targeted = stage.num_targets > 0
+        loss = stage.loss
+        if loss == "dlr" and num_classes < _CLASSES_FOR_DLR[targeted]:
+            loss = "margin"
+        targets = min(stage.num_targets, num_classes - 1)
+        stages.append(
+            dataclasses.replace(stage, loss=loss, num_targets=targets)
+        )
+    return dataclasses.replace(plan, stages=tuple(stages))
 
 
 def _pgd(

@@ -2,12 +2,13 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from tfgan_robust.attack_plan import AttackPlan, Stage
+from tfgan_robust.attack_plan import AttackPlan, Stage, for_classes
 from tfgan_robust.attacks.apgd import APGD
 from tfgan_robust.attacks.compile import resolve_jit_compile
 from tfgan_robust.attacks.fab import FAB
@@ -23,10 +24,19 @@ from tfgan_robust.config import TrainConfig
 from tfgan_robust.errors import UsageError
 from tfgan_robust.outcome import CleanPass, Outcome, StageTotals
 
-# DLR divides by logits of the third and the fourth class.
-_CLASSES_FOR_DLR = {False: 3, True: 4}
 # No attack aims at more classes.
 _MOST_TARGETS = 9
+
+
+class _Inputs(NamedTuple):
+    """What a plan is run on."""
+
+    plan: AttackPlan
+    images: np.ndarray
+    labels: np.ndarray
+    clean: CleanPass
+    eps: float
+    seed: int
 
 
 class AttackRunner:
@@ -136,31 +146,32 @@ class AttackRunner:
             What was just settled.
 
         Raises:
-            UsageError: if the classifier has too few classes for a loss, or
-                there is no generator to attack with.
+            UsageError: if there is no generator to attack with.
             TfganRobustError: if an attack left the ball or the pixel range.
         """
+        plan = for_classes(plan, self.classifier.num_classes)
+        inputs = _Inputs(plan, images, labels, clean, eps, seed)
         for number, stage in enumerate(plan.stages):
-            totals = outcome.totals[number]
-            standing = np.flatnonzero(
-                ~outcome.fooled & (outcome.survived == number)
-            )
             attacks = self._attacks(plan, stage)
+            entered = outcome.survived == number
             for variant, attack in enumerate(attacks):
-                last = variant == len(attacks) - 1
-                left = standing[~outcome.fooled[standing]]
                 started = time.monotonic()
+                totals = outcome.totals[number]
                 for done in self._run_stage(
-                    plan, stage, attack, variant, images, labels, clean,
-                    left, eps, seed, totals,
-                ):  # fmt: skip
+                    inputs,
+                    stage,
+                    attack,
+                    variant,
+                    np.flatnonzero(~outcome.fooled & entered),
+                    totals,
+                ):
                     now = time.monotonic()
                     totals.seconds += now - started
                     outcome.settle(
                         done.number,
                         done.size,
                         done.predicted if done.fooled else None,
-                        last=last,
+                        last=variant == len(attacks) - 1,
                     )
                     yield done
                     started = time.monotonic()
@@ -185,48 +196,44 @@ class AttackRunner:
 
     def _run_stage(
         self,
-        plan: AttackPlan,
+        inputs: "_Inputs",
         stage: Stage,
         attack: Attack,
         variant: int,
-        images: np.ndarray,
-        labels: np.ndarray,
-        clean: CleanPass,
         standing: np.ndarray,
-        eps: float,
-        seed: int,
         totals: StageTotals,
     ) -> Iterator[Finished]:
         """Yields each image's last run: the one that fooled, or the last."""
-        targets = min(stage.num_targets, clean.ranking.shape[1])
-        attempts = max(targets, 1) * stage.num_restarts
+        labels, ranking = inputs.labels, inputs.clean.ranking
+        attempts = max(stage.num_targets, 1) * stage.num_restarts
 
-        def job(index: int, attempt: int) -> Job:
-            rank = attempt // stage.num_restarts
-            target = clean.ranking[index, rank] if targets else labels[index]
-            return Job(index, attempt, int(target))
+        def job(number: int, attempt: int) -> Job:
+            target = labels[number]
+            if stage.num_targets:
+                target = ranking[number, attempt // stage.num_restarts]
+            return Job(number, attempt, int(target))
 
-        tried = np.zeros(len(labels), np.int32)
+        tried = np.zeros(len(labels), np.int64)
+        work = np.zeros(len(labels), np.int64)
 
         def retry(done: Finished) -> Job | None:
             tried[done.number] += 1
             attempt = int(tried[done.number])
             return job(done.number, attempt) if attempt < attempts else None
 
-        forward, backward = attack.passes
-        for done in self._stream(plan, stage, attack, variant).run(
-            images,
+        for done in self._stream(inputs.plan, stage, attack, variant).run(
+            inputs.images,
             labels,
-            (job(int(index), 0) for index in standing),
+            (job(int(number), 0) for number in standing),
             retry,
-            eps=eps,
-            seed=seed,
+            eps=inputs.eps,
+            seed=inputs.seed,
             expected=len(standing),
         ):
-            totals.steps += done.work
-            totals.forward_passes += done.work * forward
-            totals.backward_passes += done.work * backward
+            work[done.number] += done.work
             if done.fooled or tried[done.number] >= attempts:
+                # Counted at the end: a run that is cut off begins anew.
+                totals.add(int(work[done.number]), *attack.passes)
                 yield done
 
     def _stream(
@@ -248,7 +255,6 @@ class AttackRunner:
     def _attacks(self, plan: AttackPlan, stage: Stage) -> Sequence[Attack]:
         """The attacks of a stage: one, or one for each generator."""
         targeted = stage.num_targets > 0
-        classes = self.classifier.num_classes
         if stage.method == "generator":
             if not self._generators:
                 raise UsageError(
@@ -256,20 +262,19 @@ class AttackRunner:
                     "with method=gan and kept its generators."
                 )
             return [GeneratorAttack(*g) for g in self._generators]
-        loss = stage.loss
-        if loss == "dlr" and classes < _CLASSES_FOR_DLR[targeted]:
-            # Undefined there; the margin is its numerator.
-            loss = "margin"
         if stage.method == "pgd":
             return [
                 PGD(
-                    stage.num_steps, stage.step_size, stage.step_ratio, loss,
+                    stage.num_steps,
+                    stage.step_size,
+                    stage.step_ratio,
+                    stage.loss,
                     targeted, plan.norm, stage.momentum, stage.random_start,
                     plan.protocol, self._surrogate,
                 )
             ]  # fmt: skip
         if stage.method == "apgd":
-            return [APGD(stage.num_steps, loss, targeted)]
+            return [APGD(stage.num_steps, stage.loss, targeted)]
         if stage.method == "fab":
             return [FAB(stage.num_steps)]
         if stage.method == "square":

@@ -9,6 +9,7 @@ import numpy as np
 from tfgan_robust.attack_plan import (
     CLEAN,
     AttackPlan,
+    for_classes,
     parse_attack,
     transferred,
 )
@@ -23,7 +24,7 @@ from tfgan_robust.outcome import (
     pointwise_rows,
     summarize,
 )
-from tfgan_robust.preflight import check_classifier, check_images
+from tfgan_robust.preflight import check_classifier
 from tfgan_robust.results import Evaluation, Result
 
 if TYPE_CHECKING:
@@ -80,17 +81,24 @@ def evaluate_classifier(
     """
     if isinstance(classifier, keras.Model):
         classifier = Classifier.from_keras(classifier)
-    plans = _plans(attacks, eps, surrogate)
+    plans = [
+        for_classes(plan, classifier.num_classes)
+        for plan in _plans(attacks, eps, surrogate)
+    ]
     if batch_size < 1:
         raise UsageError(
             f"`batch_size` must be at least 1. Received: {batch_size}."
         )
     labels = np.asarray(labels)
-    check_images(images, labels, classifier)
-    check_classifier(
-        classifier, images, labels,
-        batch_size=batch_size, allow_random=allow_random,
-    )  # fmt: skip
+    for network in (classifier, surrogate):
+        if network is not None:
+            check_classifier(
+                network,
+                images,
+                labels,
+                batch_size=batch_size,
+                allow_random=allow_random,
+            )
     runners = {
         transfer: AttackRunner(
             classifier,

@@ -37,6 +37,12 @@ class StageTotals:
     backward_passes: int = 0
     seconds: float = 0.0
 
+    def add(self, steps: int, forward: int, backward: int) -> None:
+        """Adds one image's steps, at so many passes each."""
+        self.steps += steps
+        self.forward_passes += steps * forward
+        self.backward_passes += steps * backward
+
 
 @dataclasses.dataclass
 class Outcome:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator, PercentFormatter
 
@@ -18,8 +19,10 @@ from tfgan_robust.radii import format_eps
 from tfgan_robust.results import Pointwise, Result
 
 MAX_BYTES = 200_000
-# With more classes than these, a table of all pairs is not legible.
+# With more classes, figures on all their pairs are not legible; with many
+# more, their names are not.
 MAX_PAIRED = 20
+_MAX_NAMED = 100
 # Clean images and the worst case look the same in all figures.
 CLEAN_COLOR, WORST_COLOR = "#4e8fc7", "#22262b"
 # To be told apart by colour-blind readers too.
@@ -50,6 +53,8 @@ _STYLE: Any = {
     "ytick.color": _GREY,
     "ytick.major.size": 0,
 }
+# An accuracy, and the ends of its interval.
+Share = tuple[float, float, float]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,20 +75,17 @@ class Curve:
 
 
 @matplotlib.rc_context(_STYLE)
-def draw_curves(
-    panels: Mapping[str, Sequence[Curve]], *, norm: str, note: str
-) -> Figure:
+def draw_curves(panels: Mapping[str, Sequence[Curve]], *, norm: str) -> Figure:
     """Returns accuracies over eps, with bands of their intervals.
 
     Args:
         panels: The curves of each panel, by its title.
         norm: "linf" or "l2".
-        note: What a reader must know with the figures: n and the audit.
     """
     columns = min(len(panels), 3)
     lines = -(-len(panels) // columns)
     width = 5.4 if columns == 1 else 3.0 * columns
-    figure = _new_figure(width + 1.6, 0.9 + 2.7 * lines, note)
+    figure = Figure((width + 1.6, 0.9 + 2.7 * lines), layout="constrained")
     axes = figure.subplots(lines, columns, squeeze=False).ravel()
     every = [curve for curves in panels.values() for curve in curves]
     radii = sorted({row.eps for curve in every for row in curve.rows})
@@ -95,13 +97,14 @@ def draw_curves(
         ax.set(title=title, ylim=(0, 1), xlabel=f"eps ({_BALLS[norm]})")
         _in_percent(ax, "y")
         _mark_radii(ax, radii)
-    handles = {h.get_label(): h for ax in axes for h in ax.get_lines()}
+    handles = {h.get_gid(): h for ax in axes for h in ax.get_lines()}
     # The legend reads downwards as the lines end.
     every.sort(key=lambda curve: curve.rows[-1].accuracy, reverse=True)
+    labels = list(dict.fromkeys(curve.label for curve in every))
     figure.legend(
-        handles=[
-            handles[label] for label in dict.fromkeys(c.label for c in every)
-        ],
+        [handles[label] for label in labels],
+        # A label that begins with an underscore would be left out.
+        [" " + _short(label, 32) for label in labels],
         loc="outside right center",
     )
     return figure
@@ -110,20 +113,18 @@ def draw_curves(
 @matplotlib.rc_context(_STYLE)
 def draw_classes(
     names: Sequence[str],
-    shares: Mapping[str, Sequence[tuple[float, float, float] | None]],
-    *,
-    note: str,
+    shares: Mapping[str, Sequence[Share | None]],
 ) -> Figure:
     """Returns the accuracy on each class, clean and attacked.
 
     Args:
         names: The classes.
         shares: Two series by what they are, the clean one first: for each
-            class the accuracy and the ends of its interval, None for a class
-            without images.
-        note: What a reader must know with the figures.
+            class, and None for a class without images.
     """
-    figure = _new_figure(6.4, 1.4 + min(0.36 * len(names), 14), note)
+    figure = Figure(
+        (6.4, 1.4 + min(0.36 * len(names), 14)), layout="constrained"
+    )
     ax = figure.subplots()
     styles = ((-0.15, CLEAN_COLOR), (0.15, WORST_COLOR))
     for (nudge, color), (label, series) in zip(
@@ -132,10 +133,15 @@ def draw_classes(
         known = [(i + nudge, *s) for i, s in enumerate(series) if s is not None]
         places, centres, lows, highs = zip(*known, strict=True)
         ax.hlines(places, lows, highs, color=color, lw=2.4, alpha=0.35)
-        ax.scatter(centres, places, 26, color, label=label, zorder=3)
-    ax.set(xlim=(0, 1), ylim=(len(names) - 0.4, -0.6), xlabel="accuracy")
-    ax.set_yticks(range(len(names)), map(_short, names))
-    ax.tick_params("y", labelsize=_size_for(len(names)), labelcolor=WORST_COLOR)
+        ax.scatter(
+            centres, places, 26, color, label=label, zorder=3, clip_on=False
+        )
+    ax.set(
+        xlim=(0, 1),
+        ylim=(len(names) - 0.4, -0.6),
+        xlabel="accuracy, 95 % intervals",
+    )
+    _name_ticks(ax.yaxis, names)
     ax.spines["left"].set_visible(False)
     _in_percent(ax, "x")
     figure.legend(loc="outside upper center", ncols=2)
@@ -144,7 +150,7 @@ def draw_classes(
 
 @matplotlib.rc_context(_STYLE)
 def draw_confusion(
-    counts: np.ndarray, names: Sequence[str], *, title: str, note: str
+    counts: np.ndarray, names: Sequence[str], title: str
 ) -> Figure:
     """Returns what each class is taken for, in shares of its images.
 
@@ -153,11 +159,10 @@ def draw_confusion(
             be more columns than rows.
         names: Of the columns, of which the first are those of the rows.
         title: The attack.
-        note: What a reader must know with the figures.
     """
     size = _size_for(len(names))
     side = min(2.0 + 0.42 * len(names), 12)
-    figure = _new_figure(side + 0.8, side, note)
+    figure = Figure((side + 0.8, side), layout="constrained")
     ax = figure.subplots()
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     ax.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
@@ -167,11 +172,10 @@ def draw_confusion(
             ax.text(
                 column, row, f"{100 * share:.0f}", ha="center", va="center",
                 color="white" if share > 0.5 else WORST_COLOR, fontsize=size,
+                weight="bold" if row == column else "normal",
             )  # fmt: skip
-    short = [_short(name) for name in names]
-    ax.set_xticks(range(len(names)), short, rotation=90)
-    ax.set_yticks(range(len(counts)), short[: len(counts)])
-    ax.tick_params(labelcolor=WORST_COLOR, labelsize=size)
+    _name_ticks(ax.xaxis, names, rotation=90)
+    _name_ticks(ax.yaxis, names[: len(counts)])
     ax.spines[:].set_visible(False)
     ax.set(title=title, xlabel="taken for", ylabel="class")
     return figure
@@ -183,8 +187,6 @@ def draw_smallest(
     attacked: np.ndarray,
     labels: Sequence[str],
     captions: Sequence[str],
-    *,
-    note: str,
 ) -> Figure:
     """Returns images, what was added to them (magnified), and the sum.
 
@@ -193,10 +195,9 @@ def draw_smallest(
         attacked: float32 [k, height, width, channels] in [0, 1].
         labels: Over each clean image: its class.
         captions: Under each attacked image: what it is taken for.
-        note: What a reader must know with the figures.
     """
     columns = max(len(clean), 4)
-    figure = _new_figure(0.5 + 1.05 * columns, 4.4, note)
+    figure = Figure((0.5 + 1.05 * columns, 4.4), layout="constrained")
     axes = figure.subplots(3, columns)
     for ax in axes.flat:
         ax.set_axis_off()
@@ -207,7 +208,7 @@ def draw_smallest(
         before, after = clean[number] / 255, attacked[number]
         scale = 0.5 / max(float(np.abs(after - before).max()), 1e-6)
         tiles = (before, 0.5 + scale * (after - before), after)
-        titles = (_short(labels[number]), f"×{scale:.3g}", "")
+        titles = (_short(labels[number]), f"×{float(f'{scale:.2g}'):g}", "")
         for ax, tile, title in zip(column, tiles, titles, strict=True):
             shown = np.clip(tile, 0, 1)
             shown = shown[..., 0] if shown.shape[-1] == 1 else shown
@@ -220,13 +221,23 @@ def draw_smallest(
     return figure
 
 
-def save(figure: Figure, path: Path) -> None:
-    """Writes a PNG of at most `MAX_BYTES`, as sharp as it can be."""
+@matplotlib.rc_context(_STYLE)
+def save(figure: Figure, path: Path, *, note: str) -> None:
+    """Writes a PNG of at most `MAX_BYTES`, as sharp as it can be.
+
+    Args:
+        figure: Of one of the functions above.
+        path: Where it goes.
+        note: What a reader must know with it, such as n and the audit.
+    """
+    wrapped = textwrap.fill(note, int(figure.get_figwidth() * 16))
+    figure.supxlabel(wrapped, x=0.01, ha="left", fontsize=7.5, color=_GREY)
     for dpi in _RESOLUTIONS:
         buffer = io.BytesIO()
-        with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
+        with warnings.catch_warnings():
             # A class may have a name that the font cannot show.
             warnings.filterwarnings("ignore", "Glyph .* missing")
+            # Without the version of Matplotlib, to be the same everywhere.
             figure.savefig(
                 buffer, format="png", dpi=dpi, metadata={"Software": None}
             )
@@ -235,23 +246,16 @@ def save(figure: Figure, path: Path) -> None:
     path.write_bytes(buffer.getvalue())
 
 
-def _new_figure(width: float, height: float, note: str) -> Figure:
-    figure = Figure((width, height), layout="constrained")
-    wrapped = textwrap.fill(note, int(width * 16))
-    figure.supxlabel(wrapped, x=0.01, ha="left", fontsize=7.5, color=_GREY)
-    return figure
-
-
 def _draw_curve(ax: Axes, curve: Curve) -> None:
     radii = [row.eps for row in curve.rows]
     lows = [row.accuracy_low for row in curve.rows]
     highs = [row.accuracy_high for row in curve.rows]
-    ax.fill_between(radii, lows, highs, color=curve.color, alpha=0.13, lw=0)
+    ax.fill_between(radii, lows, highs, color=curve.color, alpha=0.09, lw=0)
     # A thinner line on the bold one leaves both visible where they agree.
     width, size, order = (4.0, 7.0, 2) if curve.bold else (1.6, 4.0, 3)
     ax.plot(
         radii, [row.accuracy for row in curve.rows], "o-", color=curve.color,
-        label=curve.label, lw=width, ms=size, zorder=order, clip_on=False,
+        gid=curve.label, lw=width, ms=size, zorder=order, clip_on=False,
     )  # fmt: skip
 
 
@@ -273,10 +277,20 @@ def _mark_radii(ax: Axes, radii: Sequence[float]) -> None:
     ax.set_xlim(0, 1.02 * radii[-1] or 1)
 
 
+def _name_ticks(axis: Axis, names: Sequence[str], rotation: float = 0) -> None:
+    if len(names) > _MAX_NAMED:
+        axis.set_ticks([])
+        return
+    axis.set_ticks(
+        range(len(names)), [_short(name) for name in names], rotation=rotation,
+        color=WORST_COLOR, fontsize=_size_for(len(names)),
+    )  # fmt: skip
+
+
 def _short(text: str, width: int = 14) -> str:
     return text if len(text) <= width else f"{text[: width - 1]}…"
 
 
 def _size_for(count: int) -> float:
     """Returns a size of letters at which so many lines stand apart."""
-    return max(1.0, min(9.0, 500 / count))
+    return min(9.0, 500 / count)

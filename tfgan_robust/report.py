@@ -1,39 +1,42 @@
-"""The page that tells people of an evaluation; needs no TensorFlow."""
+"""Evaluations as their folders keep them, and a page for people on each."""
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+import itertools
+import re
+import types
+import typing
+import zipfile
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from tfgan_robust import plots, run_directory, settings
 from tfgan_robust.attack_plan import CLEAN
 from tfgan_robust.errors import UsageError
+from tfgan_robust.intervals import wilson
 from tfgan_robust.radii import format_eps
 from tfgan_robust.results import Evaluation, Pointwise, Result, StageResult
 from tfgan_robust.tables import audit_line
 
 SCHEMA_VERSION = 2
+# What all attacks together leave right.
 WORST = "worst case"
 _FIGURES = ("accuracy", "classes", "confusion", "smallest")
 _NORMS = {"linf": "L-infinity, on the [0, 1] pixel scale", "l2": "Euclidean"}
 _PROTOCOLS = {
-    "worst": "worst (an image counts as right only if it is right while clean "
-    "and wherever an attack looked)",
-    "final": "final (only the last iterate of each run counts)",
+    "worst": "worst (an image is right if it is right while clean and at every "
+    "point that the attack tried)",
+    "final": "final (the last iterate of each run decides alone)",
 }
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True)
 class Dataset:
-    """The images of an evaluation.
-
-    Attributes:
-        name: Of the data set.
-        source: Where it comes from.
-        split: "test" or "validation".
-        classes: Their names.
-    """
+    """The images of an evaluation, as results.json describes them."""
 
     name: str
     source: str
@@ -41,16 +44,9 @@ class Dataset:
     classes: list[str]
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True)
 class Conditions:
-    """What holds for all figures of an evaluation.
-
-    Attributes:
-        dataset: The images.
-        date: Of the measurement, as in ISO 8601.
-        device: What it ran on.
-        versions: Of all that matters, by name.
-    """
+    """What results.json states beside the fields of `Evaluation`."""
 
     dataset: Dataset
     date: str
@@ -65,26 +61,26 @@ class StoredEvaluation:
     Attributes:
         evaluation: With masks and predictions if they were kept, and without
             `smallest`.
-        conditions: What else results.json says.
-        labels: int64 [n]; None if there is no masks.npz.
-        smallest: The arrays of smallest.npz; empty if there is none.
+        conditions: What holds for all of its figures.
+        labels: int64 [n]; empty if masks.npz was not kept.
+        smallest: The arrays of smallest.npz; empty if it was not kept.
     """
 
     evaluation: Evaluation
     conditions: Conditions
-    labels: np.ndarray | None
+    labels: np.ndarray
     smallest: dict[str, np.ndarray]
 
+    @property
     def class_names(self) -> list[str]:
-        """Returns a name for each class that occurs anywhere."""
+        """A name for each class that occurs anywhere."""
         names = self.conditions.dataset.classes
-        seen = [*self.evaluation.predicted.values(), np.array([-1])]
-        seen += [array for array in (self.labels,) if array is not None]
+        seen = [self.labels, *self.evaluation.predicted.values()]
         seen += [
             self.smallest[n] for n in ("label", "predicted") if self.smallest
         ]
-        largest = max(int(array.max(initial=-1)) for array in seen)
-        return names + [str(i) for i in range(len(names), largest + 1)]
+        count = 1 + max(int(array.max(initial=-1)) for array in seen)
+        return names + [str(number) for number in range(len(names), count)]
 
 
 def read_evaluation(folder: Path) -> StoredEvaluation:
@@ -95,127 +91,74 @@ def read_evaluation(folder: Path) -> StoredEvaluation:
             read, is of another schema, or contradicts itself.
     """
     path = folder / "results.json"
+    if not folder.is_dir():
+        raise UsageError(f"There is no folder {folder}.")
     if not path.is_file():
         raise UsageError(
-            f"There is no evaluation in {folder}: it has no results.json."
+            f"{folder} holds no results.json. Give the folder of an evaluation."
         )
     stored = settings.load_json_object(path)
     version = stored.get("schema_version")
     if version != SCHEMA_VERSION:
         raise UsageError(
             f"{path} must have schema_version {SCHEMA_VERSION}, the only one "
-            f"known. Received: {version}. Evaluate again."
+            f"known here. Received: {version}. Evaluate again."
         )
     try:
-        evaluation = _convert(Evaluation, stored)
-        conditions = _convert(Conditions, stored)
-    except (AttributeError, KeyError, TypeError) as error:
+        evaluation = _from_json(Evaluation, stored)
+        conditions = _from_json(Conditions, stored)
+    except (AttributeError, TypeError) as error:
         raise UsageError(
-            f"{path} is not what it says it is: {error}."
+            f"{path} is not as schema_version {SCHEMA_VERSION} has it: {error}."
         ) from None
-    masks = _read_arrays(folder / "masks.npz")
-    if masks and not _attach(evaluation, masks):
+    arrays = _read_arrays(folder / "masks.npz")
+    if arrays and not _attach(evaluation, arrays):
         raise UsageError(
-            f"masks.npz and results.json in {folder} are of different "
-            "evaluations. Evaluate again."
+            f"masks.npz and results.json in {folder} are not of the same "
+            "evaluation. Evaluate again."
         )
-    return StoredEvaluation(
-        evaluation,
-        conditions,
-        masks.get("labels"),
-        _read_arrays(folder / "smallest.npz"),
-    )
-
-
-def _convert(kind: Any, value: Any) -> Any:
-    """Turns JSON into dataclasses and what they hold, if the types fit."""
-    origin, inner = typing.get_origin(kind), typing.get_args(kind)
-    if dataclasses.is_dataclass(kind):
-        hints = typing.get_type_hints(kind)
-        return kind(
-            **{n: _convert(t, value[n]) for n, t in hints.items() if n in value}
-        )
-    if origin in (list, tuple):
-        return origin(_convert(inner[0], each) for each in value)
-    if origin is dict:
-        return {key: _convert(inner[1], each) for key, each in value.items()}
-    if origin is types.UnionType:
-        return None if value is None else _convert(inner[0], value)
-    if kind is float and type(value) is int:
-        return float(value)
-    if type(value) is not kind:
-        raise TypeError(f"{value!r} is no {kind.__name__}")
-    return value
-
-
-def _read_arrays(path: Path) -> dict[str, np.ndarray]:
-    if not path.is_file():
-        return {}
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files}
-    except (OSError, EOFError, TypeError, ValueError, zipfile.BadZipFile,
-            zlib.error) as error:  # fmt: skip
-        raise UsageError(f"Cannot read {path}: {error}.") from None
-
-
-def _attach(evaluation: Evaluation, arrays: dict[str, np.ndarray]) -> bool:
-    """Gives an evaluation its masks, unless they are not its own."""
-    for result in evaluation.results:
-        name = result.attack
-        if name != CLEAN:
-            name += f"@{result.eps:.6g}"
-        mask = arrays.get(name)
-        predicted = arrays.get(f"{name}:predicted")
-        if (
-            mask is None
-            or predicted is None
-            or not (
-                len(mask)
-                == len(predicted)
-                == len(arrays.get("labels", ()))
-                == result.num_images
-                and np.count_nonzero(mask) == result.num_correct
-            )
-        ):
-            return False
-        evaluation.masks[result.attack, result.eps] = mask
-        evaluation.predicted[result.attack, result.eps] = predicted
-    return True
+    labels = arrays.get("labels", np.zeros(0, np.int64))
+    smallest = _read_arrays(folder / "smallest.npz")
+    return StoredEvaluation(evaluation, conditions, labels, smallest)
 
 
 def surviving(
-    evaluation: Evaluation, eps: float, attacks: Iterable[str]
+    masks: Mapping[tuple[str, float], np.ndarray], eps: float
 ) -> np.ndarray:
-    """Returns which images some attacks leave right, up to a radius.
+    """Returns which images are right whatever was tried within a radius.
 
     Args:
-        evaluation: With masks.
-        eps: The radius; the same attacks at smaller ones count too.
-        attacks: Their names; clean images count in any case.
+        masks: bool [n] by attack and radius, as in `Evaluation`.
+        eps: The radius.
 
     Returns:
         bool [n].
     """
-    names = {CLEAN, *attacks}
     return np.logical_and.reduce(
-        [m for (a, e), m in evaluation.masks.items() if a in names and e <= eps]
+        [mask for (_, radius), mask in masks.items() if radius <= eps]
     )
 
 
-def curves(evaluation: Evaluation) -> dict[str, list[Result | Pointwise]]:
-    """Returns what each attack leaves right, by rising eps, and all together.
+def named_rows(evaluation: Evaluation) -> list[tuple[str, Result | Pointwise]]:
+    """Returns every accuracy with its attack, the worst case as `WORST`."""
+    return [
+        *((result.attack, result) for result in evaluation.results),
+        *((WORST, row) for row in evaluation.pointwise),
+    ]
 
-    Each begins with clean images, at an eps of 0; the worst case, named
-    `WORST`, is last.
+
+def accuracies(evaluation: Evaluation) -> dict[str, list[Result | Pointwise]]:
+    """Returns what each attack leaves right, and last what all of them do.
+
+    Each list begins with clean images, at an eps of 0, and goes on by rising
+    eps; that of all attacks is named `WORST`.
     """
-    clean = [r for r in evaluation.results if r.attack == CLEAN]
+    rows = named_rows(evaluation)
+    clean = [row for name, row in rows if name == CLEAN]
     found: dict[str, list[Result | Pointwise]] = {}
-    for result in evaluation.results:
-        if result.attack != CLEAN:
-            found.setdefault(result.attack, [*clean]).append(result)
-    if evaluation.pointwise:
-        found[WORST] = [*clean, *evaluation.pointwise]
+    for name, row in rows:
+        if name != CLEAN:
+            found.setdefault(name, [*clean]).append(row)
     return {n: sorted(r, key=lambda row: row.eps) for n, r in found.items()}
 
 
@@ -241,24 +184,81 @@ def write_report(folder: Path) -> list[Path]:
     Raises:
         UsageError: as `read_evaluation`.
     """
-    folder = Path(folder)
     stored = read_evaluation(folder)
     figures = _figures(stored)
-    page, images = folder / "evaluation.md", folder / "evaluation"
+    images = folder / "evaluation"
     images.mkdir(exist_ok=True)
     for name in _FIGURES:
         path = images / f"{name}.png"
         if name in figures:
-            plots.save(figures[name], path)
+            plots.save(figures[name], path, note=_note(stored.evaluation))
         else:
             path.unlink(missing_ok=True)
-    blocks: list[str] = []
+    blocks = []
     for name, section in _sections(stored).items():
         blocks += section
         if name in figures:
             blocks.append(f"![{name}](evaluation/{name}.png)")
+    page = folder / "evaluation.md"
     run_directory.write_text(page, "\n\n".join(blocks) + "\n")
     return [page, *(images / f"{name}.png" for name in figures)]
+
+
+def _from_json(kind: Any, value: Any) -> Any:
+    """Makes dataclasses, and what they hold, of JSON values that fit."""
+    origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    if dataclasses.is_dataclass(kind):
+        hints = typing.get_type_hints(kind).items()
+        known = {n: _from_json(t, value[n]) for n, t in hints if n in value}
+        return typing.cast(Any, kind)(**known)
+    if origin in (list, tuple):
+        return origin(_from_json(inner[0], each) for each in value)
+    if origin is dict:
+        return {key: _from_json(inner[1], each) for key, each in value.items()}
+    if origin is types.UnionType:
+        return None if value is None else _from_json(inner[0], value)
+    if kind is float and type(value) is int:
+        return float(value)
+    if type(value) is not kind:
+        raise TypeError(f"{value!r} is no {kind.__name__}")
+    return value
+
+
+def _read_arrays(path: Path) -> dict[str, np.ndarray]:
+    if not path.is_file():
+        return {}
+    broken = (
+        OSError, EOFError, ValueError, AttributeError, zipfile.BadZipFile,
+        zlib.error,
+    )  # fmt: skip
+    try:
+        # What it opens itself, NumPy leaves open when it cannot read it.
+        with path.open("rb") as file:
+            stored = np.load(file, allow_pickle=False)
+            return {name: stored[name] for name in stored.files}
+    except broken as error:
+        raise UsageError(f"Cannot read {path}: {error}.") from None
+
+
+def _attach(evaluation: Evaluation, arrays: dict[str, np.ndarray]) -> bool:
+    """Gives an evaluation its masks and predictions, if they are its own."""
+    none = np.zeros(0, bool)
+    for result in evaluation.results:
+        name = result.attack
+        if name != CLEAN:
+            name += f"@{result.eps:.6g}"
+        mask, predicted = (
+            arrays.get(name, none),
+            arrays.get(f"{name}:predicted", none),
+        )
+        sizes = {len(mask), len(predicted), len(arrays.get("labels", none))}
+        if sizes != {result.num_images}:
+            return False
+        if np.count_nonzero(mask) != result.num_correct:
+            return False
+        evaluation.masks[result.attack, result.eps] = mask
+        evaluation.predicted[result.attack, result.eps] = predicted
+    return True
 
 
 def _sections(stored: StoredEvaluation) -> dict[str, list[str]]:
@@ -272,11 +272,11 @@ def _sections(stored: StoredEvaluation) -> dict[str, list[str]]:
         )
     sections = {
         "head": [*head, "## Threat model", _threat_model(stored)],
-        "accuracy": ["## Accuracy", *_accuracies(evaluation)],
+        "accuracy": ["## Accuracy", *_accuracy(evaluation)],
         "audit": ["## Audit", *_audit(evaluation)],
         "attacks": ["## Attacks", *_attacks(evaluation)],
     }
-    if stored.labels is not None and evaluation.pointwise:
+    if evaluation.pointwise and len(stored.labels):
         sections["classes"] = ["## Classes", *_classes(stored)]
         sections["confusion"] = ["## Confusion", *_confusion(stored)]
     if len(stored.smallest.get("index", ())):
@@ -288,70 +288,65 @@ def _threat_model(stored: StoredEvaluation) -> str:
     evaluation, conditions = stored.evaluation, stored.conditions
     dataset = conditions.dataset
     attacked = [r for r in evaluation.results if r.attack != CLEAN]
-    radii = sorted({r.eps for r in attacked})
-    protocols = dict.fromkeys(r.protocol for r in attacked)
+    radii = [format_eps(eps) for eps in sorted({r.eps for r in attacked})]
+    protocols = dict.fromkeys(_PROTOCOLS[r.protocol] for r in attacked)
+    versions = [f"{name} {v}" for name, v in conditions.versions.items()]
     rows = {
         "norm": _NORMS[evaluation.norm],
-        "eps": ", ".join(map(format_eps, radii)) or "none",
-        "protocol": "; ".join(_PROTOCOLS[p] for p in protocols) or "none",
-        "images": f"{evaluation.num_images:,}, the first of the split",
+        "eps": ", ".join(radii) or "none",
+        "protocol": "; ".join(protocols) or "none",
+        "images": f"the first {evaluation.num_images:,}",
         "split": f"{dataset.split} of {dataset.name} ({dataset.source})",
         "seed": str(evaluation.seed),
         "batch size": str(evaluation.batch_size),
-        "compiled with XLA": "yes" if evaluation.jit_compile else "no",
+        "XLA": "yes" if evaluation.jit_compile else "no",
         "device": conditions.device,
-        "versions": ", ".join(
-            f"{k} {v}" for k, v in conditions.versions.items()
-        ),
+        "versions": ", ".join(versions),
         "date": conditions.date,
     }
     return markdown_table(("what", "value"), rows.items())
 
 
-def _accuracies(evaluation: Evaluation) -> list[str]:
-    cells = {(r.attack, r.eps): _share(r) for r in evaluation.results}
-    cells |= {(WORST, p.eps): _share(p) for p in evaluation.pointwise}
+def _accuracy(evaluation: Evaluation) -> list[str]:
+    cells = {
+        (name, row.eps): _percent(
+            row.accuracy, row.accuracy_low, row.accuracy_high
+        )
+        for name, row in named_rows(evaluation)
+    }
     radii = sorted({eps for _, eps in cells})
-    header = ["attack", *(f"eps {format_eps(eps)}" for eps in radii), "n"]
-    rows = [
-        [attack, *(cells.get((attack, eps), "") for eps in radii)]
-        for attack in dict.fromkeys(attack for attack, _ in cells)
-    ]
     count = f"{evaluation.num_images:,}"
-    blocks = [
-        _escape(audit_line(evaluation.audit)),
-        markdown_table(header, [[*row, count] for row in rows]),
-        "In % of n, with 95 % Wilson intervals. Under the worst case, an image "
-        "counts if nothing at this eps or a smaller one fooled it.",
-    ]
+    table = markdown_table(
+        ("attack", *(f"eps {format_eps(eps)}" for eps in radii), "n"),
+        [
+            [name, *(cells.get((name, eps), "") for eps in radii), count]
+            for name in dict.fromkeys(name for name, _ in cells)
+        ],
+    )
     shares = [
         r.largest_perturbation / r.eps for r in evaluation.results if r.eps
     ]
-    if shares:
-        blocks.append(f"Largest perturbation: {max(shares):.6f} eps.")
-    return blocks
+    return [
+        _escape(audit_line(evaluation.audit)),
+        table,
+        "In % of n images, with 95 % Wilson intervals. In the worst case, an "
+        "image is right if nothing fooled it at this eps or a smaller one. "
+        f"The largest perturbation was {max(shares, default=0):.4f} eps.",
+    ]
 
 
 def _audit(evaluation: Evaluation) -> list[str]:
     checks = evaluation.audit
+    blocks = [_escape(audit_line(checks))]
     if checks is None:
-        return [
-            audit_line(None),
-            "Nothing tells whether the attacks work here.",
-        ]
+        return [*blocks, "Nothing says whether these attacks do what they can."]
+    if evaluation.norm != "linf":
+        blocks.append("Audits attack in the L-infinity ball.")
     rows = [
-        (
-            check.check,
-            check.verdict,
-            check.message,
-            ", ".join(f"{k} {v:.4g}" for k, v in check.figures.items()),
-        )
-        for check in checks
+        (c.check, c.verdict, c.message, _figures_of(c.figures)) for c in checks
     ]
-    return [
-        _escape(audit_line(checks)),
-        markdown_table(("check", "verdict", "finding", "figures"), rows),
-    ]
+    header = ("check", "verdict", "finding", "figures")
+    return [*blocks, markdown_table(header, rows)]
 
 
 def _attacks(evaluation: Evaluation) -> list[str]:
@@ -366,22 +361,22 @@ def _attacks(evaluation: Evaluation) -> list[str]:
     ]
     return [
         markdown_table(header, rows),
-        "Stages run one after another, each on what those before it left; "
-        "forward and backward: mean passes for each image of the stage.",
+        "Stages run one after another, each on the images that those before it "
+        "left; forward and backward are mean passes for each of these images.",
     ]
 
 
 def _stage(stage: StageResult, eps: float) -> tuple[str, ...]:
-    steps = str(stage.num_steps)
+    steps = f"{stage.num_steps:,}"
     if stage.num_targets:
         steps += f" x {stage.num_targets} targets"
-    size = f"{stage.step_size / eps:.3g} eps" if stage.step_size else "-"
+    size = f"{stage.step_size / eps:.3g} eps" if stage.step_size else ""
     if stage.momentum:
         size += f", momentum {stage.momentum:g}"
     return (
         stage.name,
         steps,
-        stage.loss.replace("_", " ") or "-",
+        stage.loss.replace("_", " "),
         size,
         "random" if stage.random_start else "clean",
         str(stage.num_restarts),
@@ -395,14 +390,12 @@ def _stage(stage: StageResult, eps: float) -> tuple[str, ...]:
 
 def _classes(stored: StoredEvaluation) -> list[str]:
     names, series = _by_class(stored)
-    sizes = [
-        f"{np.count_nonzero(stored.labels == i):,}" for i in range(len(names))
-    ]
+    sizes = np.bincount(stored.labels, minlength=len(names))
     columns = [
-        ["" if share is None else _percent(share) for share in shares]
+        ["" if share is None else _percent(*share) for share in shares]
         for shares in series.values()
     ]
-    rows = zip(names, sizes, *columns, strict=True)
+    rows = zip(names, map(str, sizes), *columns, strict=True)
     return [
         _escape(audit_line(stored.evaluation.audit)),
         markdown_table(("class", "n", *series), rows),
@@ -411,103 +404,156 @@ def _classes(stored: StoredEvaluation) -> list[str]:
 
 def _by_class(
     stored: StoredEvaluation,
-) -> tuple[list[str], dict[str, list[Share | None]]]:
-    """Returns the classes, and accuracies on each: clean and in the worst case."""
-    evaluation, names = stored.evaluation, stored.class_names()
+) -> tuple[list[str], dict[str, list[plots.Share | None]]]:
+    """Returns the classes, and accuracies on each: clean, and the worst."""
+    evaluation, names = stored.evaluation, stored.class_names
     eps = _named_eps(evaluation)
     masks = {
-        CLEAN: surviving(evaluation, 0.0),
-        f"{WORST} at {format_eps(eps)}": surviving(evaluation, eps),
+        CLEAN: evaluation.masks[CLEAN, 0.0],
+        f"{WORST} at {format_eps(eps)}": surviving(evaluation.masks, eps),
     }
-    series: dict[str, list[Share | None]] = {}
-    for label, mask in masks.items():
-        of_class = [mask[stored.labels == i] for i in range(len(names))]
-        series[label] = [
-            (float(part.mean()), *wilson(int(part.sum()), part.size))
-            if part.size
-            else None
-            for part in of_class
-        ]
+    series: dict[str, list[plots.Share | None]] = {}
+    for title, mask in masks.items():
+        series[title] = []
+        for number in range(len(names)):
+            right = mask[stored.labels == number]
+            correct, count = int(right.sum()), len(right)
+            share = (
+                (correct / count, *wilson(correct, count)) if count else None
+            )
+            series[title].append(share)
     return names, series
 
 
 def _confusion(stored: StoredEvaluation) -> list[str]:
     counts, names, attack = _confused(stored)
-    if len(names) <= plots.MAX_PAIRED + 1:
+    told = f"Under {attack}, the strongest attack there."
+    if len(names) <= plots.MAX_PAIRED:
+        told += " Rows: the class; columns: what its images are taken for."
+        header = ["class", *names]
         rows = [
             [name, *map(str, row)]
             for name, row in zip(names, counts, strict=False)
         ]
-        told = markdown_table(("class", *names), rows)
     else:
-        others = counts.copy()
-        np.fill_diagonal(others, 0)
-        order = np.argsort(-others, axis=None, kind="stable")
-        pairs = np.transpose(
-            np.unravel_index(order[: plots.MAX_PAIRED], others.shape)
-        )
-        told = markdown_table(
-            ("class", "taken for", "images"),
-            [
-                (names[i], names[j], str(others[i, j]))
-                for i, j in pairs
-                if others[i, j]
-            ],
-        )
-    return [
-        f"Images by their class (rows) and by what they are taken for under "
-        f"{_escape(attack)}, the strongest attack there.",
-        told,
-    ]
+        told += f" The {plots.MAX_PAIRED} most frequent confusions."
+        header = ["class", "taken for", "images"]
+        wrong = counts.copy()
+        np.fill_diagonal(wrong, 0)
+        order = np.argsort(-wrong, axis=None, kind="stable")[: plots.MAX_PAIRED]
+        pairs = np.transpose(np.unravel_index(order, wrong.shape))
+        rows = [
+            [names[i], names[j], str(wrong[i, j])]
+            for i, j in pairs
+            if wrong[i, j]
+        ]
+    audit = _escape(audit_line(stored.evaluation.audit))
+    return [audit, _escape(told), markdown_table(header, rows)]
 
 
 def _confused(stored: StoredEvaluation) -> tuple[np.ndarray, list[str], str]:
-    """Returns counts by true and predicted class, names, and the attack."""
-    evaluation, names = stored.evaluation, stored.class_names()
+    """Returns images by class and prediction, names of columns, the attack."""
+    evaluation, names = stored.evaluation, stored.class_names
     eps = _named_eps(evaluation)
-    # Of equals the last: the user named the strong attacks last.
+    # Of equals the last one: people name the stronger attacks later.
     strongest = min(
         reversed([r for r in evaluation.results if r.eps == eps]),
         key=lambda result: result.num_correct,
     )
-    # Unknown predictions, -1, end in a column of their own.
+    # Unknown predictions, -1, fall into the last column.
     counts = np.zeros((len(names), len(names) + 1), np.int64)
     predicted = evaluation.predicted[strongest.attack, eps]
     np.add.at(counts, (stored.labels, predicted), 1)
-    names = [*names, "unknown"]
-    if not counts[:, -1].any():
-        counts, names = counts[:, :-1], names[:-1]
-    return counts, names, f"{strongest.attack} at {format_eps(eps)}"
+    names = [*names, "unknown"] if counts[:, -1].any() else names
+    attack = f"{strongest.attack} at {format_eps(eps)}"
+    return counts[:, : len(names)], names, attack
 
 
 def _smallest(stored: StoredEvaluation) -> list[str]:
-    names, arrays = stored.class_names(), stored.smallest
-    rows = [
-        (str(index), names[label], names[predicted], attack,
-         _length(stored.evaluation, norm))
-        for index, label, predicted, attack, norm in zip(
-            *(arrays[n] for n in ("index", "label", "predicted", "attack", "norm")),
-            strict=True,
-        )
-    ]  # fmt: skip
+    names, arrays = stored.class_names, stored.smallest
+    header = ("image", "class", "taken for", "attack", "norm")
+    columns = (
+        map(str, arrays["index"]),
+        (names[label] for label in arrays["label"]),
+        (names[label] for label in arrays["predicted"]),
+        arrays["attack"],
+        (_length(stored.evaluation, norm) for norm in arrays["norm"]),
+    )
     return [
-        "Of the images that are right while clean, those that the smallest "
-        "perturbations fool. Only fab looks for small ones; all other attacks "
-        "may use the whole radius.",
-        markdown_table(("image", "class", "taken for", "attack", "norm"), rows),
+        "The images that the smallest perturbations fool, of those that are "
+        "right while clean. Only fab looks for small perturbations; others may "
+        "use the whole radius.",
+        markdown_table(header, zip(*columns, strict=True)),
     ]
 
 
 def _figures(stored: StoredEvaluation) -> dict[str, Figure]:
-    evaluation = stored.evaluation
-    note = f"n = {evaluation.num_images:,}; {audit_line(evaluation.audit)}"
-    if not evaluation.complete:
-        note = f"INCOMPLETE; {note}"
+    evaluation, arrays = stored.evaluation, stored.smallest
     figures = {}
     if evaluation.pointwise:
-        lines = [
-            plots.Curve(name, color, rows, bold=name == WORST)
-            for (name, rows), color in zip(
-                curves(evaluation).items(), itertools.cycle(plots.PALETTE)
-            )
-        ]
+        figures["accuracy"] = plots.draw_curves(
+            {"Accuracy under attack, 95 % intervals": _curves(evaluation)},
+            norm=evaluation.norm,
+        )
+    if evaluation.pointwise and len(stored.labels):
+        figures["classes"] = plots.draw_classes(*_by_class(stored))
+        counts, names, attack = _confused(stored)
+        figures["confusion"] = plots.draw_confusion(
+            counts, names, title=f"% of each class, {attack}"
+        )
+    if len(arrays.get("index", ())):
+        names = stored.class_names
+        figures["smallest"] = plots.draw_smallest(
+            arrays["clean"],
+            arrays["attacked"],
+            [names[label] for label in arrays["label"]],
+            [
+                f"{names[label]}\n{_length(evaluation, norm)}"
+                for label, norm in zip(
+                    arrays["predicted"], arrays["norm"], strict=True
+                )
+            ],
+        )
+    return figures
+
+
+def _curves(evaluation: Evaluation) -> list[plots.Curve]:
+    colors = itertools.cycle(plots.PALETTE)
+    return [
+        plots.Curve(name, plots.WORST_COLOR, rows, bold=True)
+        if name == WORST
+        else plots.Curve(name, next(colors), rows)
+        for name, rows in accuracies(evaluation).items()
+    ]
+
+
+def _named_eps(evaluation: Evaluation) -> float:
+    """Returns the middle one of the radii, where audits look too."""
+    radii = sorted(row.eps for row in evaluation.pointwise)
+    return radii[len(radii) // 2]
+
+
+def _note(evaluation: Evaluation) -> str:
+    state = "" if evaluation.complete else "INCOMPLETE; "
+    return (
+        f"{state}n = {evaluation.num_images:,}; {audit_line(evaluation.audit)}"
+    )
+
+
+def _length(evaluation: Evaluation, norm: float) -> str:
+    """Writes a norm in the manner of the radii."""
+    in_levels = any("/" in format_eps(r.eps) for r in evaluation.results)
+    return f"{255 * norm:.2f}/255" if in_levels else f"{norm:.4f}"
+
+
+def _percent(accuracy: float, low: float, high: float) -> str:
+    return f"{100 * accuracy:.1f} ({100 * low:.1f}-{100 * high:.1f})"
+
+
+def _figures_of(figures: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
+
+
+def _escape(text: str) -> str:
+    """Keeps what a name holds from being Markdown, or more than a line."""
+    return re.sub(r"([\\|`*<]|(?<=\])\()", r"\\\1", " ".join(text.split()))

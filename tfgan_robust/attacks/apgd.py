@@ -157,7 +157,6 @@ class APGD:
         halve = due & (oscillates | stuck)
         return state._replace(
             images=choose(halve, best_images, state.images),
-            # Inertia is measured from where the last move ended.
             step_size=tf.where(halve, state.step_size / 2, state.step_size),
             gains=tf.where(due, 0, state.gains),
             checked_loss=tf.where(due, best_loss, state.checked_loss),

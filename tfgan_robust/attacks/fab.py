@@ -66,7 +66,7 @@ class FAB:
         self, rng: np.random.Generator, shape: tuple[int, int, int]
     ) -> tuple[np.ndarray, ...]:
         """Draws nothing: the start is the image."""
-        return (np.zeros((), np.float32),)
+        return ()
 
     def begin(self, problem: Problem) -> FABState:
         """Returns the state at the image."""

@@ -6,9 +6,6 @@
 import numpy as np
 import tensorflow as tf
 
-# Keeps the direction of a zero gradient finite: zero.
-_SMALL = 1e-12
-
 
 def project(
     images: tf.Tensor, centre: tf.Tensor, eps: float | tf.Tensor
@@ -27,7 +24,8 @@ def project(
         float32, shaped as `images`.
     """
     change = images - centre
-    factor = tf.minimum(1.0, eps / (_length(change) + _SMALL))
+    length = _length(change)
+    factor = tf.where(length > eps, tf.math.divide_no_nan(eps, length), 1.0)
     return tf.clip_by_value(centre + factor * change, 0.0, 1.0)
 
 
@@ -62,7 +60,9 @@ def draw(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
 
 def steepest(gradient: tf.Tensor) -> tf.Tensor:
     """Returns the unit step that a linear loss grows most along."""
-    return gradient / (_length(gradient) + _SMALL)
+    scaled = _scaled(gradient)
+    # The largest entry is 1, or all are 0.
+    return scaled / tf.maximum(_norm(scaled), 1.0)
 
 
 def size(perturbation: tf.Tensor) -> tf.Tensor:
@@ -71,8 +71,18 @@ def size(perturbation: tf.Tensor) -> tf.Tensor:
 
 
 def _length(images: tf.Tensor) -> tf.Tensor:
-    # Scaled first: squares of tiny gradients would underflow.
-    scale = tf.reduce_max(tf.abs(images), axis=[1, 2, 3], keepdims=True)
-    scaled = images / tf.maximum(scale, _SMALL)
-    squares = tf.reduce_sum(tf.square(scaled), axis=[1, 2, 3], keepdims=True)
-    return scale * tf.sqrt(squares)
+    return _largest(images) * _norm(_scaled(images))
+
+
+def _scaled(images: tf.Tensor) -> tf.Tensor:
+    # Squares of tiny gradients would underflow.
+    return tf.math.divide_no_nan(images, _largest(images))
+
+
+def _largest(images: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_max(tf.abs(images), axis=[1, 2, 3], keepdims=True)
+
+
+def _norm(images: tf.Tensor) -> tf.Tensor:
+    squares = tf.reduce_sum(tf.square(images), axis=[1, 2, 3], keepdims=True)
+    return tf.sqrt(squares)

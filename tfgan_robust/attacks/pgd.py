@@ -93,7 +93,7 @@ class PGD:
     ) -> tuple[np.ndarray, ...]:
         """Draws the start."""
         if not self.random_start:
-            return (np.zeros((), np.float32),)
+            return ()
         return (NORMS[self.norm].draw(rng, shape),)
 
     def begin(self, problem: Problem) -> PGDState:
@@ -129,8 +129,12 @@ class PGD:
         else:
             last = state.step == self.num_steps
             verdict = choose_each(last, here, state.verdict)
-        ratio = self.step_ratio or STEP_RATIO / self.num_steps
-        step_size = self.step_size or ratio * problem.eps
+        ratio = self.step_ratio
+        if ratio is None:
+            ratio = STEP_RATIO / self.num_steps
+        step_size = self.step_size
+        if step_size is None:
+            step_size = ratio * problem.eps
         moved, velocity = _step(
             gradient, state.images, state.velocity, problem.images,
             problem.eps, step_size, self.norm, self.momentum,
@@ -162,7 +166,7 @@ def pgd(
     norm: str = "linf",
     momentum: float = 0.0,
 ) -> AttackResult:
-    """Follows the sign of the loss gradient inside the L-infinity ball.
+    """Follows the loss gradient inside a ball around each image.
 
     Args:
         logits_fn: The classifier in inference mode.

@@ -127,8 +127,8 @@ class Square:
 
 def _inside(place: tf.Tensor, side: tf.Tensor, size: int) -> tf.Tensor:
     """Marks the rows or columns of a square, float32 [batch, size]."""
-    room = tf.cast(size - side, tf.float32)
-    first = tf.cast(tf.floor(place * room), tf.int32)[:, tf.newaxis]
+    places = tf.cast(size - side + 1, tf.float32)
+    first = tf.cast(tf.floor(place * places), tf.int32)[:, tf.newaxis]
     position = tf.range(size)[tf.newaxis]
     inside = (position >= first) & (position < first + side[:, tf.newaxis])
     return tf.cast(inside, tf.float32)

@@ -1,9 +1,10 @@
 """Runs an attack over any number of images, in batches that stay full.
 
-An image that is done makes room for the next one in the middle of an attack:
-the network never looks at an image whose verdict is known. What an attack
-draws for an image depends on the seed, the attack and the image alone, and
-batches have one size, so that this changes no verdict.
+An image that is done makes room for the next one in the middle of an attack,
+so that the network hardly looks at images whose verdict is known; at the end
+batches shrink. What an attack draws for an image depends on the seed, the
+attack and the image alone, and no row of a batch changes another one, so that
+this changes no verdict.
 """
 
 import zlib
@@ -333,7 +334,7 @@ class _Slots:
                 bool(fooled[place]),
                 int(predicted[place]),
                 float(sizes[place]),
-                images[place],
+                images[place].copy(),
                 int(steps[place]),
             )
 
