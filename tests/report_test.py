@@ -13,11 +13,18 @@ import pytest
 from matplotlib.image import imread
 
 import tfgan_robust
-from tfgan_robust import report
+from tfgan_robust import stored_evaluation
 from tfgan_robust.errors import UsageError
 from tfgan_robust.intervals import wilson
-from tfgan_robust.report import read_evaluation, write_report
-from tfgan_robust.results import Evaluation, Pointwise, Result, StageResult
+from tfgan_robust.report import write_report
+from tfgan_robust.results import (
+    WORST,
+    Evaluation,
+    Pointwise,
+    Result,
+    StageResult,
+)
+from tfgan_robust.stored_evaluation import read_evaluation
 from tfgan_robust.verdicts import Check
 
 ROOT = Path(tfgan_robust.__file__).parents[1]
@@ -417,11 +424,11 @@ def test_reading_gives_back_what_was_measured(folder):
     assert evaluation.pointwise[0].attacks == ("fgsm", "pgd-10")
     assert stored.conditions.versions["tensorflow"] == "2.21"
     np.testing.assert_array_equal(stored.labels, LABELS)
-    survivors = report.surviving(evaluation.masks, SMALL)
+    survivors = stored_evaluation.surviving(evaluation.masks, SMALL)
     lost = FOOLED["fgsm", SMALL] | FOOLED["pgd-10", SMALL]
     assert set(np.flatnonzero(~survivors)) == lost
-    curves = report.accuracies(evaluation)
-    assert list(curves) == ["fgsm", "pgd-10", report.WORST]
+    curves = stored_evaluation.accuracies(evaluation)
+    assert list(curves) == ["fgsm", "pgd-10", WORST]
     assert [row.num_correct for row in curves["worst case"]] == [10, 8, 3]
 
 

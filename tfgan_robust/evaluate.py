@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from tfgan_robust import (
     cli,
     presets,
-    report,
     run_directory,
     signals,
     startup,
@@ -80,25 +79,29 @@ def evaluate(options: EvaluateSettings) -> "Evaluation":
         stages *= 2
     total = len(split.labels) * (1 + stages * len(radii))
     with EvaluationProgress(networks.classifier.description, total) as progress:
-        evaluation = evaluate_classifier(
-            networks.classifier,
-            *split,
-            attacks=planned,
-            eps=radii,
-            batch_size=options.batch_size,
-            seed=options.seed,
-            jit_compile=options.jit_compile,
-            surrogate=networks.surrogate,
-            generators=networks.generators,
-            allow_random=options.allow_random,
-            progress=progress,
-            store=store,
-        )
+        try:
+            evaluation = evaluate_classifier(
+                networks.classifier,
+                *split,
+                attacks=planned,
+                eps=radii,
+                batch_size=options.batch_size,
+                seed=options.seed,
+                jit_compile=options.jit_compile,
+                surrogate=networks.surrogate,
+                generators=networks.generators,
+                allow_random=options.allow_random,
+                progress=progress,
+                store=store,
+            )
+        except KeyboardInterrupt:
+            _report(store)
+            raise
     if options.audit:
         evaluation.audit = _audit(options, networks, split, evaluation, store)
     if store is not None:
         store.write(evaluation, *split)
-        report.write_report(store.path.parent)
+    _report(store)
     return evaluation
 
 
@@ -231,6 +234,14 @@ def _images(
 def _output_folder(options: EvaluateSettings) -> Path | None:
     folder = options.output or options.run_dir
     return None if folder is None else Path(folder)
+
+
+def _report(store: "EvaluationStore | None") -> None:
+    if store is not None and store.path.exists():
+        # Loads the plotting library.
+        from tfgan_robust.report import write_report
+
+        write_report(store.path.parent)
 
 
 def _store(

@@ -5,6 +5,8 @@ import hashlib
 import json
 import os
 import time
+import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,14 +15,21 @@ import numpy as np
 
 import tfgan_robust
 from tfgan_robust import run_directory, tables
-from tfgan_robust.attack_plan import CLEAN, AttackPlan
+from tfgan_robust.attack_plan import AttackPlan
 from tfgan_robust.classifiers import Classifier
 from tfgan_robust.outcome import Outcome, StageTotals
-from tfgan_robust.results import Evaluation, Smallest
+from tfgan_robust.results import (
+    SCHEMA_VERSION,
+    Evaluation,
+    Smallest,
+    result_name,
+)
 from tfgan_robust.verdicts import Check
 
-SCHEMA_VERSION = 2
 _SECONDS_BETWEEN_SAVES = 30.0
+_UNREADABLE = (
+    OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 _ARRAYS = ("fooled", "predicted", "survived", "size")
 
 
@@ -182,11 +191,12 @@ class EvaluationStore:
         if not path.is_file():
             return
         try:
-            with np.load(path, allow_pickle=False) as stored:
+            with path.open("rb") as file:
+                stored = np.load(file, allow_pickle=False)
                 arrays = {name: stored[name] for name in stored.files}
             meta = json.loads(str(arrays.pop("meta")))
         # A file that a full disk cut short is worth as much as none.
-        except (OSError, ValueError, KeyError, EOFError):
+        except _UNREADABLE:
             return
         if meta["fingerprint"] != self._fingerprint:
             return
@@ -224,11 +234,6 @@ def fingerprint(
         for variable in classifier.variables:
             digest.update(np.ascontiguousarray(variable.numpy()).data)
     return digest.hexdigest()
-
-
-def result_name(attack: str, eps: float) -> str:
-    """Returns the name of a result in masks.npz."""
-    return CLEAN if attack == CLEAN else f"{attack}@{eps:.6g}"
 
 
 def _smallest_arrays(

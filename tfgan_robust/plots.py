@@ -31,6 +31,7 @@ PALETTE = (
     "#8c6d31", "#7f7f7f",
 )  # fmt: skip
 _BALLS = {"linf": "L∞, pixels in [0, 1]", "l2": "Euclidean"}
+_MEASURE = "accuracy, 95 % intervals"
 _GREY = "#5f6772"
 _RESOLUTIONS = (144, 110, 84, 64)
 # Curves, intervals and cells: nothing else has ink.
@@ -82,7 +83,7 @@ def draw_curves(panels: Mapping[str, Sequence[Curve]], *, norm: str) -> Figure:
         panels: The curves of each panel, by its title.
         norm: "linf" or "l2".
     """
-    columns = min(len(panels), 3)
+    columns = 2 if len(panels) == 4 else min(len(panels), 3)
     lines = -(-len(panels) // columns)
     width = 5.4 if columns == 1 else 3.0 * columns
     figure = Figure((width + 1.6, 0.9 + 2.7 * lines), layout="constrained")
@@ -97,6 +98,8 @@ def draw_curves(panels: Mapping[str, Sequence[Curve]], *, norm: str) -> Figure:
         ax.set(title=title, ylim=(0, 1), xlabel=f"eps ({_BALLS[norm]})")
         _in_percent(ax, "y")
         _mark_radii(ax, radii)
+    for ax in axes[::columns]:
+        ax.set_ylabel(_MEASURE)
     handles = {h.get_gid(): h for ax in axes for h in ax.get_lines()}
     # The legend reads downwards as the lines end.
     every.sort(key=lambda curve: curve.rows[-1].accuracy, reverse=True)

@@ -1,30 +1,29 @@
-"""Evaluations as their folders keep them, and a page for people on each."""
+"""A page for people on an evaluation, from the files in its folder."""
 
-import dataclasses
 import itertools
-import re
-import types
-import typing
-import zipfile
-import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from tfgan_robust import plots, run_directory, settings
+from tfgan_robust import plots, run_directory
 from tfgan_robust.attack_plan import CLEAN
-from tfgan_robust.errors import UsageError
 from tfgan_robust.intervals import wilson
+from tfgan_robust.markdown import escape, markdown_table
 from tfgan_robust.radii import format_eps
-from tfgan_robust.results import Evaluation, Pointwise, Result, StageResult
+from tfgan_robust.results import WORST, Evaluation, StageResult
+from tfgan_robust.stored_evaluation import (
+    StoredEvaluation,
+    accuracies,
+    confused,
+    middle_eps,
+    named_rows,
+    read_evaluation,
+    surviving,
+)
 from tfgan_robust.tables import audit_line
 
-SCHEMA_VERSION = 2
-# What all attacks together leave right.
-WORST = "worst case"
 _FIGURES = ("accuracy", "classes", "confusion", "smallest")
 _NORMS = {"linf": "L-infinity, on the [0, 1] pixel scale", "l2": "Euclidean"}
 _PROTOCOLS = {
@@ -32,144 +31,6 @@ _PROTOCOLS = {
     "point that the attack tried)",
     "final": "final (the last iterate of each run decides alone)",
 }
-
-
-@dataclasses.dataclass(frozen=True)
-class Dataset:
-    """The images of an evaluation, as results.json describes them."""
-
-    name: str
-    source: str
-    split: str
-    classes: list[str]
-
-
-@dataclasses.dataclass(frozen=True)
-class Conditions:
-    """What results.json states beside the fields of `Evaluation`."""
-
-    dataset: Dataset
-    date: str
-    device: str
-    versions: dict[str, str]
-
-
-@dataclasses.dataclass(frozen=True)
-class StoredEvaluation:
-    """What the folder of an evaluation holds.
-
-    Attributes:
-        evaluation: With masks and predictions if they were kept, and without
-            `smallest`.
-        conditions: What holds for all of its figures.
-        labels: int64 [n]; empty if masks.npz was not kept.
-        smallest: The arrays of smallest.npz; empty if it was not kept.
-    """
-
-    evaluation: Evaluation
-    conditions: Conditions
-    labels: np.ndarray
-    smallest: dict[str, np.ndarray]
-
-    @property
-    def class_names(self) -> list[str]:
-        """A name for each class that occurs anywhere."""
-        names = self.conditions.dataset.classes
-        seen = [self.labels, *self.evaluation.predicted.values()]
-        seen += [
-            self.smallest[n] for n in ("label", "predicted") if self.smallest
-        ]
-        count = 1 + max(int(array.max(initial=-1)) for array in seen)
-        return names + [str(number) for number in range(len(names), count)]
-
-
-def read_evaluation(folder: Path) -> StoredEvaluation:
-    """Reads results.json and, if they are there, masks.npz and smallest.npz.
-
-    Raises:
-        UsageError: if the folder holds no evaluation, or one that cannot be
-            read, is of another schema, or contradicts itself.
-    """
-    path = folder / "results.json"
-    if not folder.is_dir():
-        raise UsageError(f"There is no folder {folder}.")
-    if not path.is_file():
-        raise UsageError(
-            f"{folder} holds no results.json. Give the folder of an evaluation."
-        )
-    stored = settings.load_json_object(path)
-    version = stored.get("schema_version")
-    if version != SCHEMA_VERSION:
-        raise UsageError(
-            f"{path} must have schema_version {SCHEMA_VERSION}, the only one "
-            f"known here. Received: {version}. Evaluate again."
-        )
-    try:
-        evaluation = _from_json(Evaluation, stored)
-        conditions = _from_json(Conditions, stored)
-    except (AttributeError, TypeError) as error:
-        raise UsageError(
-            f"{path} is not as schema_version {SCHEMA_VERSION} has it: {error}."
-        ) from None
-    arrays = _read_arrays(folder / "masks.npz")
-    if arrays and not _attach(evaluation, arrays):
-        raise UsageError(
-            f"masks.npz and results.json in {folder} are not of the same "
-            "evaluation. Evaluate again."
-        )
-    labels = arrays.get("labels", np.zeros(0, np.int64))
-    smallest = _read_arrays(folder / "smallest.npz")
-    return StoredEvaluation(evaluation, conditions, labels, smallest)
-
-
-def surviving(
-    masks: Mapping[tuple[str, float], np.ndarray], eps: float
-) -> np.ndarray:
-    """Returns which images are right whatever was tried within a radius.
-
-    Args:
-        masks: bool [n] by attack and radius, as in `Evaluation`.
-        eps: The radius.
-
-    Returns:
-        bool [n].
-    """
-    return np.logical_and.reduce(
-        [mask for (_, radius), mask in masks.items() if radius <= eps]
-    )
-
-
-def named_rows(evaluation: Evaluation) -> list[tuple[str, Result | Pointwise]]:
-    """Returns every accuracy with its attack, the worst case as `WORST`."""
-    return [
-        *((result.attack, result) for result in evaluation.results),
-        *((WORST, row) for row in evaluation.pointwise),
-    ]
-
-
-def accuracies(evaluation: Evaluation) -> dict[str, list[Result | Pointwise]]:
-    """Returns what each attack leaves right, and last what all of them do.
-
-    Each list begins with clean images, at an eps of 0, and goes on by rising
-    eps; that of all attacks is named `WORST`.
-    """
-    rows = named_rows(evaluation)
-    clean = [row for name, row in rows if name == CLEAN]
-    found: dict[str, list[Result | Pointwise]] = {}
-    for name, row in rows:
-        if name != CLEAN:
-            found.setdefault(name, [*clean]).append(row)
-    return {n: sorted(r, key=lambda row: row.eps) for n, r in found.items()}
-
-
-def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Returns a Markdown table, aligned for those who read it as text."""
-    lines = [[_escape(cell) for cell in line] for line in (header, *rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    lines.insert(1, ["-" * width for width in widths])
-    return "\n".join(
-        f"| {' | '.join(map(str.ljust, line, widths))} |" for line in lines
-    )
 
 
 def write_report(folder: Path) -> list[Path]:
@@ -204,67 +65,10 @@ def write_report(folder: Path) -> list[Path]:
     return [page, *(images / f"{name}.png" for name in figures)]
 
 
-def _from_json(kind: Any, value: Any) -> Any:
-    """Makes dataclasses, and what they hold, of JSON values that fit."""
-    origin, inner = typing.get_origin(kind), typing.get_args(kind)
-    if dataclasses.is_dataclass(kind):
-        hints = typing.get_type_hints(kind).items()
-        known = {n: _from_json(t, value[n]) for n, t in hints if n in value}
-        return typing.cast(Any, kind)(**known)
-    if origin in (list, tuple):
-        return origin(_from_json(inner[0], each) for each in value)
-    if origin is dict:
-        return {key: _from_json(inner[1], each) for key, each in value.items()}
-    if origin is types.UnionType:
-        return None if value is None else _from_json(inner[0], value)
-    if kind is float and type(value) is int:
-        return float(value)
-    if type(value) is not kind:
-        raise TypeError(f"{value!r} is no {kind.__name__}")
-    return value
-
-
-def _read_arrays(path: Path) -> dict[str, np.ndarray]:
-    if not path.is_file():
-        return {}
-    broken = (
-        OSError, EOFError, ValueError, AttributeError, zipfile.BadZipFile,
-        zlib.error,
-    )  # fmt: skip
-    try:
-        # What it opens itself, NumPy leaves open when it cannot read it.
-        with path.open("rb") as file:
-            stored = np.load(file, allow_pickle=False)
-            return {name: stored[name] for name in stored.files}
-    except broken as error:
-        raise UsageError(f"Cannot read {path}: {error}.") from None
-
-
-def _attach(evaluation: Evaluation, arrays: dict[str, np.ndarray]) -> bool:
-    """Gives an evaluation its masks and predictions, if they are its own."""
-    none = np.zeros(0, bool)
-    for result in evaluation.results:
-        name = result.attack
-        if name != CLEAN:
-            name += f"@{result.eps:.6g}"
-        mask, predicted = (
-            arrays.get(name, none),
-            arrays.get(f"{name}:predicted", none),
-        )
-        sizes = {len(mask), len(predicted), len(arrays.get("labels", none))}
-        if sizes != {result.num_images}:
-            return False
-        if np.count_nonzero(mask) != result.num_correct:
-            return False
-        evaluation.masks[result.attack, result.eps] = mask
-        evaluation.predicted[result.attack, result.eps] = predicted
-    return True
-
-
 def _sections(stored: StoredEvaluation) -> dict[str, list[str]]:
     """Returns the blocks of the page, by the figure that closes them."""
     evaluation = stored.evaluation
-    head = [f"# Evaluation of {_escape(evaluation.classifier)}"]
+    head = [f"# Evaluation of {escape(evaluation.classifier)}"]
     if not evaluation.complete:
         head.append(
             "**INCOMPLETE**: this evaluation was interrupted. Attacks that had "
@@ -327,7 +131,7 @@ def _accuracy(evaluation: Evaluation) -> list[str]:
         r.largest_perturbation / r.eps for r in evaluation.results if r.eps
     ]
     return [
-        _escape(audit_line(evaluation.audit)),
+        escape(audit_line(evaluation.audit)),
         table,
         "In % of n images, with 95 % Wilson intervals. In the worst case, an "
         "image is right if nothing fooled it at this eps or a smaller one. "
@@ -337,7 +141,7 @@ def _accuracy(evaluation: Evaluation) -> list[str]:
 
 def _audit(evaluation: Evaluation) -> list[str]:
     checks = evaluation.audit
-    blocks = [_escape(audit_line(checks))]
+    blocks = [escape(audit_line(checks))]
     if checks is None:
         return [*blocks, "Nothing says whether these attacks do what they can."]
     if evaluation.norm != "linf":
@@ -397,7 +201,7 @@ def _classes(stored: StoredEvaluation) -> list[str]:
     ]
     rows = zip(names, map(str, sizes), *columns, strict=True)
     return [
-        _escape(audit_line(stored.evaluation.audit)),
+        escape(audit_line(stored.evaluation.audit)),
         markdown_table(("class", "n", *series), rows),
     ]
 
@@ -407,7 +211,7 @@ def _by_class(
 ) -> tuple[list[str], dict[str, list[plots.Share | None]]]:
     """Returns the classes, and accuracies on each: clean, and the worst."""
     evaluation, names = stored.evaluation, stored.class_names
-    eps = _named_eps(evaluation)
+    eps = middle_eps(evaluation)
     masks = {
         CLEAN: evaluation.masks[CLEAN, 0.0],
         f"{WORST} at {format_eps(eps)}": surviving(evaluation.masks, eps),
@@ -426,7 +230,7 @@ def _by_class(
 
 
 def _confusion(stored: StoredEvaluation) -> list[str]:
-    counts, names, attack = _confused(stored)
+    counts, names, attack = confused(stored)
     told = f"Under {attack}, the strongest attack there."
     if len(names) <= plots.MAX_PAIRED:
         told += " Rows: the class; columns: what its images are taken for."
@@ -447,26 +251,8 @@ def _confusion(stored: StoredEvaluation) -> list[str]:
             for i, j in pairs
             if wrong[i, j]
         ]
-    audit = _escape(audit_line(stored.evaluation.audit))
-    return [audit, _escape(told), markdown_table(header, rows)]
-
-
-def _confused(stored: StoredEvaluation) -> tuple[np.ndarray, list[str], str]:
-    """Returns images by class and prediction, names of columns, the attack."""
-    evaluation, names = stored.evaluation, stored.class_names
-    eps = _named_eps(evaluation)
-    # Of equals the last one: people name the stronger attacks later.
-    strongest = min(
-        reversed([r for r in evaluation.results if r.eps == eps]),
-        key=lambda result: result.num_correct,
-    )
-    # Unknown predictions, -1, fall into the last column.
-    counts = np.zeros((len(names), len(names) + 1), np.int64)
-    predicted = evaluation.predicted[strongest.attack, eps]
-    np.add.at(counts, (stored.labels, predicted), 1)
-    names = [*names, "unknown"] if counts[:, -1].any() else names
-    attack = f"{strongest.attack} at {format_eps(eps)}"
-    return counts[:, : len(names)], names, attack
+    audit = escape(audit_line(stored.evaluation.audit))
+    return [audit, escape(told), markdown_table(header, rows)]
 
 
 def _smallest(stored: StoredEvaluation) -> list[str]:
@@ -492,12 +278,12 @@ def _figures(stored: StoredEvaluation) -> dict[str, Figure]:
     figures = {}
     if evaluation.pointwise:
         figures["accuracy"] = plots.draw_curves(
-            {"Accuracy under attack, 95 % intervals": _curves(evaluation)},
+            {"Accuracy under attack": _curves(evaluation)},
             norm=evaluation.norm,
         )
     if evaluation.pointwise and len(stored.labels):
         figures["classes"] = plots.draw_classes(*_by_class(stored))
-        counts, names, attack = _confused(stored)
+        counts, names, attack = confused(stored)
         figures["confusion"] = plots.draw_confusion(
             counts, names, title=f"% of each class, {attack}"
         )
@@ -527,12 +313,6 @@ def _curves(evaluation: Evaluation) -> list[plots.Curve]:
     ]
 
 
-def _named_eps(evaluation: Evaluation) -> float:
-    """Returns the middle one of the radii, where audits look too."""
-    radii = sorted(row.eps for row in evaluation.pointwise)
-    return radii[len(radii) // 2]
-
-
 def _note(evaluation: Evaluation) -> str:
     state = "" if evaluation.complete else "INCOMPLETE; "
     return (
@@ -552,8 +332,3 @@ def _percent(accuracy: float, low: float, high: float) -> str:
 
 def _figures_of(figures: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
-
-
-def _escape(text: str) -> str:
-    """Keeps what a name holds from being Markdown, or more than a line."""
-    return re.sub(r"([\\|`*<]|(?<=\])\()", r"\\\1", " ".join(text.split()))

@@ -5,8 +5,18 @@ from typing import Any
 
 import numpy as np
 
+from tfgan_robust.attack_plan import CLEAN
 from tfgan_robust.errors import UsageError
 from tfgan_robust.verdicts import Check
+
+SCHEMA_VERSION = 2
+# The row of what all attacks together leave right.
+WORST = "worst case"
+
+
+def result_name(attack: str, eps: float) -> str:
+    """Returns the name of a result in masks.npz."""
+    return CLEAN if attack == CLEAN else f"{attack}@{eps:.6g}"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

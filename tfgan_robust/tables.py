@@ -7,11 +7,8 @@ from collections.abc import Mapping, Sequence
 
 from tfgan_robust.attack_plan import CLEAN
 from tfgan_robust.radii import format_eps
-from tfgan_robust.results import Evaluation, Result, StageResult
+from tfgan_robust.results import WORST, Evaluation, Result, StageResult
 from tfgan_robust.verdicts import PASS, Check, format_audit
-
-# The row of what all attacks together left right.
-POINTWISE = "all of them"
 
 
 def format_table(evaluations: Mapping[str, Evaluation]) -> str:
@@ -122,8 +119,8 @@ def _rows(
     attacks = list(dict.fromkeys(a for a, _ in found if a != CLEAN))
     if len(attacks) > 1:
         together = {p.eps: p.accuracy for p in evaluation.pointwise}
-        found |= {(POINTWISE, eps): share for eps, share in together.items()}
-        attacks.append(POINTWISE)
+        found |= {(WORST, eps): share for eps, share in together.items()}
+        attacks.append(WORST)
     return [
         [
             name,
