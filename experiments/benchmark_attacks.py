@@ -31,6 +31,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,8 @@ from tfgan_robust.data import load_test
 from tfgan_robust.evaluation_settings import parse_eps
 from tfgan_robust.run_directory import RunDirectory, write_json
 
-OURS = "tfgan_robust"
+ATTACKS = "pgd-100,apgd-ce,square,autoattack"
+SETTINGS = {"num_images": 500, "eps": "8/255", "batch_size": 128, "seed": 0}
 PACKAGES = (
     "tensorflow", "keras", "torch", "adversarial-robustness-toolbox",
     "foolbox", "cleverhans", "torchattacks",
@@ -168,10 +170,11 @@ def torchattacks(subject: Subject) -> Peer:
     builders = attacks_on_twin(
         subject.model, subject.images, eps=subject.eps, seed=subject.seed
     )
-    return {
-        name: lambda plan, build=build: subject.in_batches(build(plan))
-        for name, build in builders.items()
-    }
+
+    def build(family: str, plan: AttackPlan) -> Attack:
+        return subject.in_batches(builders[family](plan))
+
+    return {family: partial(build, family) for family in builders}
 
 
 PEERS: dict[str, Callable[[Subject], Peer]] = {
@@ -179,16 +182,14 @@ PEERS: dict[str, Callable[[Subject], Peer]] = {
 }
 
 
-def warm_up_ours(
-    subject: Subject, runner: AttackRunner, plan: AttackPlan
-) -> None:
-    """Runs each stage to its first verdict, at each size of a batch."""
-    right = np.flatnonzero(subject.right(subject.images))
+def warm_up(subject: Subject, runner: AttackRunner, plan: AttackPlan) -> None:
+    """Runs our stages to their first verdict, at each size of a batch."""
+    eligible = subject.right(subject.images) | (plan.protocol == "final")
     for stage in plan.stages:
         alone = dataclasses.replace(plan, stages=(stage,))
         count = subject.batch_size
         while count >= SMALLEST_BATCH:
-            some = right[:count]
+            some = np.flatnonzero(eligible)[:count]
             images, labels = subject.images[some], subject.labels[some]
             clean = runner.clean(images, labels)
             outcome = runner.begin(alone, labels, clean)
@@ -204,7 +205,7 @@ def measure_ours(
     subject: Subject, runner: AttackRunner, plan: AttackPlan
 ) -> dict[str, Any]:
     """Runs one of our plans; returns a row."""
-    warm_up_ours(subject, runner, plan)
+    warm_up(subject, runner, plan)
     started = time.perf_counter()
     outcome = runner.measure(
         plan, subject.images, subject.labels,
@@ -218,10 +219,10 @@ def measure_peer(
     subject: Subject, build: Callable[[AttackPlan], Attack], plan: AttackPlan
 ) -> dict[str, Any]:
     """Runs another library's attack; returns a row."""
-    stages = (
+    stages = [
         dataclasses.replace(stage, num_steps=WARM_UP_STEPS)
         for stage in plan.stages
-    )
+    ]
     short = dataclasses.replace(plan, stages=tuple(stages))
     # All images, since the last batch may be smaller than the others.
     build(short)(subject.images, subject.labels)
@@ -249,7 +250,7 @@ def row(
 
 
 def table(rows: list[dict[str, Any]], eps: float) -> Iterator[str]:
-    """Yields lines of Markdown; time is relative to an attack's first row."""
+    """Yields lines of Markdown; times are relative to an attack's first."""
     yield (
         "| attack | implementation | accuracy % | and clean % "
         "| largest change / eps | seconds | relative time |"
@@ -260,98 +261,81 @@ def table(rows: list[dict[str, Any]], eps: float) -> Iterator[str]:
         unit = units.setdefault(r["attack"], r["seconds"])
         yield (
             f"| {r['attack']} | {r['implementation']} "
-            f"| {100 * r['accuracy']:.1f} | {100 * r['accuracy_and_clean']:.1f} "
+            f"| {r['accuracy']:.1%} | {r['accuracy_and_clean']:.1%} "
             f"| {r['largest_perturbation'] / eps:.4f} "
             f"| {r['seconds']:.1f} | {r['seconds'] / unit:.2f} |"
         )
 
 
-def entries(
-    subject: Subject, attacks: list[str], peers: list[str]
-) -> Iterator[tuple[str, str, Callable[[], dict[str, Any]]]]:
-    """Yields what can be measured: attack, implementation, how."""
+def jobs(
+    subject: Subject, attacks: str, peers: str
+) -> Iterator[tuple[dict[str, str], Callable[[], dict[str, Any]]]]:
+    """Yields what there is to measure: its names, and how."""
     classifier = Classifier.from_keras(subject.model)
     runner = AttackRunner(classifier, batch_size=subject.batch_size)
-    libraries = {name: PEERS[name](subject) for name in peers}
-    for attack in attacks:
+    libraries = {name: PEERS[name](subject) for name in peers.split(",")}
+    for attack in attacks.split(","):
         family = re.sub(r"-\d+$", "", attack)
-        protocols = ("final", "worst") if family == "pgd" else ("worst",)
-        for protocol in protocols:
+        for protocol in ("final", "worst")[family != "pgd" :]:
             plan = parse_attack(attack, protocol=protocol)
-            yield (
-                attack, f"{OURS}, {protocol}",
-                lambda plan=plan: measure_ours(subject, runner, plan),
-            )  # fmt: skip
-        for name, library in libraries.items():
-            if build := library.get(family):
+            names = {"attack": attack, "implementation": f"ours, {protocol}"}
+            yield names, partial(measure_ours, subject, runner, plan)
+        for name, builders in libraries.items():
+            if family in builders:
+                names = {"attack": attack, "implementation": name}
                 yield (
-                    attack, name,
-                    lambda build=build, plan=plan: measure_peer(
-                        subject, build, plan
-                    ),
-                )  # fmt: skip
+                    names,
+                    partial(measure_peer, subject, builders[family], plan),
+                )
 
 
-def load(arguments: argparse.Namespace) -> Subject:
-    """Loads the classifier and the images."""
-    model = load_float32(RunDirectory(arguments.run_dir).classifier("best"))
-    _, test = load_test("cifar10", data_dir=arguments.data_dir)
-    count = arguments.num_images
+def load(run_dir: Path, options: argparse.Namespace) -> Subject:
+    """Loads the classifier and the first images of the test set."""
+    model = load_float32(RunDirectory(run_dir).classifier("best"))
+    _, test = load_test("cifar10", data_dir=options.data_dir)
     signature = [tf.TensorSpec((None, *model.input_shape[1:]), tf.float32)]
-    return Subject(
-        model,
-        tf.function(
-            Classifier.from_keras(model).logits_fn,
-            input_signature=signature,
-            autograph=False,
-        ),
-        test.images[:count].astype(np.float32) / np.float32(255),
-        test.labels[:count].astype(np.int64),
-        parse_eps(arguments.eps)[0],
-        min(arguments.batch_size, count),
-        arguments.seed,
+    compiled = tf.function(
+        Classifier.from_keras(model).logits_fn,
+        input_signature=signature,
+        autograph=False,
     )
+    images = test.images[: options.num_images].astype(np.float32) / 255
+    labels = test.labels[: options.num_images].astype(np.int64)
+    return Subject(
+        model, compiled, images, labels, parse_eps(options.eps)[0],
+        min(options.batch_size, len(labels)), options.seed,
+    )  # fmt: skip
 
 
 def main() -> None:
     """Runs the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--run_dir", type=Path, required=True)
-    parser.add_argument("--data_dir", help="prepared CIFAR-10")
-    parser.add_argument("--num_images", type=int, default=500)
-    parser.add_argument("--eps", default="8/255")
-    parser.add_argument("--peers", default=",".join(PEERS))
-    parser.add_argument(
-        "--attacks", default="pgd-100,apgd-ce,square,autoattack"
-    )
-    parser.add_argument("--batch_size", type=int, default=128)
-    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, required=True)
-    arguments = parser.parse_args()
-    settings = {
-        name: str(value)
-        for name, value in vars(arguments).items()
-        if name not in ("data_dir", "peers", "attacks", "output")
-    }
+    parser.add_argument("--data_dir", help="prepared CIFAR-10")
+    parser.add_argument("--peers", default=",".join(PEERS))
+    parser.add_argument("--attacks", default=ATTACKS)
+    for name, value in SETTINGS.items():
+        parser.add_argument(f"--{name}", type=type(value), default=value)
+    options = parser.parse_args()
+    settings = {name: vars(options)[name] for name in SETTINGS}
+    settings |= {"run": options.run_dir.name}
     settings |= {p: importlib.metadata.version(p) for p in PACKAGES}
     content: dict[str, Any] = {"settings": settings, "rows": []}
-    if arguments.output.is_file():
-        content = json.loads(arguments.output.read_text())
-        if content["settings"] != settings:
-            parser.error(
-                f"{arguments.output} is of other settings, "
-                f"{content['settings']}; choose another --output."
-            )
+    if options.output.is_file():
+        content = json.loads(options.output.read_text("utf-8"))
+    if content["settings"] != settings:
+        parser.error(
+            f"{options.output} has other settings, {content['settings']}. "
+            f"Received: {settings}. Choose another --output."
+        )
     rows = content["rows"]
-    done = {(r["attack"], r["implementation"]) for r in rows}
-    subject = load(arguments)
-    peers, attacks = arguments.peers.split(","), arguments.attacks.split(",")
-    for attack, implementation, measure in entries(subject, attacks, peers):
-        if (attack, implementation) not in done:
-            key = {"attack": attack, "implementation": implementation}
-            rows.append({**key, **measure()})
+    subject = load(options.run_dir, options)
+    for names, measure in jobs(subject, options.attacks, options.peers):
+        if not any(names.items() <= r.items() for r in rows):
+            rows.append({**names, **measure()})
             print(json.dumps(rows[-1]), flush=True)
-            write_json(arguments.output, content)
+            write_json(options.output, content)
     print("\n".join(table(rows, subject.eps)))
 
 
