@@ -3,8 +3,8 @@
 Needs the packages that `benchmark_attacks.py` names.
 """
 
-import functools
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import keras
@@ -13,12 +13,9 @@ import torch
 import torchattacks
 from torch import nn
 
-from tfgan_robust.attack_plan import AttackPlan
+from tfgan_robust.attack_plan import Stage
 
-# Of a logit.
-LARGEST_DIFFERENCE = 1e-4
-
-# From a batch of images and labels to attacked images.
+# From images and labels to attacked images.
 Attack = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
@@ -70,23 +67,25 @@ def largest_difference(
 
 
 def attacks_on_twin(
-    model: keras.Model, images: np.ndarray, *, eps: float, seed: int
-) -> dict[str, Callable[[AttackPlan], Attack]]:
-    """Returns torchattacks' attacks, by our names without their budgets.
-
-    Its AutoAttack takes 10 steps and cannot be told otherwise; this builds the
-    same from the same parts, with the budgets of arXiv:2003.01690. Read in the
-    source of version 3.5.1: first step sizes, checkpoints, rho, eta, beta,
-    alpha_max, starts and targets are the published ones. It differs from the
-    authors' code where every batch starts from the same seed, and where each
-    attack gets what is left of a batch, which is never filled up again.
+    model: keras.Model,
+    images: np.ndarray,
+    in_batches: Callable[[Attack], Attack],
+    *,
+    eps: float,
+    seed: int,
+) -> dict[str, Callable[..., Attack]]:
+    """Returns torchattacks' attacks on the twin.
 
     Args:
         model: The classifier.
         images: float32 [n, height, width, channels] in [0, 1]; both networks
             are compared on them.
+        in_batches: Makes an attack on a batch one on any number of images.
         eps: Radius.
         seed: Of everything that is drawn.
+
+    Returns:
+        By our names without their budgets: from a plan's stages to an attack.
 
     Raises:
         ValueError: if the model cannot be ported.
@@ -94,58 +93,64 @@ def attacks_on_twin(
     twin = torch_twin(model)
     difference = largest_difference(model, twin, images)
     print(f"largest difference of a logit in PyTorch: {difference:.2g}")
-    if not difference <= LARGEST_DIFFERENCE:
+    if not difference <= 1e-4:
         raise ValueError("The port to PyTorch answers differently.")
-    common = {"eps": eps, "seed": seed}
-    classes = {"n_classes": model.output_shape[-1]}
 
-    def pgd(plan: AttackPlan) -> Any:
-        (stage,) = plan.stages
-        step_size = stage.resolved_step_size(eps)
-        return torchattacks.PGD(twin, eps, step_size, stage.num_steps)
-
-    def apgd(plan: AttackPlan) -> Any:
-        return torchattacks.APGD(twin, steps=plan.stages[0].num_steps, **common)
-
-    def square(plan: AttackPlan) -> Any:
-        # The schedule is made to fit the budget, as by ART and by us.
-        return torchattacks.Square(
-            twin, n_queries=plan.stages[0].num_steps, **common
-        )
-
-    def autoattack(plan: AttackPlan) -> Any:
-        ce, targeted, fab, queries = (s.num_steps for s in plan.stages)
-        return torchattacks.MultiAttack(
-            [
-                torchattacks.APGD(twin, steps=ce, **common),
-                torchattacks.APGDT(twin, steps=targeted, **classes, **common),
-                torchattacks.FAB(
-                    twin, steps=fab, multi_targeted=True, **classes, **common
-                ),
-                # The authors' AutoAttack keeps to the schedule of 10,000
-                # queries; torchattacks by default does not.
-                torchattacks.Square(
-                    twin, n_queries=queries, resc_schedule=False, **common
-                ),
-            ]
-        )
-
-    def on_numpy(
-        build: Callable[[AttackPlan], Any], plan: AttackPlan
-    ) -> Attack:
+    def prepare(build: Callable[..., Any], *stages: Stage) -> Attack:
         torch.manual_seed(seed)
-        attack = build(plan)
-        return lambda images, labels: to_numpy(
-            attack(to_torch(images), torch.from_numpy(labels))
+        attack = build(twin, {"eps": eps, "seed": seed}, *stages)
+        return in_batches(
+            lambda images, labels: to_numpy(
+                attack(to_torch(images), torch.from_numpy(labels))
+            )
         )
 
-    builders = {
-        "pgd": pgd, "apgd-ce": apgd, "square": square, "autoattack": autoattack,
-    }  # fmt: skip
-    return {
-        family: functools.partial(on_numpy, build)
-        for family, build in builders.items()
-    }
+    return {name: partial(prepare, build) for name, build in BUILDERS.items()}
+
+
+def _pgd(twin: nn.Module, how: dict[str, Any], stage: Stage) -> Any:
+    eps = how["eps"]
+    step_size = stage.resolved_step_size(eps)
+    return torchattacks.PGD(twin, eps, step_size, stage.num_steps)
+
+
+def _apgd(twin: nn.Module, how: dict[str, Any], stage: Stage) -> Any:
+    return torchattacks.APGD(twin, steps=stage.num_steps, **how)
+
+
+def _square(twin: nn.Module, how: dict[str, Any], stage: Stage) -> Any:
+    # The schedule is squeezed into the budget, as by ART and by us.
+    return torchattacks.Square(twin, n_queries=stage.num_steps, **how)
+
+
+def _autoattack(twin: Any, how: dict[str, Any], *stages: Stage) -> Any:
+    """Returns AutoAttack with the budgets of arXiv:2003.01690.
+
+    torchattacks' own takes 10 steps and cannot be told otherwise. Of the same
+    parts, all that is not set here is as published (read in version 3.5.1). A
+    batch is not filled up again after an attack, as the authors' code does.
+    """
+    first, second, third, last = (stage.num_steps for stage in stages)
+    classes = {"n_classes": twin[-1].out_features}
+    return torchattacks.MultiAttack(
+        [
+            torchattacks.APGD(twin, steps=first, **how),
+            torchattacks.APGDT(twin, steps=second, **classes, **how),
+            torchattacks.FAB(
+                twin, steps=third, multi_targeted=True, **classes, **how
+            ),
+            # The authors' AutoAttack keeps to the schedule of 10,000 queries;
+            # torchattacks' does not.
+            torchattacks.Square(
+                twin, n_queries=last, resc_schedule=False, **how
+            ),
+        ]
+    )
+
+
+BUILDERS: dict[str, Callable[..., Any]] = {
+    "pgd": _pgd, "apgd-ce": _apgd, "square": _square, "autoattack": _autoattack,
+}  # fmt: skip
 
 
 def to_torch(images: np.ndarray) -> torch.Tensor:

@@ -218,7 +218,7 @@ def test_the_start_is_on_the_surface_of_the_ball():
     np.testing.assert_array_equal(start, clip(clean + EPS * noise, clean))
 
 
-@pytest.mark.parametrize("eps", [0.0, 1e-3, 0.1, 0.5])
+@pytest.mark.parametrize("eps", [0.0, 0.1])
 @pytest.mark.parametrize("loss", ["cross_entropy", "margin", "dlr"])
 @pytest.mark.parametrize("targeted", [False, True])
 def test_stays_in_ball_and_range(loss, targeted, eps):

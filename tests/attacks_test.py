@@ -639,19 +639,19 @@ def test_pgd_l2_reaches_the_closed_form_of_a_linear_classifier(whole, eps):
     )
 
 
-def test_pgd_l2_comes_close_from_random_starts():
+def test_pgd_l2_reaches_the_closed_form_from_random_starts():
     images, labels = gray()
     weights = linear_weights().reshape(SHAPE).astype(np.float64)
+    settings = {"num_steps": 20, "step_size": 0.15, "norm": "l2"}
     for result in (
-        run_pgd(linear_logits, images, labels, 0.3, num_steps=60, norm="l2",
-                protocol="final"),
-        pgd(linear_logits, images, labels, eps=0.3, num_steps=60, norm="l2"),
+        run_pgd(linear_logits, images, labels, 0.3, protocol="final",
+                **settings),
+        pgd(linear_logits, images, labels, eps=0.3, **settings),
     ):  # fmt: skip
         change = (result.images - images).numpy().astype(np.float64)
-        lengths = np.linalg.norm(change.reshape(8, -1), axis=1)
-        np.testing.assert_allclose(lengths, 0.3, rtol=1e-5)
         gains = np.abs(np.sum(change * weights, axis=(1, 2, 3)))
-        assert np.all(gains > 0.98 * 0.3 * np.linalg.norm(weights))
+        most = 0.3 * np.linalg.norm(weights)
+        assert np.all(gains > 0.999 * most) and np.all(gains < 1.0001 * most)
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
@@ -743,7 +743,7 @@ def test_targeted_pgd_reaches_its_target(loss, norm):
         tf.constant(labels),
         {"linf": 0.25, "l2": 1.5}[norm],
         targets=tf.constant(targets),
-        num_steps=20,
+        num_steps=10,
         targeted=True,
         loss=loss,
         norm=norm,
@@ -774,7 +774,7 @@ def test_a_targeted_margin_takes_the_straight_way():
 
 @pytest.mark.parametrize("loss", ["cross_entropy", "margin", "dlr"])
 @pytest.mark.parametrize("norm", ["linf", "l2"])
-@pytest.mark.parametrize("eps", [0.0, 1 / 255, 0.3, 2.0])
+@pytest.mark.parametrize("eps", [0.0, 1 / 255, 2.0])
 def test_every_loss_stays_in_ball_and_range(loss, norm, eps):
     images, labels = batch(classes=5)
     settings = {"num_steps": 3, "loss": loss, "norm": norm, "momentum": 0.5}

@@ -124,9 +124,7 @@ def test_random_starts_of_l2_fill_the_ball_and_heed_the_range():
     assert lengths.max() <= 0.2 + 1e-6
     bins = np.histogram((lengths / 0.2) ** 4, 4, (0, 1))[0] / len(lengths)
     np.testing.assert_allclose(bins, 0.25, atol=0.04)
-    np.testing.assert_array_equal(
-        starts, l2.random_start(images, 0.2, [0, 1])
-    )
+    np.testing.assert_array_equal(starts, l2.random_start(images, 0.2, [0, 1]))
     assert not np.array_equal(starts, l2.random_start(images, 0.2, [0, 2]))
     white = l2.random_start(tf.ones([8, *SHAPE]), 0.2, [0, 1]).numpy()
     assert white.max() == 1 and white.min() < 1

@@ -219,9 +219,7 @@ def test_finds_the_smallest_perturbation_of_a_linear_classifier(target_rank):
     ):
         # A radius for each image.
         eps = tf.constant(radii, tf.float32)
-        result = run_attack(
-            FAB(20), linear_logits, given._replace(eps=eps)
-        )
+        result = run_attack(FAB(20), linear_logits, given._replace(eps=eps))
         np.testing.assert_array_equal(result.fooled, [expected] * len(radii))
         changed = np.abs(result.images - given.images).max(axis=(1, 2, 3))
         assert np.all(changed <= radii + 1e-7)

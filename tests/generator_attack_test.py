@@ -166,8 +166,6 @@ def test_counts_the_passes_of_the_classifier(formulation, passes):
 
 def test_is_hashable_so_that_it_is_compiled_once():
     model = generator(6)
-    first, second = (
-        GeneratorAttack(model, config("grad_x")) for _ in range(2)
-    )
+    first, second = (GeneratorAttack(model, config("grad_x")) for _ in range(2))
     assert first == second and hash(first) == hash(second)
     assert first != GeneratorAttack(generator(6), config("grad_x"))

@@ -135,7 +135,8 @@ def run(stream, numbers, *, retry=lambda done: None, split=None, eps=None):
     [
         ("pgd", 1), ("pgd", 5), ("pgd", 8), ("pgd", 64),
         ("apgd", 1), ("apgd", 64), ("square", 5), ("square", 64),
-        *((name, 5) for name in ATTACKS if name not in ("pgd", "apgd", "square")),
+        ("noise", 5), ("pgd-final", 5), ("pgd-clean-start", 5), ("pgd-l2", 5),
+        ("pgd-targeted", 5), ("apgd-targeted", 5), ("fab", 5),
     ],
 )  # fmt: skip
 def test_verdicts_are_those_of_one_whole_batch(name, batch_size):
@@ -272,7 +273,7 @@ def stairs(steps, step_size=0.01):
     return images, labels, labels
 
 
-@pytest.mark.parametrize("batch_size", [1, 3, 8, 32])
+@pytest.mark.parametrize("batch_size", [1, 3, 32])
 def test_work_is_exact_and_known_verdicts_are_looked_at_no_more(batch_size):
     steps = np.random.default_rng(0).permutation(np.arange(60) % 30 + 1)
     attack = PGD(20, step_size=0.01, random_start=False)
@@ -378,16 +379,17 @@ class Stray(Noise):
 
 
 @pytest.mark.parametrize(
-    ("place", "complaint"),
+    ("shade", "place", "complaint"),
     [
-        (lambda images: images + 0.011, "largest change 0.011"),
-        (lambda images: images - 1.0, r"pixels in \[-0.5"),
-        (lambda images: images * float("nan"), "nan"),
+        (0.5, lambda images: images + 0.011, "largest change 0.011"),
+        (0.0, lambda images: images - 0.005, r"pixels in \[-0.005, -0.005"),
+        (1.0, lambda images: images + 0.005, r"pixels in \[1.005, 1.005"),
+        (0.5, lambda images: images * float("nan"), "nan"),
     ],
-    ids=["ball", "range", "nan"],
+    ids=["ball", "below", "above", "nan"],
 )
-def test_an_attack_that_leaves_its_bounds_is_an_error(place, complaint):
-    images = np.full((3, *SHAPE), 0.5, np.float32)
+def test_an_attack_that_leaves_its_bounds_is_an_error(shade, place, complaint):
+    images = np.full((3, *SHAPE), shade, np.float32)
     labels = np.zeros(3, np.int64)
     stream = stream_of("stray", Stray(place), network(), 8)
     with pytest.raises(TfganRobustError, match=complaint) as error:

@@ -42,6 +42,7 @@ class Stage:
         random_start: Whether runs begin at a random point of the ball.
         num_restarts: Independent runs, for each target.
         momentum: Of PGD: share of the past gradients that stays.
+        rescaled: Of Square: whether its schedule is squeezed into the budget.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Stage:
     random_start: bool = False
     num_restarts: int = 1
     momentum: float = 0.0
+    rescaled: bool = True
 
     def resolved_step_size(self, eps: float) -> float:
         """Returns the step size at a radius; 0 where none can be chosen."""
@@ -267,7 +269,11 @@ def _autoattack(match: re.Match[str], **_: Any) -> tuple[Stage, ...]:
     names = ["apgd-ce", "apgd-t"]
     if match[1] is None:
         names += ["fab-t", "square"]
-    return tuple(parse_attack(name).stages[0] for name in names)
+    # As in the authors' code of AutoAttack, unlike in that of Square.
+    return tuple(
+        dataclasses.replace(parse_attack(name).stages[0], rescaled=False)
+        for name in names
+    )
 
 
 _GRAMMAR: dict[str, Callable[..., tuple[Stage, ...]]] = {

@@ -278,7 +278,7 @@ class AttackRunner:
         if stage.method == "fab":
             return [FAB(stage.num_steps)]
         if stage.method == "square":
-            return [Square(stage.num_steps)]
+            return [Square(stage.num_steps, stage.rescaled)]
         return [Noise(plan.norm)]
 
 

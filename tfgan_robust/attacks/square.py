@@ -19,8 +19,7 @@ from tfgan_robust.attacks.result import LogitsFn
 from tfgan_robust.losses import margin
 
 # Section 4 of arXiv:1912.00049 and the authors' code: a square covers this
-# share of the image, halved after so many of 10,000 queries, and at half of
-# these for a budget of half the size.
+# share of the image, halved after so many of 10,000 queries.
 _FIRST_SHARE = 0.8
 _HALVED_AFTER = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 _SCHEDULE_LENGTH = 10_000
@@ -50,9 +49,12 @@ class Square:
 
     Attributes:
         num_queries: Looks at the network after the first.
+        rescaled: Whether squares shrink twice as fast for half of 10,000
+            queries, and so on, or as for 10,000.
     """
 
     num_queries: int = 5000
+    rescaled: bool = True
 
     @property
     def advances(self) -> int:
@@ -115,7 +117,8 @@ class Square:
     ) -> tf.Tensor:
         _, height, width, _ = problem.images.shape
         index = tf.minimum(step, self.num_queries - 1)
-        side = tf.gather(_sides(self.num_queries, height, width), index)
+        sides = _sides(self.num_queries, height, width, self.rescaled)
+        side = tf.gather(sides, index)
         place = tf.gather(problem.noise[1], index, batch_dims=1)
         signs = tf.gather(problem.noise[2], index, batch_dims=1)
         rows = _inside(place[:, 0], side, height)[:, :, tf.newaxis]
@@ -134,9 +137,13 @@ def _inside(place: tf.Tensor, side: tf.Tensor, size: int) -> tf.Tensor:
     return tf.cast(inside, tf.float32)
 
 
-def _sides(num_queries: int, height: int, width: int) -> tf.Tensor:
+def _sides(
+    num_queries: int, height: int, width: int, rescaled: bool = True
+) -> tf.Tensor:
     """Returns the side of the square of each query, int32."""
-    queries = np.arange(num_queries) * _SCHEDULE_LENGTH // num_queries
+    queries = np.arange(num_queries)
+    if rescaled:
+        queries = queries * _SCHEDULE_LENGTH // num_queries
     halvings = np.searchsorted(_HALVED_AFTER, queries, side="left")
     pixels = _FIRST_SHARE / 2.0**halvings * height * width
     sides = np.maximum(np.round(np.sqrt(pixels)), 1).astype(np.int32)
