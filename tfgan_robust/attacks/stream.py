@@ -165,7 +165,7 @@ class Stream:
                     else self._begin(problem, state, tf.constant(~fresh))
                 )
             smaller = self._size(slots.live)
-            if not source.pending and smaller < slots.size:
+            if smaller < slots.size:
                 state = slots.shrink(smaller, state)
                 problem = slots.problem(radius)
             state, report = self._advance(problem, state)
@@ -216,18 +216,10 @@ class _Source:
     ) -> None:
         self._jobs, self._retry = jobs, retry
         self._again: deque[Job] = deque()
-        self._next = next(jobs, None)
-
-    @property
-    def pending(self) -> bool:
-        return bool(self._again) or self._next is not None
 
     def take(self) -> Job | None:
         # Old images first, so that few are in the works at a time.
-        if self._again:
-            return self._again.popleft()
-        job, self._next = self._next, next(self._jobs, None)
-        return job
+        return self._again.popleft() if self._again else next(self._jobs, None)
 
     def report(self, done: Finished) -> None:
         if not done.fooled:
