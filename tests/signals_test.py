@@ -1,0 +1,35 @@
+"""Stopping on request: once politely, and at once where nothing is lost."""
+
+import os
+import signal
+
+import pytest
+
+from tfgan_robust import cli
+from tfgan_robust.signals import StopRequest, raising_on_sigterm
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [
+        (signal.SIGINT, cli.EXIT_INTERRUPTED),
+        (signal.SIGTERM, cli.EXIT_TERMINATED),
+    ],
+)
+def test_the_first_signal_is_noted_and_the_second_interrupts(number, code):
+    before = signal.getsignal(number)
+    with StopRequest() as stop:
+        assert not stop
+        os.kill(os.getpid(), number)
+        assert stop and stop.exit_code == code
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), number)
+    assert signal.getsignal(number) is before
+
+
+def test_sigterm_interrupts_with_an_exit_code_of_its_own():
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt) as stop, raising_on_sigterm():
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert stop.value.exit_code == cli.EXIT_TERMINATED
+    assert signal.getsignal(signal.SIGTERM) is before
