@@ -1,5 +1,6 @@
 """Attacks by name: what is understood, what is refused."""
 
+import dataclasses
 import re
 import subprocess
 import sys
@@ -97,7 +98,11 @@ def test_autoattack_is_its_four_attacks_with_their_published_budgets():
     plan = parse_attack("autoattack")
     names = ("apgd-ce", "apgd-t", "fab-t", "square")
     assert tuple(stage.name for stage in plan.stages) == names
-    assert plan.stages == tuple(only_stage(name) for name in names)
+    for stage, name in zip(plan.stages, names, strict=True):
+        alone = only_stage(name)
+        assert dataclasses.replace(stage, rescaled=True) == alone
+    # AutoAttack shrinks its squares as for 10,000 queries.
+    assert not plan.stages[-1].rescaled and only_stage("square").rescaled
     fast = parse_attack("autoattack-fast")
     assert fast.stages == plan.stages[:2]
     assert plan.protocol == fast.protocol == "worst"

@@ -78,7 +78,7 @@ def attack_of(stage, protocol, norm):
     return {
         "apgd": APGD(stage.num_steps, stage.loss, stage.num_targets > 0),
         "fab": FAB(stage.num_steps),
-        "square": Square(stage.num_steps),
+        "square": Square(stage.num_steps, stage.rescaled),
         "noise": Noise(norm),
     }[stage.method]
 
@@ -135,6 +135,7 @@ def several_stages():
         parse_attack(name).stages[0]
         for name in ("noise", "pgd-2", "apgd-t-4", "fab-t-3", "square-20")
     ]
+    stages[-1] = dataclasses.replace(stages[-1], rescaled=False)
     return AttackPlan("several", tuple(stages))
 
 

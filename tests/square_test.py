@@ -77,6 +77,24 @@ def test_squares_shrink_as_published(queries, height, width):
     np.testing.assert_array_equal(_sides(queries, height, width), expected)
 
 
+@pytest.mark.parametrize("queries", [1, 100, 5000, 10_000, 12_000])
+def test_squares_may_shrink_as_for_ten_thousand_queries(queries):
+    expected = [
+        max(round((published_share(query) * 32 * 32) ** 0.5), 1)
+        for query in range(queries)
+    ]
+    found = _sides(queries, 32, 32, rescaled=False)
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("rescaled", [True, False])
+def test_an_attack_follows_the_schedule_that_it_was_given(rescaled):
+    sides = _sides(60, *SHAPE[:2], rescaled).numpy()
+    assert sides[-1] == (1 if rescaled else 3)
+    found = squares(Square(60, rescaled)).sum(axis=(1, 2))
+    np.testing.assert_array_equal(found, sides**2)
+
+
 def test_the_schedule_of_cifar10_is_the_well_known_one():
     sides = _sides(5000, 32, 32).numpy()
     changes = np.flatnonzero(np.diff(sides)) + 1
@@ -131,22 +149,24 @@ def test_a_proposal_changes_one_square_by_one_sign_for_each_channel():
     assert len(sizes) > 2
 
 
-def test_squares_are_full_and_equally_likely_everywhere():
-    """Places are drawn from {0, ..., size - side}, both ends included."""
-    attack = Square(2000)
+def squares(attack):
+    """Where each proposal differs from the image, if none is kept."""
     given = problem(attack, size=1, gray=True)
-    blank = given._replace(
-        noise=(0 * given.noise[0], given.noise[1], given.noise[2])
-    )
+    stripes, places, signs = given.noise
+    blank = given._replace(noise=(0 * stripes, places, signs))
 
     def never(images):
-        # All proposals are as bad as the start, so that none is kept.
         return tf.one_hot(tf.fill(tf.shape(images)[:1], blank.labels[0]), 4)
 
     seen, best, _ = trajectory(attack, blank, never)
     assert np.all(best == 0.5)
+    return np.any(seen[1:, 0] != 0.5, axis=-1)
+
+
+def test_squares_are_full_and_equally_likely_everywhere():
+    """Places reach from the first to the last that is inside."""
     sides = _sides(2000, *SHAPE[:2]).numpy()
-    marked = np.any(seen[1:, 0] != 0.5, axis=-1)
+    marked = squares(Square(2000))
     np.testing.assert_array_equal(marked.sum(axis=(1, 2)), sides**2)
     ones = marked[sides == 1]
     assert len(ones) > 1000

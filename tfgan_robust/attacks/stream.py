@@ -115,10 +115,9 @@ class Stream:
             sizes = NORMS[norm].size(change)
             return state, (is_done(attack, state), state.verdict, sizes)
 
-        compiled = tf.function(jit_compile=jit_compile, autograph=False)
-        self._begin = compiled(begin)
-        self._first = compiled(attack.begin)
-        self._advance = compiled(advance)
+        self._begin = _Graphs(begin, jit_compile)
+        self._first = _Graphs(attack.begin, jit_compile)
+        self._advance = _Graphs(advance, jit_compile)
 
     def run(
         self,
@@ -204,6 +203,26 @@ class Stream:
                 f"{done.size:.6g} at eps={eps:.6g}, pixels in "
                 f"[{low:.6g}, {high:.6g}]."
             )
+
+
+class _Graphs:
+    """A function of a problem, compiled once for each batch size."""
+
+    def __init__(self, function: Callable[..., Any], jit_compile: bool) -> None:
+        self._function = tf.function(
+            function, jit_compile=jit_compile, autograph=False
+        )
+        self._compiled: dict[int, Callable[..., Any]] = {}
+
+    def __call__(self, problem: Problem, *rest: Any) -> Any:
+        size = len(problem.images)
+        if size not in self._compiled:
+            # Asked for, since TensorFlow warns of functions that are traced
+            # often while they are called.
+            self._compiled[size] = self._function.get_concrete_function(
+                problem, *rest
+            )
+        return self._compiled[size](problem, *rest)
 
 
 class _Source:
