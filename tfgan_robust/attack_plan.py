@@ -177,14 +177,6 @@ def transferred(plan: AttackPlan) -> AttackPlan | None:
     )
 
 
-def _fgsm(_: re.Match[str], **__: Any) -> tuple[Stage, ...]:
-    return (Stage("fgsm", "pgd", 1, "cross_entropy", step_ratio=1.0),)
-
-
-def _noise(_: re.Match[str], **__: Any) -> tuple[Stage, ...]:
-    return (Stage("noise", "noise", 1, random_start=True),)
-
-
 def for_classes(plan: AttackPlan, num_classes: int) -> AttackPlan:
     """Returns a plan as it is run on so many classes.
 
@@ -202,6 +194,14 @@ def for_classes(plan: AttackPlan, num_classes: int) -> AttackPlan:
             dataclasses.replace(stage, loss=loss, num_targets=targets)
         )
     return dataclasses.replace(plan, stages=tuple(stages))
+
+
+def _fgsm(_: re.Match[str], **__: Any) -> tuple[Stage, ...]:
+    return (Stage("fgsm", "pgd", 1, "cross_entropy", step_ratio=1.0),)
+
+
+def _noise(_: re.Match[str], **__: Any) -> tuple[Stage, ...]:
+    return (Stage("noise", "noise", 1, random_start=True),)
 
 
 def _pgd(
@@ -266,14 +266,13 @@ def _generators(_: re.Match[str], **__: Any) -> tuple[Stage, ...]:
 
 
 def _autoattack(match: re.Match[str], **_: Any) -> tuple[Stage, ...]:
-    names = ["apgd-ce", "apgd-t"]
+    names = ["apgd-ce", "apgd-t"] + ["fab-t"] * (match[1] is None)
+    stages = [parse_attack(name).stages[0] for name in names]
     if match[1] is None:
-        names += ["fab-t", "square"]
-    # As in the authors' code of AutoAttack, unlike in that of Square.
-    return tuple(
-        dataclasses.replace(parse_attack(name).stages[0], rescaled=False)
-        for name in names
-    )
+        (square,) = parse_attack("square").stages
+        # As in the authors' code of AutoAttack, unlike in that of Square.
+        stages.append(dataclasses.replace(square, rescaled=False))
+    return tuple(stages)
 
 
 _GRAMMAR: dict[str, Callable[..., tuple[Stage, ...]]] = {
