@@ -148,7 +148,7 @@ def _parameters(result: Result) -> str:
 def _stage(stage: StageResult, eps: float) -> str:
     if stage.name == "fgsm":
         return "fgsm: one step of eps"
-    parts = [f"{stage.num_steps} steps"]
+    parts = [_count(stage.num_steps, "step")]
     if stage.loss:
         parts.append(stage.loss)
     if stage.num_targets:
@@ -158,6 +158,9 @@ def _stage(stage: StageResult, eps: float) -> str:
     if stage.momentum:
         parts.append(f"momentum {stage.momentum:g}")
     parts.append("random start" if stage.random_start else "clean start")
-    plural = "s" if stage.num_restarts > 1 else ""
-    parts.append(f"{stage.num_restarts} restart{plural}")
+    parts.append(_count(stage.num_restarts, "restart"))
     return f"{stage.name}: {', '.join(parts)}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
