@@ -40,7 +40,7 @@ class PGDState(NamedTuple):
         step: int32 [batch].
         verdict: So far.
         images: What is looked at next.
-        velocity: Sum of past gradients, for momentum.
+        velocity: Sum of past gradients; one number without momentum.
     """
 
     step: tf.Tensor
@@ -108,7 +108,7 @@ class PGD:
             tf.zeros_like(problem.labels, tf.int32),
             no_verdict(start, problem.labels),
             start,
-            tf.zeros_like(start),
+            _no_velocity(start, self.momentum),
         )
 
     def advance(
@@ -227,7 +227,7 @@ def pgd(
         _, last, _, found = tf.while_loop(
             lambda count, *_: count < num_steps,
             step,
-            (tf.constant(0), start, tf.zeros_like(start), nothing),
+            (tf.constant(0), start, _no_velocity(start, momentum), nothing),
         )
         last = tf.stop_gradient(last)
         end = AttackResult(last, is_fooled(logits_fn(last), labels))
@@ -264,6 +264,11 @@ def _step(
         gradient = velocity
     moved = current + step_size * ball.steepest(gradient)
     return ball.project(moved, centre, eps), velocity
+
+
+def _no_velocity(start: tf.Tensor, momentum: float) -> tf.Tensor:
+    # Of no size where nobody looks at it.
+    return tf.zeros_like(start if momentum > 0 else start[:, :1, :1, :1])
 
 
 def _check(

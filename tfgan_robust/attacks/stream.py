@@ -175,10 +175,10 @@ class Stream:
 
     def _size(self, live: int) -> int:
         """The smallest batch that holds so many; XLA compiles but one."""
-        size = self._batch_size
-        while not self._jit_compile and size // 2 >= max(live, _SMALLEST_BATCH):
-            size //= 2
-        return size
+        sizes = [self._batch_size]
+        while not self._jit_compile and sizes[-1] // 2 >= _SMALLEST_BATCH:
+            sizes += [sizes[-1] * 3 // 4, sizes[-1] // 2]
+        return min(size for size in sizes if size >= live)
 
     def _draw(
         self, seed: int, shape: tuple[int, int, int]
