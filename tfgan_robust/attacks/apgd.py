@@ -13,7 +13,6 @@ from tfgan_robust.attacks.iterative import (
     Verdict,
     choose_each,
     judge,
-    keep_first,
     no_verdict,
 )
 from tfgan_robust.attacks.result import LogitsFn, choose
@@ -129,7 +128,7 @@ class APGD:
         # compared with 0, as in the authors' code.
         gained = tf.logical_and(loss > state.last_loss, ~first)
         state = state._replace(
-            verdict=keep_first(state.verdict, here),
+            verdict=here,
             best=best,
             last_loss=tf.where(first, state.last_loss, loss),
             gains=state.gains + tf.cast(gained, tf.int32),

@@ -11,7 +11,6 @@ from tfgan_robust.attacks.gradients import input_gradient
 from tfgan_robust.attacks.iterative import (
     Problem,
     judge,
-    keep_first,
     no_verdict,
 )
 from tfgan_robust.attacks.linf import draw, project
@@ -84,4 +83,4 @@ class GeneratorAttack:
             problem.eps,
         )
         here = judge(logits_fn(attacked), attacked, problem.labels)
-        return NoiseState(state.step + 1, keep_first(state.verdict, here))
+        return NoiseState(state.step + 1, here)

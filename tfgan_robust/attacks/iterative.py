@@ -81,7 +81,11 @@ class Attack(Protocol):
         """Returns the state before the first look at the network."""
 
     def advance(self, logits_fn: LogitsFn, problem: Problem, state: Any) -> Any:
-        """Looks at the network once, and moves."""
+        """Looks at the network once, and moves.
+
+        Whoever calls it keeps the state of examples that are done, so that
+        an example which is fooled comes no more.
+        """
 
 
 def no_verdict(images: tf.Tensor, labels: tf.Tensor) -> Verdict:
@@ -97,11 +101,6 @@ def judge(logits: tf.Tensor, images: tf.Tensor, labels: tf.Tensor) -> Verdict:
     return Verdict(tf.not_equal(predicted, labels), images, predicted)
 
 
-def keep_first(known: Verdict, latest: Verdict) -> Verdict:
-    """Keeps what fooled first; elsewhere the latest verdict counts."""
-    return Verdict(*choose_each(known.fooled, known, latest))
-
-
 def choose_each(condition: tf.Tensor, if_true: Any, if_false: Any) -> Any:
     """Takes whole examples from one of two states of the same structure."""
     return tf.nest.map_structure(
@@ -114,7 +113,12 @@ def advance_active(
 ) -> Any:
     """Advances the examples that are not done; the others stay as they are."""
     moved = attack.advance(logits_fn, problem, state)
-    return choose_each(is_done(attack, state), state, moved)
+    done = is_done(attack, state)
+    return tf.cond(
+        tf.reduce_any(done),
+        lambda: choose_each(done, state, moved),
+        lambda: moved,
+    )
 
 
 def is_done(attack: Attack, state: State) -> tf.Tensor:

@@ -10,7 +10,6 @@ from tfgan_robust.attacks.iterative import (
     Problem,
     Verdict,
     judge,
-    keep_first,
     no_verdict,
 )
 from tfgan_robust.attacks.pgd import NORMS
@@ -68,4 +67,4 @@ class Noise:
         """Judges the noisy image."""
         noisy = state.verdict.images
         here = judge(logits_fn(noisy), noisy, problem.labels)
-        return NoiseState(state.step + 1, keep_first(state.verdict, here))
+        return NoiseState(state.step + 1, here)

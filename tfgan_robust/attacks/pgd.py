@@ -16,7 +16,6 @@ from tfgan_robust.attacks.iterative import (
     Verdict,
     choose_each,
     judge,
-    keep_first,
     no_verdict,
 )
 from tfgan_robust.attacks.result import (
@@ -125,7 +124,7 @@ class PGD:
             logits = logits_fn(state.images)
         here = judge(logits, state.images, problem.labels)
         if self.protocol == "worst":
-            verdict = keep_first(state.verdict, here)
+            verdict = here
         else:
             last = state.step == self.num_steps
             verdict = choose_each(last, here, state.verdict)

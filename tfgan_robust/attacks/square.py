@@ -11,7 +11,6 @@ from tfgan_robust.attacks.iterative import (
     Verdict,
     choose_each,
     judge,
-    keep_first,
     no_verdict,
 )
 from tfgan_robust.attacks.linf import project
@@ -106,7 +105,7 @@ class Square:
         )
         return SquareState(
             state.step + 1,
-            keep_first(state.verdict, here),
+            here,
             self._propose(problem, best, state.step),
             best,
             best_loss,

@@ -178,7 +178,8 @@ class Stream:
         sizes = [self._batch_size]
         while not self._jit_compile and sizes[-1] // 2 >= _SMALLEST_BATCH:
             sizes += [sizes[-1] * 3 // 4, sizes[-1] // 2]
-        return min(size for size in sizes if size >= live)
+        fitting = [size for size in sizes if size >= live]
+        return min(fitting, default=self._batch_size)
 
     def _draw(
         self, seed: int, shape: tuple[int, int, int]
