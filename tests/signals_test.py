@@ -33,3 +33,28 @@ def test_sigterm_interrupts_with_an_exit_code_of_its_own():
         os.kill(os.getpid(), signal.SIGTERM)
     assert stop.value.exit_code == cli.EXIT_TERMINATED
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_sigterm_is_the_shells_again_whatever_happened_meanwhile():
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(ZeroDivisionError), raising_on_sigterm():
+        assert signal.getsignal(signal.SIGTERM) is not before
+        raise ZeroDivisionError
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_ctrl_c_interrupts_as_ever():
+    with pytest.raises(KeyboardInterrupt) as stop, raising_on_sigterm():
+        os.kill(os.getpid(), signal.SIGINT)
+    # The command line exits with EXIT_INTERRUPTED then.
+    assert not hasattr(stop.value, "exit_code")
+
+
+def test_what_is_open_is_closed_on_sigterm():
+    closed = []
+    with pytest.raises(KeyboardInterrupt), raising_on_sigterm():
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        finally:
+            closed.append(True)
+    assert closed

@@ -243,13 +243,14 @@ def test_each_batch_size_is_traced_once(name):
     for numbers in (range(3), range(COUNT), range(COUNT), [1], range(18)):
         for eps in (0.0, 0.02):
             list(run(stream, numbers, eps=eps))
-    assert set(traces) == {8, 16, 32}
+    # Sizes of batches are 64, and three and two quarters of a larger one.
+    assert {8, 24} <= set(traces) <= {8, 12, 16, 24, 32, 48, 64}
     looks = ATTACKS[name].passes[0]
-    assert [traces.count(size) for size in (8, 16, 32)] == [looks] * 3
+    assert {traces.count(size) for size in set(traces)} == {looks}
 
 
 def test_batches_have_the_size_that_was_asked_for_or_less():
-    for batch_size, sizes in ((6, {6}), (20, {10, 20}), (64, {8, 16, 32})):
+    for batch_size, sizes in ((6, {6}), (20, {10, 15, 20}), (64, {8, 24})):
         tracing, traces = traced(network())
         list(
             run(stream_of("noise", Noise(), tracing, batch_size), range(COUNT))
