@@ -14,8 +14,8 @@ model itself; a warm-up keeps compilation out of all seconds. PGD of the others
 takes all steps on all images, as ours does with the protocol `final`; `worst`
 leaves off where an image is fooled. Their APGD takes all steps on the images
 that are right while clean; ours leaves off there too, and so do Square and
-AutoAttack of all. Our network judges all attacked images; "and clean" counts
-those that were right before as well.
+AutoAttack of all. The Keras model judges all attacked images; "and clean"
+counts those that were right before as well.
 """
 
 import argparse
@@ -36,6 +36,7 @@ import tensorflow as tf
 
 from tfgan_robust.attack_plan import AttackPlan, Stage, parse_attack
 from tfgan_robust.attack_runner import AttackRunner
+from tfgan_robust.attacks.stream import batch_sizes
 from tfgan_robust.classifiers import Classifier, load_float32
 from tfgan_robust.data import load_test
 from tfgan_robust.evaluation_settings import parse_eps
@@ -172,14 +173,12 @@ def warm_up(subject: Subject, plan: AttackPlan) -> None:
     eligible = subject.right(subject.images) | (plan.protocol == "final")
     for stage in plan.stages:
         alone = dataclasses.replace(plan, stages=(stage,))
-        count = subject.batch_size
-        while count >= 8:  # No batch is smaller.
+        for count in batch_sizes(subject.batch_size):
             images = subject.images[eligible][:count]
             labels = subject.labels[eligible][:count]
             clean = runner.clean(images, labels)
             work = (clean, runner.begin(alone, labels, clean))
             next(runner.run(alone, images, labels, *work, **subject.how), None)
-            count //= 2
 
 
 def measure_ours(subject: Subject, plan: AttackPlan) -> Measured:
@@ -251,7 +250,7 @@ def load(options: argparse.Namespace) -> Subject:
     size = min(options.batch_size, len(labels))
     return Subject(
         model, AttackRunner(classifier, batch_size=size),
-        tf.function(classifier.logits_fn, signature, autograph=False),
+        tf.function(partial(model, training=False), signature, autograph=False),
         images, labels, parse_eps(options.eps)[0], size, options.seed,
     )  # fmt: skip
 

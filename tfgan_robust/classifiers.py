@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tfgan_robust.attacks.result import LogitsFn
 from tfgan_robust.errors import UsageError
+from tfgan_robust.folding import fold_batchnorm
 from tfgan_robust.modes import to_float32
 from tfgan_robust.run_directory import RunDirectory, load_run_config
 
@@ -48,7 +49,7 @@ class Classifier:
         outputs: str = "logits",
         description: str = "Keras model",
     ) -> "Classifier":
-        """Wraps a Keras model.
+        """Wraps a Keras model, with the weights that it has now.
 
         Args:
             model: From float32 [batch, height, width, channels] in [0, 1] to
@@ -69,8 +70,10 @@ class Classifier:
             getattr(model, "output_shape", None),
         )
 
+        network = fold_batchnorm(model)
+
         def raw_fn(images: tf.Tensor) -> tf.Tensor:
-            return tf.cast(model(images, training=False), tf.float32)
+            return tf.cast(network(images, training=False), tf.float32)
 
         return cls(
             _to_logits(raw_fn, outputs), tuple(model.input_shape[1:]),

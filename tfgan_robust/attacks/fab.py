@@ -143,18 +143,20 @@ def onto_hyperplane(
     Returns:
         float32, shaped as `points`.
     """
-    distance = offset - tf.reduce_sum(normal * points, axis=[1, 2, 3])
-    side = tf.sign(distance)[:, tf.newaxis, tf.newaxis, tf.newaxis]
-    direction = side * tf.sign(normal)
-    room = tf.where(
-        direction > 0, 1 - points, tf.where(direction < 0, points, 0.0)
-    )
-    weight = tf.abs(normal)
+    # Matrices, which TensorFlow reduces and broadcasts much sooner.
+    pixels = points.shape[1] * points.shape[2] * points.shape[3]
+    rows, normals = (tf.reshape(t, [-1, pixels]) for t in (points, normal))
+    distance = offset - tf.reduce_sum(normals * rows, axis=1)
+    direction = tf.sign(distance)[:, tf.newaxis] * tf.sign(normals)
+    # Of no matter where a normal is 0.
+    room = tf.where(direction > 0, 1 - rows, rows)
+    weight = tf.abs(normals)
+    most = weight * room
 
     def newton(_: tf.Tensor, t: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        free = room > t[:, tf.newaxis, tf.newaxis, tf.newaxis]
-        taken = tf.reduce_sum(tf.where(free, 0.0, weight * room), [1, 2, 3])
-        slope = tf.reduce_sum(tf.where(free, weight, 0.0), [1, 2, 3])
+        stuck = tf.cast(room <= t[:, tf.newaxis], tf.float32)
+        taken = tf.reduce_sum(stuck * most, axis=1)
+        slope = tf.reduce_sum((1 - stuck) * weight, axis=1)
         solved = (tf.abs(distance) - taken) / tf.maximum(slope, 1e-30)
         # Without free pixels nothing more can be gained.
         return t, tf.where(slope > 0, tf.maximum(t, solved), t)
@@ -166,5 +168,5 @@ def onto_hyperplane(
         (start - 1, start),
         maximum_iterations=100,
     )
-    t = tf.minimum(t, _FAR)[:, tf.newaxis, tf.newaxis, tf.newaxis]
-    return direction * tf.minimum(t, room)
+    t = tf.minimum(t, _FAR)[:, tf.newaxis]
+    return tf.reshape(direction * tf.minimum(t, room), tf.shape(points))

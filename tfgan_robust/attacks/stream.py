@@ -93,7 +93,8 @@ class Stream:
     ) -> None:
         self.attack = attack
         self._name, self._norm = name, norm
-        self._batch_size, self._jit_compile = batch_size, jit_compile
+        self._batch_size = batch_size
+        self._sizes = [batch_size] if jit_compile else batch_sizes(batch_size)
         backward = attack.passes[1]
         stride = _GRADIENT_STRIDE if backward else _QUERY_STRIDE
 
@@ -151,7 +152,6 @@ class Stream:
         source = _Source(jobs, retry)
         state: Any = None
         radius = tf.constant(eps, tf.float32)
-        problem: Problem | None = None
         while True:
             fresh = slots.fill(source, self._draw(seed, slots.shape))
             if slots.live == 0:
@@ -175,10 +175,7 @@ class Stream:
 
     def _size(self, live: int) -> int:
         """The smallest batch that holds so many; XLA compiles but one."""
-        sizes = [self._batch_size]
-        while not self._jit_compile and sizes[-1] // 2 >= _SMALLEST_BATCH:
-            sizes += [sizes[-1] * 3 // 4, sizes[-1] // 2]
-        fitting = [size for size in sizes if size >= live]
+        fitting = [size for size in self._sizes if size >= live]
         return min(fitting, default=self._batch_size)
 
     def _draw(
@@ -204,6 +201,14 @@ class Stream:
                 f"{done.size:.6g} at eps={eps:.6g}, pixels in "
                 f"[{low:.6g}, {high:.6g}]."
             )
+
+
+def batch_sizes(most: int) -> list[int]:
+    """Returns the sizes that batches shrink through, the largest first."""
+    sizes = [most]
+    while sizes[-1] // 2 >= _SMALLEST_BATCH:
+        sizes += [sizes[-1] * 3 // 4, sizes[-1] // 2]
+    return sizes
 
 
 class _Graphs:
