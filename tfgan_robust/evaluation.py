@@ -18,6 +18,7 @@ from tfgan_robust.classifiers import Classifier
 from tfgan_robust.config import TrainConfig
 from tfgan_robust.errors import UsageError
 from tfgan_robust.intervals import wilson
+from tfgan_robust.nearest import NearestSearch
 from tfgan_robust.outcome import (
     CleanPass,
     Outcome,
@@ -142,6 +143,14 @@ class _Measurement:
         self._runners, self._images, self._labels = runners, images, labels
         self._evaluation = evaluation
         self._progress, self._store = progress, store
+        self._nearest = NearestSearch(
+            runners[False].classifier,
+            images,
+            labels,
+            norm=evaluation.norm,
+            batch_size=evaluation.batch_size,
+            jit_compile=evaluation.jit_compile,
+        )
 
     def run(
         self, plans: Sequence[AttackPlan], radii: Sequence[float]
@@ -187,7 +196,10 @@ class _Measurement:
 
     def _attack(self, plan: AttackPlan, eps: float, clean: CleanPass) -> None:
         """Measures one attack at one radius, or what is left of it."""
-        runner = self._runners[plan.transfer]
+        runner, smallest = (
+            self._runners[plan.transfer],
+            self._evaluation.smallest,
+        )
         outcome = runner.begin(plan, self._labels, clean)
         if self._store is not None:
             outcome = self._store.load(plan, eps) or outcome
@@ -198,16 +210,13 @@ class _Measurement:
                 eps=eps, seed=self._evaluation.seed,
             ):  # fmt: skip
                 if done.fooled and clean.right[done.number]:
-                    self._evaluation.smallest.offer(
-                        done.number, done.size, plan.name, done.predicted,
-                        done.image,
-                    )  # fmt: skip
+                    self._nearest.add(plan.name, done, smallest)
                 self._tell(plan, eps, outcome)
-                if self._store is not None:
-                    self._store.save_now_and_then(
-                        plan, eps, outcome, self._evaluation
-                    )
+                if self._store is not None and self._store.is_due():
+                    self._nearest.flush(smallest)
+                    self._store.save(plan, eps, outcome, self._evaluation)
         finally:
+            self._nearest.flush(smallest)
             if self._store is not None:
                 self._store.save(plan, eps, outcome, self._evaluation)
         self._add(plan, eps, outcome)

@@ -89,16 +89,9 @@ class EvaluationStore:
         """Returns the smallest perturbations known so far."""
         return self._smallest
 
-    def save_now_and_then(
-        self,
-        plan: AttackPlan,
-        eps: float,
-        outcome: Outcome,
-        evaluation: Evaluation,
-    ) -> None:
-        """Calls `save`, but not all the time."""
-        if time.monotonic() - self._saved > _SECONDS_BETWEEN_SAVES:
-            self.save(plan, eps, outcome, evaluation)
+    def is_due(self) -> bool:
+        """Tells whether it is time to save again."""
+        return time.monotonic() - self._saved > _SECONDS_BETWEEN_SAVES
 
     def save(
         self,

@@ -267,8 +267,8 @@ def _smallest(stored: StoredEvaluation) -> list[str]:
     )
     return [
         "The images that the smallest perturbations fool, of those that are "
-        "right while clean. Only fab looks for small perturbations; others may "
-        "use the whole radius.",
+        "right while clean. What an attack found was shortened, towards the "
+        "clean image, as far as it still fools; accuracies do not count that.",
         markdown_table(header, zip(*columns, strict=True)),
     ]
 
