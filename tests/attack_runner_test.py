@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from toys import smooth_network
 
 from tfgan_robust.attack_plan import (
     AttackPlan,
@@ -33,31 +34,15 @@ EPS = 0.012
 SEED = 3
 
 
-def network(seed=3):
-    rng = np.random.default_rng(seed)
-    kernel = tf.constant(rng.normal(size=(3, 3, 2, 6)))
-    dense = tf.constant(rng.normal(size=(150, CLASSES)))
-
-    def logits_fn(images):
-        # In float64, where rounding of batches of other sizes is too small
-        # to turn a sign.
-        inputs = tf.cast(images, tf.float64)
-        hidden = tf.sin(tf.nn.conv2d(2 * inputs, kernel, 1, "SAME"))
-        logits = tf.matmul(tf.reshape(hidden, [-1, 150]), dense)
-        return tf.cast(logits, tf.float32)
-
-    return logits_fn
-
-
 def classifier(logits_fn=None, classes=CLASSES, shape=SHAPE):
-    return Classifier(logits_fn or network(), shape, classes, (), "tiny")
+    return Classifier(logits_fn or smooth_network(), shape, classes, (), "tiny")
 
 
 def data():
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (COUNT, *SHAPE)).astype(np.uint8)
     images[:, 0], images[:, -1] = 0, 255
-    labels = np.argmax(network()(images / np.float32(255)), axis=1)
+    labels = np.argmax(smooth_network()(images / np.float32(255)), axis=1)
     labels[::7] = (labels[::7] + 1) % CLASSES  # Wrong from the start.
     return images, labels
 
@@ -87,7 +72,7 @@ def expected_outcome(plan, eps):
     """All images at once through every run of every stage, none left out."""
     images, labels = data()
     images = images / np.float32(255)
-    logits_fn = network()
+    logits_fn = smooth_network()
     clean = logits_fn(images).numpy()
     others = [
         sorted(set(range(CLASSES)) - {label}, key=lambda k: -row[k])
@@ -427,7 +412,7 @@ def test_what_is_yielded_is_settled():
     ):
         assert outcome.fooled[done.number] == done.fooled
         assert done.fooled or outcome.survived[done.number] == 1
-        answer = np.argmax(network()(done.image[np.newaxis]))
+        answer = np.argmax(smooth_network()(done.image[np.newaxis]))
         assert (answer != labels[done.number]) == done.fooled
         change = np.abs(done.image - images[done.number] / np.float32(255))
         assert done.size == pytest.approx(change.max(), abs=1e-6)
@@ -454,7 +439,7 @@ def test_verdicts_of_others_change_nothing():
 
 def test_the_clean_pass_ranks_the_classes():
     images, labels = data()
-    logits = network()(images / np.float32(255)).numpy()
+    logits = smooth_network()(images / np.float32(255)).numpy()
     told = []
     for batch_size in (1, 8, 64):
         runner = AttackRunner(
@@ -513,7 +498,7 @@ def test_clean_errors_count_under_worst_only():
 @pytest.mark.parametrize("name", ["apgd-t-4", "apgd-dlr-4", "pgd-2-dlr-t"])
 def test_few_classes_are_no_obstacle(name, classes):
     def few(images):
-        return network()(images)[:, :classes]
+        return smooth_network()(images)[:, :classes]
 
     images, _ = data()
     labels = np.argmax(few(images / np.float32(255)), axis=1)
@@ -529,7 +514,7 @@ def test_each_attack_is_compiled_once_for_all_radii_and_runs():
 
     def logits_fn(images):
         traces.append(images.shape[0])
-        return network()(images)
+        return smooth_network()(images)
 
     runner = AttackRunner(
         classifier(logits_fn), batch_size=8, jit_compile="false"

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from toys import linear_logits, linear_weights
 
 from tfgan_robust.attacks import (
     compile_attack,
@@ -30,20 +31,6 @@ def batch(size=8, seed=0, classes=2):
     # Black and white pixels, where the pixel range binds.
     images[:, 0], images[:, -1] = 0, 1
     return tf.constant(images), tf.constant(np.arange(size) % classes)
-
-
-def linear_weights():
-    """Of no sign near zero, so that rounding flips none."""
-    generator = np.random.default_rng(1)
-    signs = generator.choice([-1.0, 1.0], PIXELS)
-    return (signs * generator.uniform(0.5, 1.5, PIXELS)).astype(np.float32)
-
-
-def linear_logits(images):
-    """Two classes: zero, and w (x - 1/2)."""
-    flat = tf.reshape(images, [-1, PIXELS]) - 0.5
-    score = tf.linalg.matvec(flat, linear_weights())
-    return tf.stack([tf.zeros_like(score), score], axis=-1)
 
 
 def worst_corner(images, labels, eps):

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.image import imread
+from toys import share
 
 import tfgan_robust
 from tfgan_robust import compare, comparison
@@ -38,17 +39,6 @@ STAGE = StageResult(
     num_restarts=1, momentum=0.0, forward_passes=3.0, backward_passes=3.0,
     seconds=1.0,
 )  # fmt: skip
-
-
-def share(count, total):
-    low, high = wilson(count, total)
-    return {
-        "num_images": total,
-        "num_correct": count,
-        "accuracy": count / total,
-        "accuracy_low": low,
-        "accuracy_high": high,
-    }
 
 
 def store(

@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 import tensorflow as tf
+from toys import linear_logits, linear_weights
 
 from tfgan_robust.attack_plan import parse_attack
 from tfgan_robust.attacks.noise import Noise
@@ -32,18 +33,6 @@ def images_and_labels(count=13):
     return Split(images, np.arange(count, dtype=np.int64) % 2)
 
 
-def weights():
-    generator = np.random.default_rng(1)
-    signs = generator.choice([-1.0, 1.0], PIXELS)
-    return (signs * generator.uniform(0.5, 1.5, PIXELS)).astype(np.float32)
-
-
-def linear_logits(images):
-    flat = tf.reshape(images, [-1, PIXELS]) - 0.5
-    score = tf.linalg.matvec(flat, weights())
-    return tf.stack([tf.zeros_like(score), score], axis=-1)
-
-
 def classifier(logits_fn=linear_logits):
     return Classifier(logits_fn, SHAPE, 2, (), "linear")
 
@@ -61,9 +50,9 @@ def measure(split=None, *, attacks=("fgsm",), eps=RADII, **settings):
 def exact_correct(split, eps):
     """Images that the worst corner of the ball leaves right."""
     images = split.images.reshape(-1, PIXELS).astype(np.float64) / 255
-    towards_wrong = (1 - 2 * split.labels)[:, None] * np.sign(weights())
+    towards_wrong = (1 - 2 * split.labels)[:, None] * np.sign(linear_weights())
     corner = np.clip(images + eps * towards_wrong, 0, 1)
-    scores = (corner - 0.5) @ weights()
+    scores = (corner - 0.5) @ linear_weights()
     assert np.abs(scores).min() > 1e-3
     return int(np.count_nonzero((scores > 0) == split.labels))
 
@@ -286,10 +275,10 @@ def test_euclidean_attacks_reach_the_closed_form():
         classifier(), *split, attacks=[plan], eps=(eps,)
     )
     assert found.norm == found.results[1].norm == "l2"
-    scores = (split.images.reshape(-1, PIXELS) / 255 - 0.5) @ weights()
+    scores = (split.images.reshape(-1, PIXELS) / 255 - 0.5) @ linear_weights()
     towards = np.where(split.labels == 1, scores, -scores)
     # The pixel range can only help the classifier.
-    survivors = towards > eps * np.linalg.norm(weights())
+    survivors = towards > eps * np.linalg.norm(linear_weights())
     mask = found.masks["pgd-20", eps]
     assert np.all(mask[survivors])
     assert mask.sum() < found.results[0].num_correct

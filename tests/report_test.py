@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.image import imread
+from toys import share
 
 import tfgan_robust
 from tfgan_robust import stored_evaluation
@@ -43,17 +44,6 @@ CHECKS = [
     Check("more_steps", "PASS", {"pgd-10": 0.5, "pgd-100": 0.25}, "stronger"),
     Check("noise", "WARN", {"noise": 1 / 3}, "noise is as strong as fgsm"),
 ]
-
-
-def share(count, total):
-    low, high = wilson(count, total)
-    return {
-        "num_images": total,
-        "num_correct": count,
-        "accuracy": count / total,
-        "accuracy_low": low,
-        "accuracy_high": high,
-    }
 
 
 def stages(attack, eps, right):

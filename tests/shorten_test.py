@@ -3,25 +3,18 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from toys import linear_logits, linear_weights
 
 from tfgan_robust.attacks.shorten import NUM_HALVINGS, shorten
 
 SHAPE = (4, 4, 3)
-WEIGHTS = np.random.default_rng(0).normal(size=48).astype(np.float32)
-
-
-def linear_logits(images):
-    """Class 1 where w (x - 1/2) > 0."""
-    rows = tf.reshape(images, [-1, 48]) - 0.5
-    score = tf.linalg.matvec(rows, WEIGHTS)
-    return tf.stack([tf.zeros_like(score), score], axis=-1)
 
 
 def problems(count=50):
     rng = np.random.default_rng(1)
     images = rng.random((count, *SHAPE), np.float32)
     attacked = rng.random((count, *SHAPE), np.float32)
-    scores = (images.reshape(count, -1) - 0.5) @ WEIGHTS
+    scores = (images.reshape(count, -1) - 0.5) @ linear_weights()
     return images, attacked, (scores > 0).astype(np.int64)
 
 
@@ -39,7 +32,7 @@ def test_the_border_is_found_between_image_and_attacked_image():
     images, attacked, labels = problems()
     fooled, nearest, predicted = run(images, attacked, labels)
     start, end = (
-        (batch.reshape(50, -1).astype(np.float64) - 0.5) @ WEIGHTS
+        (batch.reshape(50, -1).astype(np.float64) - 0.5) @ linear_weights()
         for batch in (images, attacked)
     )
     np.testing.assert_array_equal(fooled, (start > 0) != (end > 0))

@@ -6,6 +6,7 @@ import zlib
 import numpy as np
 import pytest
 import tensorflow as tf
+from toys import smooth_network
 
 from tfgan_robust.attacks.apgd import APGD
 from tfgan_robust.attacks.fab import FAB
@@ -40,27 +41,11 @@ ATTACKS = {
 }
 
 
-def network():
-    rng = np.random.default_rng(3)
-    kernel = tf.constant(rng.normal(size=(3, 3, 2, 6)))
-    dense = tf.constant(rng.normal(size=(150, CLASSES)))
-
-    def logits_fn(images):
-        # In float64, where rounding of batches of other sizes is too small
-        # to turn a sign.
-        inputs = tf.cast(images, tf.float64)
-        hidden = tf.sin(tf.nn.conv2d(2 * inputs, kernel, 1, "SAME"))
-        logits = tf.matmul(tf.reshape(hidden, [-1, 150]), dense)
-        return tf.cast(logits, tf.float32)
-
-    return logits_fn
-
-
 def data(count=COUNT):
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (count, *SHAPE)).astype(np.uint8)
     images[:, 0], images[:, -1] = 0, 255
-    labels = np.argmax(network()(images / np.float32(255)), axis=1)
+    labels = np.argmax(smooth_network()(images / np.float32(255)), axis=1)
     labels[::7] = (labels[::7] + 1) % CLASSES  # Some are wrong from the start.
     return images, labels, (labels + 2) % CLASSES
 
@@ -77,7 +62,7 @@ def seeds(name, numbers, attempt=0):
 @functools.cache
 def whole_batch(name, attempt=0):
     """Verdicts of a run on all images at once, none of which makes room."""
-    attack, logits_fn = ATTACKS[name], network()
+    attack, logits_fn = ATTACKS[name], smooth_network()
     images, labels, targets = data()
     problem = Problem(
         tf.constant(images / np.float32(255)),
@@ -142,7 +127,7 @@ def run(stream, numbers, *, retry=lambda done: None, split=None, eps=None):
 def test_verdicts_are_those_of_one_whole_batch(name, batch_size):
     fooled, predicted, sizes, images = whole_batch(name)
     assert 2 < np.count_nonzero(fooled) < COUNT - 2
-    stream = stream_of(name, ATTACKS[name], network(), batch_size)
+    stream = stream_of(name, ATTACKS[name], smooth_network(), batch_size)
     found = list(run(stream, range(COUNT)))
     assert sorted(done.number for done in found) == list(range(COUNT))
     for done in found:
@@ -158,7 +143,7 @@ def test_verdicts_are_those_of_one_whole_batch(name, batch_size):
 @pytest.mark.parametrize("name", ["pgd", "apgd", "square"])
 def test_verdicts_depend_on_no_other_image(name):
     fooled, _, sizes, _ = whole_batch(name)
-    stream = stream_of(name, ATTACKS[name], network(), 8)
+    stream = stream_of(name, ATTACKS[name], smooth_network(), 8)
     for numbers in (range(COUNT - 1, -1, -1), [13], [2, 19, 7, 3, 11, 0]):
         found = {done.number: done for done in run(stream, numbers)}
         assert set(found) == set(numbers)
@@ -170,7 +155,7 @@ def test_verdicts_depend_on_no_other_image(name):
 def test_a_seed_and_a_name_decide_what_is_drawn():
     def sizes(name, seed):
         attack = PGD(1, step_size=1e-6)
-        stream = stream_of(name, attack, network(), 8)
+        stream = stream_of(name, attack, smooth_network(), 8)
         images, labels, _ = data()
         found = stream.run(
             images, labels, (Job(n, 0, 0) for n in range(COUNT)),
@@ -200,7 +185,7 @@ def test_retries_are_runs_of_their_own(batch_size):
         attempt = attempts[done.number]
         return Job(done.number, attempt, 0) if attempt < 3 else None
 
-    stream = stream_of("noise", ATTACKS["noise"], network(), batch_size)
+    stream = stream_of("noise", ATTACKS["noise"], smooth_network(), batch_size)
     found = list(run(stream, range(COUNT), retry=retry))
     assert not any(done.fooled for done in asked)
     by_image = [[d for d in found if d.number == n] for n in range(COUNT)]
@@ -238,7 +223,7 @@ def counted(logits_fn):
 
 @pytest.mark.parametrize("name", ["pgd", "fab", "square"])
 def test_each_batch_size_is_traced_once(name):
-    tracing, traces = traced(network())
+    tracing, traces = traced(smooth_network())
     stream = stream_of(name, ATTACKS[name], tracing, 64)
     for numbers in (range(3), range(COUNT), range(COUNT), [1], range(18)):
         for eps in (0.0, 0.02):
@@ -251,7 +236,7 @@ def test_each_batch_size_is_traced_once(name):
 
 def test_batches_have_the_size_that_was_asked_for_or_less():
     for batch_size, sizes in ((6, {6}), (20, {10, 15, 20}), (64, {8, 24})):
-        tracing, traces = traced(network())
+        tracing, traces = traced(smooth_network())
         list(
             run(stream_of("noise", Noise(), tracing, batch_size), range(COUNT))
         )
@@ -330,7 +315,7 @@ def test_jobs_are_taken_as_places_become_free():
             taken.append(number)
             yield Job(number, 0, 0)
 
-    stream = stream_of("noise", Noise(), network(), 16)
+    stream = stream_of("noise", Noise(), smooth_network(), 16)
     found = stream.run(
         images, labels, jobs(), lambda done: None,
         eps=0.02, seed=SEED, expected=200,
@@ -341,7 +326,7 @@ def test_jobs_are_taken_as_places_become_free():
 
 
 def test_whoever_keeps_an_image_keeps_no_batch():
-    stream = stream_of("pgd", PGD(3), network(), 16)
+    stream = stream_of("pgd", PGD(3), smooth_network(), 16)
     for done in run(stream, range(COUNT)):
         base = done.image if done.image.base is None else done.image.base
         assert base.nbytes == done.image.nbytes
@@ -350,7 +335,7 @@ def test_whoever_keeps_an_image_keeps_no_batch():
 def test_uint8_and_its_floats_are_the_same_images():
     images, labels, targets = data()
     floats = images.astype(np.float32) / np.float32(255)
-    stream = stream_of("pgd", PGD(3), network(), 8)
+    stream = stream_of("pgd", PGD(3), smooth_network(), 8)
     for a, b in zip(
         run(stream, range(COUNT)),
         run(stream, range(COUNT), split=(floats, labels, targets)),
@@ -361,7 +346,7 @@ def test_uint8_and_its_floats_are_the_same_images():
 
 
 def test_nothing_to_do_is_done_at_once():
-    tracing, traces = traced(network())
+    tracing, traces = traced(smooth_network())
     assert list(run(stream_of("pgd", PGD(3), tracing, 8), [])) == []
     assert not traces
 
@@ -392,7 +377,7 @@ class Stray(Noise):
 def test_an_attack_that_leaves_its_bounds_is_an_error(shade, place, complaint):
     images = np.full((3, *SHAPE), shade, np.float32)
     labels = np.zeros(3, np.int64)
-    stream = stream_of("stray", Stray(place), network(), 8)
+    stream = stream_of("stray", Stray(place), smooth_network(), 8)
     with pytest.raises(TfganRobustError, match=complaint) as error:
         list(run(stream, [1], split=(images, labels, labels), eps=0.01))
     assert "stray left its bounds" in str(error.value)
@@ -402,14 +387,14 @@ def test_an_attack_that_leaves_its_bounds_is_an_error(shade, place, complaint):
 def test_the_border_of_the_ball_is_inside():
     images = np.full((3, *SHAPE), 0.5, np.float32)
     labels = np.zeros(3, np.int64)
-    stream = stream_of("stray", Stray(lambda x: x + 0.01), network(), 8)
+    stream = stream_of("stray", Stray(lambda x: x + 0.01), smooth_network(), 8)
     found = list(run(stream, [1], split=(images, labels, labels), eps=0.01))
     np.testing.assert_allclose(found[0].size, 0.01, rtol=1e-5)
 
 
 def test_nan_logits_fool_and_are_of_no_class():
     def broken(images):
-        return network()(images) * float("nan")
+        return smooth_network()(images) * float("nan")
 
     stream = stream_of("pgd", PGD(3), broken, 8)
     for done in run(stream, range(4)):
