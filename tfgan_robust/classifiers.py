@@ -145,7 +145,7 @@ class Classifier:
         return cls(
             _to_logits(raw_fn, kind), shape[1:],
             answers[output_name].shape[-1], signature.variables,
-            f"SavedModel {Path(path).name}", kind, raw_fn,
+            f"SavedModel {_name(Path(path))}", kind, raw_fn,
         )  # fmt: skip
 
 
@@ -225,6 +225,12 @@ def _to_logits(raw_fn: LogitsFn, outputs: str) -> LogitsFn:
     return lambda images: tf.math.log(
         tf.maximum(raw_fn(images), _SMALLEST_PROBABILITY)
     )
+
+
+def _name(path: Path) -> str:
+    """The last part of a path; two where the last is a mere version."""
+    parts = path.absolute().parts
+    return "/".join(parts[-2:] if parts[-1].isdigit() else parts[-1:])
 
 
 def _check_outputs(outputs: str) -> None:
