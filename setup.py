@@ -26,10 +26,14 @@ INSTALL_REQUIRES = [
     "importlib_resources>=6,<8",
     # Networks; model files of 3.13 and older can run code that they carry.
     "keras>=3.15,<3.16",
+    # Plots of reports.
+    "matplotlib>=3.9,<4",
     # Images and labels in memory.
     "numpy>=1.26,<3",
     # The digits, which come with its wheel, and stratified splits.
     "scikit-learn>=1.5,<2",
+    # Exact tests of whether two classifiers differ.
+    "scipy>=1.13,<2",
     # What TensorFlow writes summaries with; it no longer requires it itself.
     "tensorboard>=2.21,<2.22",
     # Gradients, input pipelines, checkpoints and SavedModels.
@@ -80,6 +84,7 @@ setuptools.setup(
     entry_points={
         "console_scripts": [
             "tfgan-robust-train = tfgan_robust.train:main",
+            "tfgan-robust-compare = tfgan_robust.compare:main",
             "tfgan-robust-evaluate = tfgan_robust.evaluate:main",
             "tfgan-robust-export = tfgan_robust.export:main",
         ]

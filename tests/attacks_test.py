@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from toys import linear_logits, linear_weights
 
 from tfgan_robust.attacks import (
     compile_attack,
@@ -14,6 +15,8 @@ from tfgan_robust.attacks import (
     random_start,
     resolve_jit_compile,
 )
+from tfgan_robust.attacks.iterative import Problem, draw_batch, run_attack
+from tfgan_robust.attacks.pgd import PGD
 from tfgan_robust.attacks.result import is_fooled
 from tfgan_robust.errors import UsageError
 
@@ -28,20 +31,6 @@ def batch(size=8, seed=0, classes=2):
     # Black and white pixels, where the pixel range binds.
     images[:, 0], images[:, -1] = 0, 1
     return tf.constant(images), tf.constant(np.arange(size) % classes)
-
-
-def linear_weights():
-    """Of no sign near zero, so that rounding flips none."""
-    generator = np.random.default_rng(1)
-    signs = generator.choice([-1.0, 1.0], PIXELS)
-    return (signs * generator.uniform(0.5, 1.5, PIXELS)).astype(np.float32)
-
-
-def linear_logits(images):
-    """Two classes: zero, and w (x - 1/2)."""
-    flat = tf.reshape(images, [-1, PIXELS]) - 0.5
-    score = tf.linalg.matvec(flat, linear_weights())
-    return tf.stack([tf.zeros_like(score), score], axis=-1)
 
 
 def worst_corner(images, labels, eps):
@@ -591,3 +580,269 @@ def test_xla_is_chosen_on_a_gpu_that_may_round(
     )
     resolved = resolve_jit_compile(choice, deterministic=deterministic)
     assert resolved is expected
+
+
+def gray(size=8, classes=2):
+    """Images far from black and white, where the pixel range never binds."""
+    images, labels = batch(size, classes=classes)
+    return 0.4 + 0.2 * images, labels
+
+
+def problem(attack, images, labels, eps, targets=None, seed=0):
+    seeds = [(seed, number) for number in range(len(labels))]
+    return Problem(
+        images,
+        labels,
+        labels if targets is None else targets,
+        tuple(map(tf.constant, draw_batch(attack, SHAPE, seeds))),
+        tf.constant(eps, tf.float32),
+    )
+
+
+def run_pgd(logits_fn, images, labels, eps, *, targets=None, seed=0, **given):
+    attack = PGD(**given)
+    return run_attack(
+        attack, logits_fn, problem(attack, images, labels, eps, targets, seed)
+    )
+
+
+@pytest.mark.parametrize("eps", [0.01, 0.1, 0.5])
+@pytest.mark.parametrize("whole", [False, True], ids=["steps", "function"])
+def test_pgd_l2_reaches_the_closed_form_of_a_linear_classifier(whole, eps):
+    """x + eps w / |w|, upwards for class 0 and downwards for class 1."""
+    images, labels = gray()
+    weights = linear_weights().reshape(SHAPE)
+    unit = weights / np.linalg.norm(weights)
+    sides = (1 - 2 * labels.numpy())[:, None, None, None]
+    settings = {"num_steps": 10, "random_start": False, "norm": "l2"}
+    settings["protocol"] = "final"
+    result = (
+        pgd(linear_logits, images, labels, eps=eps, **settings)
+        if whole
+        else run_pgd(linear_logits, images, labels, eps, **settings)
+    )
+    np.testing.assert_allclose(
+        result.images - images, eps * sides * unit, rtol=0, atol=2e-6
+    )
+
+
+def test_pgd_l2_reaches_the_closed_form_from_random_starts():
+    images, labels = gray()
+    weights = linear_weights().reshape(SHAPE).astype(np.float64)
+    settings = {"num_steps": 20, "step_size": 0.15, "norm": "l2"}
+    for result in (
+        run_pgd(linear_logits, images, labels, 0.3, protocol="final",
+                **settings),
+        pgd(linear_logits, images, labels, eps=0.3, **settings),
+    ):  # fmt: skip
+        change = (result.images - images).numpy().astype(np.float64)
+        gains = np.abs(np.sum(change * weights, axis=(1, 2, 3)))
+        most = 0.3 * np.linalg.norm(weights)
+        assert np.all(gains > 0.999 * most) and np.all(gains < 1.0001 * most)
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_pgd_finds_its_way_where_a_classifier_is_nearly_certain(norm):
+    """Gradients of 1e-20 are directions like any other."""
+    images, labels = gray()
+
+    def sure(images):
+        # Right by 45 at least, before the attack.
+        score = linear_logits(images)[:, 1]
+        score = score - tf.stop_gradient(score) + 0.02 * score
+        away = tf.where(tf.equal(labels, 1), 45.0, -45.0)
+        # The right logit has no gradient left in float32, the wrong one has.
+        return tf.stack([-score - away, score + away], axis=-1) / 2
+
+    settings = {"num_steps": 10, "random_start": False, "norm": norm}
+    eps = 0.1
+    result = run_pgd(sure, images, labels, eps, protocol="final", **settings)
+    other = pgd(sure, images, labels, eps=eps, **settings)
+    for moved in (result.images, other.images):
+        lengths = np.linalg.norm(
+            (moved - images).numpy().reshape(8, -1),
+            np.inf if norm == "linf" else 2,
+            axis=1,
+        )
+        np.testing.assert_allclose(lengths, eps, rtol=1e-4)
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_momentum_follows_its_equation(norm):
+    """g <- mu g + gradient / |gradient|_1, equation 6 of arXiv:1710.06081."""
+    images, labels = gray(classes=3)
+    eps = {"linf": 0.1, "l2": 0.5}[norm]
+    step_size, decay = eps / 3, 0.75
+    linear, curved = quadratic_model()
+    clean = images.numpy().astype(np.float64).reshape(-1, PIXELS)
+    current, velocity = clean, 0.0
+    for _ in range(5):
+        slopes = linear + np.einsum("kpq,nq->nkp", curved, current)
+        logits = current @ linear.T + 0.5 * np.einsum(
+            "np,kpq,nq->nk", current, curved, current
+        )
+        shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        gradient = np.einsum("nk,nkp->np", shares - np.eye(3)[labels], slopes)
+        one = np.abs(gradient).sum(axis=1, keepdims=True)
+        velocity = decay * velocity + gradient / one
+        length = np.linalg.norm(velocity, axis=1, keepdims=True)
+        # Rounding flips no sign.
+        assert np.abs(velocity / length).min() > 1e-5
+        if norm == "linf":
+            moved = current + step_size * np.sign(velocity)
+            change = np.clip(moved - clean, -eps, eps)
+        else:
+            change = current + step_size * velocity / length - clean
+            size = np.linalg.norm(change, axis=1, keepdims=True)
+            change *= np.minimum(1, eps / size)
+        current = np.clip(clean + change, 0, 1)
+    settings = {"num_steps": 5, "step_size": step_size, "norm": norm}
+    settings |= {"momentum": decay, "random_start": False}
+    for result in (
+        pgd(quadratic_logits, images, labels, eps=eps, **settings),
+        run_pgd(
+            quadratic_logits, images, labels, eps, protocol="final", **settings
+        ),
+    ):
+        found = result.images.numpy().reshape(-1, PIXELS)
+        np.testing.assert_allclose(found, current, rtol=0, atol=2e-5)
+
+
+def class_weights(classes=5):
+    return np.random.default_rng(4).normal(size=(PIXELS, classes))
+
+
+def linear_classes(images):
+    flat = tf.reshape(images, [-1, PIXELS]) - 0.5
+    return tf.matmul(flat, tf.constant(class_weights(), tf.float32))
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+@pytest.mark.parametrize("loss", ["cross_entropy", "margin", "dlr"])
+def test_targeted_pgd_reaches_its_target(loss, norm):
+    images, _ = gray(20)
+    before = linear_classes(images).numpy()
+    labels = before.argmax(axis=1)
+    targets = np.argsort(before, axis=1)[:, 1]  # The least likely but one.
+    result = run_pgd(
+        linear_classes,
+        images,
+        tf.constant(labels),
+        {"linf": 0.25, "l2": 1.5}[norm],
+        targets=tf.constant(targets),
+        num_steps=10,
+        targeted=True,
+        loss=loss,
+        norm=norm,
+        protocol="final",
+    )
+    after, index = linear_classes(result.images).numpy(), np.arange(20)
+    assert np.all(result.fooled)
+    assert np.all(after[index, targets] > after[index, labels] + 1)
+    if loss == "cross_entropy":  # The others do not ask for more than that.
+        np.testing.assert_array_equal(after.argmax(axis=1), targets)
+
+
+def test_a_targeted_margin_takes_the_straight_way():
+    """To the corner of the difference of the two weights."""
+    images, _ = gray(6)
+    labels = tf.argmax(linear_classes(images), axis=1)
+    targets = (labels + 2) % 5
+    result = run_pgd(
+        linear_classes, images, labels, 0.02, targets=targets, num_steps=10,
+        targeted=True, loss="margin", protocol="final",
+    )  # fmt: skip
+    weights = class_weights().T
+    way = np.sign(weights[targets] - weights[labels]).reshape(-1, *SHAPE)
+    np.testing.assert_allclose(
+        result.images - images, 0.02 * way, rtol=0, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "margin", "dlr"])
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+@pytest.mark.parametrize("eps", [0.0, 1 / 255, 2.0])
+def test_every_loss_stays_in_ball_and_range(loss, norm, eps):
+    images, labels = batch(classes=5)
+    settings = {"num_steps": 3, "loss": loss, "norm": norm, "momentum": 0.5}
+    for result in (
+        pgd(linear_classes, images, labels, eps=eps, **settings),
+        run_pgd(linear_classes, images, labels, eps, **settings),
+        run_pgd(linear_classes, images, labels, eps, targeted=True,
+                targets=(labels + 1) % 5, **settings),
+    ):  # fmt: skip
+        changes = (result.images - images).numpy().reshape(8, -1)
+        order = np.inf if norm == "linf" else 2
+        assert np.linalg.norm(changes, order, axis=1).max() <= eps + 1e-6
+        assert result.images.numpy().min() >= 0
+        assert result.images.numpy().max() <= 1
+        if eps > 0:
+            assert np.all(np.any(changes != 0, axis=1))
+
+
+@pytest.mark.parametrize("protocol", ["final", "worst"])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"loss": "margin", "step_size": 0.004},
+        {"loss": "dlr", "norm": "l2", "step_size": 0.05},
+        {"momentum": 0.9},
+    ],
+    ids=["plain", "margin", "dlr-l2", "momentum"],
+)
+def test_both_forms_of_pgd_are_one_attack(settings, protocol):
+    images, labels = batch(24, classes=3)
+    settings = {"num_steps": 6, "random_start": False, **settings}
+    eps = 0.2 if "norm" in settings else 0.015
+    whole = pgd(
+        quadratic_logits, images, labels, eps=eps, protocol=protocol, **settings
+    )
+    steps = run_pgd(
+        quadratic_logits, images, labels, eps, protocol=protocol, **settings
+    )
+    np.testing.assert_array_equal(whole.fooled, steps.fooled)
+    assert 0 < np.count_nonzero(whole.fooled) < 24
+    np.testing.assert_allclose(whole.images, steps.images, rtol=0, atol=1e-6)
+
+
+def test_the_steps_of_pgd_begin_anywhere_in_the_ball():
+    images, labels = gray(50)
+    for norm in ("linf", "l2"):
+        attack = PGD(3, norm=norm)
+        given = problem(attack, images, labels, 0.1)
+        starts = attack.begin(given).images
+        np.testing.assert_allclose(
+            starts, images + 0.1 * given.noise[0], rtol=0, atol=1e-6
+        )
+        still = PGD(3, norm=norm, random_start=False)
+        there = still.begin(problem(still, images, labels, 0.1)).images
+        np.testing.assert_array_equal(there, images)
+
+
+def test_a_surrogate_gives_the_way_and_the_classifier_the_verdict():
+    images, labels = gray(16)
+
+    def downhill(images):
+        return -linear_logits(images)
+
+    for surrogate, climbs in ((None, True), (downhill, False)):
+        result = run_pgd(
+            linear_logits, images, labels, 0.05, num_steps=4,
+            random_start=False, protocol="final", surrogate=surrogate,
+        )  # fmt: skip
+        before, after = (
+            np.where(labels == 0, 1, -1) * linear_logits(x)[:, 1].numpy()
+            for x in (images, result.images)
+        )
+        assert np.all((after > before) == climbs)
+        wrong = np.argmax(linear_logits(result.images), axis=1) != labels
+        np.testing.assert_array_equal(result.fooled, wrong)
+    assert PGD(3).passes == (1, 1)
+    assert PGD(3, surrogate=downhill).passes == (2, 1)
+
+
+@pytest.mark.parametrize(("name", "value"), [("loss", "hinge"), ("norm", "l1")])
+def test_unknown_losses_and_norms_are_refused(name, value):
+    with pytest.raises(UsageError, match=f"`{name}` must be.*{value}"):
+        pgd(linear_logits, *batch(), eps=EPS, num_steps=1, **{name: value})

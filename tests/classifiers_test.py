@@ -216,6 +216,12 @@ def save_module(path, answers, spec=None, signature="serving_default"):
     return path
 
 
+def test_a_version_says_whose_it_is(tmp_path):
+    path = save_module(tmp_path / "served" / "12", lambda x: {"logits": x})
+    classifier = load_classifier(model=path)
+    assert classifier.description == "SavedModel served/12"
+
+
 def check_saved_model(classifier, name):
     images, labels = batch()
     assert classifier.image_shape == SHAPE

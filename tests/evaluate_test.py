@@ -11,13 +11,23 @@ import numpy as np
 import pytest
 
 from tfgan_robust import evaluate, monitoring
-from tfgan_robust.attack_plan import AttackPlan
+from tfgan_robust.attack_plan import parse_attack
 from tfgan_robust.errors import UsageError
-from tfgan_robust.evaluate import EvaluateSettings, parse_eps, plans
+from tfgan_robust.evaluation_settings import (
+    EvaluateSettings,
+    parse_eps,
+    parse_plans,
+)
 from tfgan_robust.presets import REPORT_EPS, resolve
+from tfgan_robust.results import SCHEMA_VERSION
 
 SHAPE = (16, 16, 3)
-QUICK = {"attacks": "fgsm,pgd-2", "eps": "0.1", "num_images": 20}
+QUICK = {
+    "attacks": "fgsm,pgd-2",
+    "eps": "0.1",
+    "num_images": 20,
+    "audit": False,
+}
 
 
 def save_classifier(path, classes=10):
@@ -66,6 +76,10 @@ def results(folder):
     return json.loads((folder / "results.json").read_text())
 
 
+def stored_audit(folder):
+    return results(folder)["audit"]
+
+
 def correct(model, split):
     answers = model.predict(split.images / np.float32(255), verbose=0)
     return int(np.count_nonzero(answers.argmax(axis=-1) == split.labels))
@@ -111,19 +125,26 @@ def test_other_radii_are_refused(text, received):
 
 
 def test_attacks_take_the_parameters_of_the_command_line():
-    planned = plans(
+    planned = parse_plans(
         options(
             model="m.keras",
             dataset="digits",
             attacks="fgsm, pgd-7",
             step_size=0.01,
             restarts=3,
-            protocol="worst",
+            momentum=0.5,
+            protocol="final",
         )
     )
     assert planned == [
-        AttackPlan("fgsm", 1, protocol="worst"),
-        AttackPlan("pgd-7", 7, 0.01, True, 3, "worst"),
+        parse_attack("fgsm", protocol="final"),
+        parse_attack(
+            "pgd-7",
+            step_size=0.01,
+            num_restarts=3,
+            momentum=0.5,
+            protocol="final",
+        ),
     ]
 
 
@@ -142,9 +163,18 @@ MODEL = {"model": "m.keras", "dataset": "digits"}
         ({**MODEL, "restarts": 2, "random_start": False}, "restarts=2"),
         ({**MODEL, "restarts": 0}, "restarts"),
         ({**MODEL, "eps": "0"}, "eps=0"),
-        ({**MODEL, "attacks": "cw"}, "fgsm or pgd-<steps>.*cw"),
+        ({**MODEL, "attacks": "cw"}, "autoattack.*Received: cw"),
         ({**MODEL, "attacks": ""}, "attacks"),
-        ({**MODEL, "attacks": "fgsm,"}, "fgsm or pgd-<steps>"),
+        ({**MODEL, "attacks": "fgsm,"}, "Received: nothing"),
+        ({**MODEL, "attacks": "square", "norm": "l2"}, "L-infinity norm only"),
+        ({**MODEL, "step_sizes": "0,1"}, "step_sizes.*0,1"),
+        ({**MODEL, "step_sizes": "a"}, "step_sizes.*a"),
+        (
+            {**MODEL, "step_sizes": "1", "step_size": 0.1},
+            "either `step_size`",
+        ),
+        ({**MODEL, "momentum": -0.1}, "momentum"),
+        ({**MODEL, "audit_images": 1}, "audit_images"),
         ({**MODEL, "dataset": "mnist"}, "cifar10, digits, folder.*mnist"),
         ({**MODEL, "outputs": "scores"}, "logits, probabilities.*scores"),
         ({**MODEL, "protocol": "best"}, "final, worst.*best"),
@@ -215,16 +245,20 @@ def test_a_shell_measures_a_keras_file_and_keeps_the_results(tmp_path):
         "--num_images=20",
         "--batch_size=8",
         "--seed=5",
+        "--audit_images=16",
         f"--output={folder}",
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
-    assert "| classifier | attack | clean | 0.05" in done.stdout
+    assert "\naudit: " in done.stdout and "finite_differences" in done.stdout
+    assert len(stored_audit(folder)) == 12
+    assert (folder / "evaluation.md").is_file()
+    assert "| classifier | attack     | clean | 0.05" in done.stdout
     assert "seed 5" in done.stdout and "INCOMPLETE" not in done.stdout
     assert str(folder / "results.json") in done.stdout
     stored = results(folder)
     assert stored["complete"] is True
-    assert stored["schema_version"] == evaluate.SCHEMA_VERSION
+    assert stored["schema_version"] == SCHEMA_VERSION
     assert stored["dataset"]["name"] == "digits"
     assert stored["dataset"]["split"] == "test"
     assert stored["checkpoint"] is None
@@ -257,7 +291,9 @@ def test_a_shell_sees_one_line_for_a_bad_value(tmp_path):
 def test_a_run_is_measured_on_its_test_images_at_the_usual_radii(tmp_path):
     model = save_run(tmp_path)
     found = evaluate.evaluate(
-        EvaluateSettings(run_dir=str(tmp_path), attacks="fgsm", num_images=30)
+        EvaluateSettings(
+            run_dir=str(tmp_path), attacks="fgsm", num_images=30, audit=False
+        )
     )
     assert [r.eps for r in found.results] == [0, *REPORT_EPS["digits"]]
     from tfgan_robust import data
@@ -276,7 +312,11 @@ def test_the_validation_images_are_those_that_the_run_held_out(tmp_path):
     model = save_run(tmp_path, validation_images=40, seed=3)
     found = evaluate.evaluate(
         EvaluateSettings(
-            run_dir=str(tmp_path), attacks="fgsm", eps="0.1", split="validation"
+            run_dir=str(tmp_path),
+            attacks="fgsm",
+            eps="0.1",
+            split="validation",
+            audit=False,
         )
     )
     from tfgan_robust import data
@@ -307,19 +347,44 @@ def test_a_model_without_an_output_folder_writes_nothing(tmp_path, capsys):
     assert [path.name for path in tmp_path.iterdir()] == ["m.keras"]
 
 
-def test_an_interruption_keeps_what_was_measured(tmp_path, monkeypatch):
+def test_an_interruption_keeps_what_was_measured_and_goes_on(
+    tmp_path, monkeypatch, capsys
+):
     save_run(tmp_path)
+    tell = monitoring.EvaluationProgress.__call__
+    seen = []
 
-    def interrupt(self, attack, *_):
-        if attack == "pgd-2":
+    def interrupt(self, attack, eps, done, total, accuracy):
+        seen.append((attack, done))
+        if attack == "pgd-2" and done > 12:
             raise KeyboardInterrupt
 
     monkeypatch.setattr(monitoring.EvaluationProgress, "__call__", interrupt)
+    given = {**QUICK, "run_dir": str(tmp_path), "batch_size": 4}
     with pytest.raises(KeyboardInterrupt):
-        evaluate.evaluate(options(run_dir=str(tmp_path)))
+        evaluate._run(given)
+    assert "same command goes on" in capsys.readouterr().err
     stored = results(tmp_path)
     assert stored["complete"] is False
     assert [r["attack"] for r in stored["results"]] == ["clean", "fgsm"]
+    assert "INCOMPLETE" in (tmp_path / "evaluation.md").read_text()
+    seen.clear()
+    monkeypatch.setattr(
+        monitoring.EvaluationProgress,
+        "__call__",
+        lambda self, *now: seen.append((now[0], now[2])) or tell(self, *now),
+    )
+    evaluate._run(given)
+    # What was settled is told at once, and never measured again.
+    assert [now for now in seen if now[0] == "fgsm"] == [("fgsm", 20)]
+    assert min(done for attack, done in seen if attack == "pgd-2") > 12
+    stored = results(tmp_path)
+    assert stored["complete"] is True
+    evaluate._run({**given, "output": str(tmp_path / "again")})
+    whole = results(tmp_path / "again")
+    for one, other in zip(stored["results"], whole["results"], strict=True):
+        assert one["num_correct"] == other["num_correct"]
+        assert one["forward_passes"] == other["forward_passes"]
 
 
 def test_more_images_than_there_are_means_all(tmp_path):

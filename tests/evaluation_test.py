@@ -6,14 +6,21 @@ import json
 import numpy as np
 import pytest
 import tensorflow as tf
+from toys import linear_logits, linear_weights
 
-from tfgan_robust import evaluation
 from tfgan_robust.attack_plan import parse_attack
-from tfgan_robust.attacks.result import AttackResult
+from tfgan_robust.attacks.noise import Noise
 from tfgan_robust.classifiers import Classifier
 from tfgan_robust.data import Split
 from tfgan_robust.errors import TfganRobustError, UsageError
-from tfgan_robust.evaluation import Evaluation, Result, evaluate_classifier
+from tfgan_robust.evaluation import evaluate_classifier
+from tfgan_robust.intervals import wilson
+from tfgan_robust.results import (
+    Evaluation,
+    Pointwise,
+    Result,
+    StageResult,
+)
 
 SHAPE = (4, 4, 3)
 PIXELS = 48
@@ -26,18 +33,6 @@ def images_and_labels(count=13):
     return Split(images, np.arange(count, dtype=np.int64) % 2)
 
 
-def weights():
-    generator = np.random.default_rng(1)
-    signs = generator.choice([-1.0, 1.0], PIXELS)
-    return (signs * generator.uniform(0.5, 1.5, PIXELS)).astype(np.float32)
-
-
-def linear_logits(images):
-    flat = tf.reshape(images, [-1, PIXELS]) - 0.5
-    score = tf.linalg.matvec(flat, weights())
-    return tf.stack([tf.zeros_like(score), score], axis=-1)
-
-
 def classifier(logits_fn=linear_logits):
     return Classifier(logits_fn, SHAPE, 2, (), "linear")
 
@@ -45,8 +40,8 @@ def classifier(logits_fn=linear_logits):
 def measure(split=None, *, attacks=("fgsm",), eps=RADII, **settings):
     return evaluate_classifier(
         settings.pop("classifier", classifier()),
-        split or images_and_labels(),
-        attacks=[parse_attack(name) for name in attacks],
+        *(split or images_and_labels()),
+        attacks=attacks,
         eps=eps,
         **{"batch_size": 4, **settings},
     )
@@ -55,9 +50,9 @@ def measure(split=None, *, attacks=("fgsm",), eps=RADII, **settings):
 def exact_correct(split, eps):
     """Images that the worst corner of the ball leaves right."""
     images = split.images.reshape(-1, PIXELS).astype(np.float64) / 255
-    towards_wrong = (1 - 2 * split.labels)[:, None] * np.sign(weights())
+    towards_wrong = (1 - 2 * split.labels)[:, None] * np.sign(linear_weights())
     corner = np.clip(images + eps * towards_wrong, 0, 1)
-    scores = (corner - 0.5) @ weights()
+    scores = (corner - 0.5) @ linear_weights()
     assert np.abs(scores).min() > 1e-3
     return int(np.count_nonzero((scores > 0) == split.labels))
 
@@ -93,14 +88,15 @@ def test_the_examples_are_neither_all_right_nor_all_wrong():
 @pytest.mark.parametrize("batch_size", [1, 5, 13, 50])
 def test_batch_size_changes_no_verdict(batch_size):
     plans = [
-        parse_attack("pgd-3", random_start=False, protocol="worst"),
+        parse_attack("pgd-3", random_start=False),
         parse_attack("fgsm"),
+        parse_attack("pgd-2", protocol="final"),
     ]
 
     def verdicts(size):
         found = evaluate_classifier(
             classifier(),
-            images_and_labels(),
+            *images_and_labels(),
             attacks=plans,
             eps=RADII,
             batch_size=size,
@@ -135,27 +131,22 @@ def test_a_seed_decides_the_random_starts():
     assert len({tuple(correct(seed)) for seed in range(4)}) > 1
 
 
-def test_each_batch_has_its_own_random_starts(monkeypatch):
-    seeds = []
-
-    def fake(logits_fn, images, labels, *, eps, num_steps, step_size, seed,
-             **static):  # fmt: skip
-        tf.py_function(lambda s: seeds.append(tuple(s.numpy())), [seed], [])
-        return AttackResult(images, tf.zeros_like(labels, tf.bool))
-
-    monkeypatch.setattr(evaluation, "pgd", fake)
-    measure(attacks=("pgd-2",), eps=(0.1,), seed=9)
-    first = seeds[0][1]
-    # Apart from the seeds of training, which count from 0.
-    assert first >= 2**30
-    assert seeds == [(9, first + batch) for batch in range(4)]
+def test_what_is_drawn_for_an_image_depends_on_no_other_image():
+    split = images_and_labels(64)
+    settings = {"attacks": ("noise",), "classifier": classifier(noisy_logits)}
+    whole = measure(split, **settings).masks["noise", RADII[0]]
+    half = Split(*(part[:32] for part in split))
+    found = measure(half, **settings, batch_size=5)
+    np.testing.assert_array_equal(found.masks["noise", RADII[0]], whole[:32])
+    # Not all alike, or the seeds would prove nothing.
+    assert 0 < whole.sum() < 64
 
 
 def test_a_result_records_everything_that_it_depends_on():
-    plan = parse_attack("pgd-5", num_restarts=2, protocol="worst")
+    plan = parse_attack("pgd-5", num_restarts=2, momentum=0.5)
     found = evaluate_classifier(
         classifier(),
-        images_and_labels(),
+        *images_and_labels(),
         attacks=[plan, parse_attack("fgsm")],
         eps=(0.1,),
         batch_size=4,
@@ -163,26 +154,134 @@ def test_a_result_records_everything_that_it_depends_on():
         jit_compile="false",
     )
     assert (found.classifier, found.seed, found.batch_size) == ("linear", 3, 4)
-    assert found.jit_compile is False
+    assert found.jit_compile is False and found.norm == "linf"
     clean, pgd, fgsm = found.results
-    assert (clean.num_steps, clean.step_size, clean.eps) == (0, 0, 0)
-    assert clean.largest_perturbation == 0
-    assert (pgd.num_steps, pgd.num_restarts) == (5, 2)
-    assert pgd.random_start and pgd.protocol == "worst"
-    assert pgd.step_size == pytest.approx(2.5 * 0.1 / 5)
+    assert (clean.eps, clean.largest_perturbation, clean.stages) == (0, 0, ())
+    assert pgd.protocol == "worst"
     assert pgd.largest_perturbation == pytest.approx(0.1, abs=1e-6)
-    assert pgd.image_steps_per_second == pytest.approx(13 * 10 / pgd.seconds)
-    assert (fgsm.num_steps, fgsm.step_size) == (1, 0.1)
-    assert not fgsm.random_start
+    assert (pgd.accuracy_low, pgd.accuracy_high) == wilson(pgd.num_correct, 13)
+    (stage,) = pgd.stages
+    assert (stage.num_steps, stage.num_restarts, stage.momentum) == (5, 2, 0.5)
+    assert stage.random_start and stage.loss == "cross_entropy"
+    assert stage.step_size == pytest.approx(2.5 * 0.1 / 5)
+    assert stage.num_images == clean.num_correct
+    assert stage.num_correct == pgd.num_correct
+    steps = pgd.forward_passes * 13
+    assert steps == pytest.approx(stage.forward_passes * stage.num_images)
+    # Who stays right is looked at in each iterate of each restart.
+    assert steps >= 2 * 6 * pgd.num_correct
+    assert pgd.image_steps_per_second == pytest.approx(steps / pgd.seconds)
+    (stage,) = fgsm.stages
+    assert (stage.num_steps, stage.step_size) == (1, pytest.approx(0.1))
+    assert not stage.random_start
 
 
 def test_a_given_step_size_is_used_and_recorded():
     plan = parse_attack("pgd-2", step_size=0.01, random_start=False)
     found = evaluate_classifier(
-        classifier(), images_and_labels(), attacks=[plan], eps=(0.1,)
+        classifier(), *images_and_labels(), attacks=[plan], eps=(0.1,)
     )
-    assert found.results[1].step_size == 0.01
+    assert found.results[1].stages[0].step_size == 0.01
     assert found.results[1].largest_perturbation == pytest.approx(0.02)
+
+
+def test_several_step_sizes_are_tried_and_the_weakest_accuracy_counts():
+    plan = parse_attack("pgd-2", step_sizes=(0.01, 1.0), random_start=False)
+    found = evaluate_classifier(
+        classifier(), *images_and_labels(), attacks=[plan], eps=RADII[1:]
+    )
+    small, large = found.results[1].stages
+    assert small.num_correct > large.num_correct
+    assert large.num_images == small.num_correct
+    expected = exact_correct(images_and_labels(), RADII[1])
+    assert found.results[1].num_correct == expected
+
+
+def test_stages_attack_what_those_before_them_left():
+    found = measure(attacks=("autoattack-fast",), eps=RADII[1:])
+    first, second = found.results[1].stages
+    assert first.num_images == found.results[0].num_correct
+    assert second.num_images == first.num_correct
+    assert second.num_correct == found.results[1].num_correct
+    # Two classes: too few for DLR, and only one to aim at.
+    assert (second.loss, second.num_targets) == ("margin", 1)
+
+
+def test_an_image_that_is_wrong_while_clean_is_never_attacked():
+    split = images_and_labels(2)
+    wrong = Split(split.images, 1 - split.labels)
+    counts = [
+        measure(s, attacks=("pgd-2",), eps=(0.1,)).results
+        for s in (split, wrong)
+    ]
+    for clean, pgd in counts:
+        assert pgd.stages[0].num_images == clean.num_correct
+    assert counts[0][0].num_correct + counts[1][0].num_correct == 2
+
+
+def test_together_attacks_leave_what_none_of_them_fooled():
+    found = measure(attacks=("fgsm", "pgd-3"), eps=RADII)
+    for row, radius in zip(found.pointwise, RADII, strict=True):
+        masks = [m for (_, eps), m in found.masks.items() if eps <= radius]
+        right = np.logical_and.reduce(masks)
+        assert row == Pointwise(
+            eps=radius,
+            attacks=("fgsm", "pgd-3"),
+            num_images=13,
+            num_correct=int(right.sum()),
+            accuracy=right.mean(),
+            accuracy_low=wilson(int(right.sum()), 13)[0],
+            accuracy_high=wilson(int(right.sum()), 13)[1],
+        )
+
+
+def test_predictions_and_smallest_perturbations_belong_to_the_verdicts():
+    split = images_and_labels()
+    found = measure(attacks=("fgsm",), eps=RADII)
+    clean = found.masks["clean", 0.0]
+    for eps in RADII:
+        fooled = ~found.masks["fgsm", eps]
+        predicted = found.predicted["fgsm", eps]
+        np.testing.assert_array_equal(predicted != split.labels, fooled)
+    assert found.smallest.found
+    for index, (size, attack, predicted, image) in found.smallest.found.items():
+        assert clean[index] and attack == "fgsm"
+        change = np.abs(image - split.images[index] / np.float32(255)).max()
+        assert size == pytest.approx(change, abs=1e-6)
+        logits = linear_logits(tf.constant(image[np.newaxis])).numpy()
+        assert logits.argmax() == predicted != split.labels[index]
+        # A little less of it fools no more.
+        clean_image = split.images[index] / np.float32(255)
+        less = clean_image + 0.99 * (image - clean_image)
+        logits = linear_logits(tf.constant(less[np.newaxis])).numpy()
+        assert logits.argmax() == split.labels[index]
+
+
+def test_a_surrogate_adds_rows_of_transferred_attacks():
+    other = classifier(lambda images: -linear_logits(images))
+    found = measure(attacks=("pgd-2",), eps=RADII[1:], surrogate=other)
+    own, moved = found.results[1:]
+    assert moved.attack == "transfer-pgd-2"
+    # Gradients of the opposite classifier help the classifier.
+    assert own.num_correct < moved.num_correct
+    with pytest.raises(UsageError, match="Only fgsm and pgd.*square-5"):
+        measure(attacks=("square-5",), surrogate=other)
+
+
+def test_euclidean_attacks_reach_the_closed_form():
+    split, eps = images_and_labels(), 0.5
+    plan = parse_attack("pgd-20", norm="l2", random_start=False)
+    found = evaluate_classifier(
+        classifier(), *split, attacks=[plan], eps=(eps,)
+    )
+    assert found.norm == found.results[1].norm == "l2"
+    scores = (split.images.reshape(-1, PIXELS) / 255 - 0.5) @ linear_weights()
+    towards = np.where(split.labels == 1, scores, -scores)
+    # The pixel range can only help the classifier.
+    survivors = towards > eps * np.linalg.norm(linear_weights())
+    mask = found.masks["pgd-20", eps]
+    assert np.all(mask[survivors])
+    assert mask.sum() < found.results[0].num_correct
 
 
 def test_xla_measures_the_same_and_says_so():
@@ -211,14 +310,12 @@ def test_one_graph_serves_all_radii_and_batches():
     assert traced[0] == traced[1] > 0
 
 
-def test_a_classifier_that_answers_nan_has_no_right_image():
+def test_a_classifier_that_answers_nan_is_refused():
     def broken(images):
         return linear_logits(images) * np.nan
 
-    found = measure(
-        attacks=("fgsm", "pgd-2"), eps=(0.1,), classifier=classifier(broken)
-    )
-    assert [r.num_correct for r in found.results] == [0, 0, 0]
+    with pytest.raises(UsageError, match="NaN"):
+        measure(classifier=classifier(broken))
 
 
 @pytest.mark.parametrize(
@@ -232,13 +329,17 @@ def test_a_classifier_that_answers_nan_has_no_right_image():
     ids=["ball", "below-black", "above-white", "nan"],
 )
 def test_an_attack_that_leaves_its_bounds_is_an_error(monkeypatch, harm, told):
-    def fake(logits_fn, images, labels, *, eps, protocol):
-        return AttackResult(harm(images, eps), tf.zeros_like(labels, tf.bool))
+    begin = Noise.begin
 
-    monkeypatch.setattr(evaluation, "fgsm", fake)
+    def harmful(self, problem):
+        state = begin(self, problem)
+        images = harm(problem.images, problem.eps)
+        return state._replace(verdict=state.verdict._replace(images=images))
+
+    monkeypatch.setattr(Noise, "begin", harmful)
     radius = 0.5 if told == "largest change" else 1.0
-    with pytest.raises(TfganRobustError, match="fgsm left its bounds") as error:
-        measure(eps=(radius,))
+    with pytest.raises(TfganRobustError, match="left its bounds") as error:
+        measure(attacks=("noise",), eps=(radius,))
     assert error.value.exit_code == 1
     assert told in str(error.value) and f"eps={radius:g}" in str(error.value)
 
@@ -249,7 +350,7 @@ def test_an_attack_that_leaves_its_bounds_is_an_error(monkeypatch, harm, told):
         (images_and_labels(0), "no images"),
         (
             Split(np.zeros((2, 8, 8, 3), np.uint8), np.zeros(2, np.int64)),
-            r"of \(4, 4, 3\).*Received: images of \(8, 8, 3\)",
+            r"\(4, 4, 3\).*Received: .*\(8, 8, 3\)",
         ),
         (
             Split(np.zeros((2, *SHAPE), np.uint8), np.array([0, 2])),
@@ -260,8 +361,8 @@ def test_an_attack_that_leaves_its_bounds_is_an_error(monkeypatch, harm, told):
             "knows 2 classes.*-1",
         ),
         (
-            Split(np.zeros((2, *SHAPE), np.float32), np.array([0, 1])),
-            "uint8.*float32",
+            Split(np.full((2, *SHAPE), 8, np.float32), np.array([0, 1])),
+            r"\[0, 1\]",
         ),
     ],
     ids=["none", "shape", "label-above", "label-below", "float-images"],
@@ -289,42 +390,33 @@ def test_nothing_is_measured_before_all_is_checked():
     assert told == []
 
 
-def test_progress_is_told_after_every_batch():
+def test_progress_is_told_until_everything_is_settled():
     told = []
-    found = measure(eps=(0.1,), progress=lambda *now: told.append(now))
-    assert [now[:3] for now in told] == [
-        (name, eps, done)
-        for name, eps in (("clean", 0.0), ("fgsm", 0.1))
-        for done in (4, 8, 12, 13)
-    ]
-    assert all(now[4] == 13 and now[3] <= now[2] for now in told)
-    assert told[3][3] == found.results[0].num_correct
-    assert told[-1][3] == found.results[1].num_correct
-
-
-def test_results_are_told_one_by_one_and_survive_an_interruption():
-    kept = []
-
-    def interrupt(attack, *_):
-        if attack == "pgd-2":
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        measure(
-            attacks=("fgsm", "pgd-2"),
-            progress=interrupt,
-            on_result=lambda so_far: kept.append(so_far.to_json()),
-        )
-    assert [len(state["results"]) for state in kept] == [1, 2, 3]
-    assert not any(state["complete"] for state in kept)
+    found = measure(
+        attacks=("fgsm", "autoattack-fast"),
+        eps=(0.1,),
+        progress=lambda *now: told.append(now),
+    )
+    for result, stages in zip(found.results, (1, 1, 2), strict=True):
+        mine = [now for now in told if now[0] == result.attack]
+        done = [now[2] for now in mine]
+        assert done == sorted(done) and done[-1] == 13 * stages
+        assert {now[3] for now in mine} == {13 * stages}
+        assert mine[-1][1] == result.eps
+        assert mine[-1][4] == pytest.approx(result.accuracy)
 
 
 def evaluation_of(*results):
     made = [
-        Result(attack, eps, 1, eps, False, 1, "final", 4, 2, share, eps, 1, 4)
+        Result(
+            attack=attack, eps=eps, norm="linf", protocol="worst",
+            num_images=4, num_correct=2, accuracy=share, accuracy_low=0.0,
+            accuracy_high=1.0, largest_perturbation=eps, forward_passes=1.0,
+            backward_passes=1.0, seconds=1.0, image_steps_per_second=4.0,
+        )
         for attack, eps, share in results
-    ]
-    return Evaluation("made", made, 0, 4, False)
+    ]  # fmt: skip
+    return Evaluation("made", 4, 0, 4, False, "linf", made)
 
 
 def test_accuracies_are_looked_up_by_attack_and_radius():
@@ -339,11 +431,34 @@ def test_accuracies_are_looked_up_by_attack_and_radius():
             found.accuracy(attack, eps)
 
 
-def test_json_holds_everything():
+def test_json_holds_all_but_masks_and_images():
     found = measure(attacks=("fgsm", "pgd-2"))
     stored = json.loads(json.dumps(found.to_json(), allow_nan=False))
-    results = [Result(**result) for result in stored.pop("results")]
-    assert Evaluation(results=results, **stored) == found
-    assert stored.keys() == {
-        field.name for field in dataclasses.fields(Evaluation)
-    } - {"results"}
+    bulky = {"masks", "predicted", "smallest"}
+    assert (
+        stored.keys()
+        == {field.name for field in dataclasses.fields(Evaluation)} - bulky
+    )
+    results = [
+        Result(
+            **{
+                **result,
+                "stages": tuple(StageResult(**s) for s in result["stages"]),
+            }
+        )
+        for result in stored["results"]
+    ]
+    assert results == found.results
+
+
+def test_the_text_has_the_table_and_says_that_nothing_was_audited():
+    text = measure(attacks=("fgsm",), eps=(0.1,)).table()
+    assert "| linear     | fgsm   |" in text
+    assert text.endswith("audit: not run")
+
+
+def test_names_are_refused_that_nobody_knows_and_those_given_twice():
+    with pytest.raises(UsageError, match="autoattack.*Received: cw"):
+        measure(attacks=("cw",))
+    with pytest.raises(UsageError, match="once.*fgsm, fgsm"):
+        measure(attacks=("fgsm", "fgsm"))

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from toys import linear_logits, linear_weights
 
 from tfgan_robust.adversaries import GeneratorAdversary
 from tfgan_robust.health import SATURATED, generator_health
@@ -18,18 +19,6 @@ def batch(size=16):
     # Far enough from black and white that no perturbation is clipped.
     images = generator.uniform(0.2, 0.8, (size, *SHAPE)).astype(np.float32)
     return tf.constant(images), tf.constant(np.arange(size) % 2)
-
-
-def weights():
-    generator = np.random.default_rng(1)
-    signs = generator.choice([-1.0, 1.0], PIXELS)
-    return (signs * generator.uniform(0.5, 1.5, PIXELS)).astype(np.float32)
-
-
-def linear_logits(images):
-    flat = tf.reshape(images, [-1, PIXELS]) - 0.5
-    score = tf.linalg.matvec(flat, weights())
-    return tf.stack([tf.zeros_like(score), score], axis=-1)
 
 
 def health(
@@ -80,7 +69,7 @@ def right():
 def test_success_is_the_share_of_right_images_that_are_fooled():
     figures = health(follow, constant(0.0), retreat)
     images, labels = batch()
-    signs = np.sign(weights()).reshape(SHAPE)
+    signs = np.sign(linear_weights()).reshape(SHAPE)
     up = (1 - 2 * labels.numpy())[:, None, None, None] * signs
     attacked = linear_logits(tf.cast(images + EPS * up, tf.float32))
     fooled = (np.argmax(attacked, axis=-1) != labels.numpy()) & right()

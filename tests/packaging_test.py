@@ -150,7 +150,7 @@ def test_extras(setup):
 
 def test_commands_start_a_main_of_the_package(setup):
     commands = setup["entry_points"]["console_scripts"]
-    assert len(commands) == 3
+    assert len(commands) == 4
     for command in commands:
         module, _, function = command.split(" = ")[1].partition(":")
         tree = ast.parse(read(module.replace(".", "/") + ".py"))

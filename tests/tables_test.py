@@ -4,59 +4,58 @@ import csv
 import dataclasses
 import io
 
-import pytest
-
-from tfgan_robust.evaluation import Evaluation, Result
+from tfgan_robust.results import Evaluation, Pointwise, Result, StageResult
 from tfgan_robust.tables import (
+    audit_line,
     describe_conditions,
-    format_eps,
+    format_report,
     format_table,
     to_csv,
 )
+from tfgan_robust.verdicts import Check
 
 
-def result(attack, eps, accuracy, **changes):
+def result(attack, eps, accuracy, *, protocol="final", **changes):
     steps = {"clean": 0, "fgsm": 1}.get(attack, 10)
-    whole = Result(
-        attack=attack,
-        eps=eps,
+    stage = StageResult(
+        name=attack,
+        num_images=1000,
+        num_correct=round(1000 * accuracy),
         num_steps=steps,
+        loss="cross_entropy",
+        num_targets=0,
         step_size=eps if steps < 2 else 2.5 * eps / steps,
         random_start=steps > 1,
         num_restarts=1,
-        protocol="final",
+        momentum=0.0,
+        forward_passes=1.0 + steps,
+        backward_passes=1.0 + steps,
+        seconds=1.5,
+    )
+    return Result(
+        attack=attack,
+        eps=eps,
+        norm="linf",
+        protocol=protocol,
         num_images=1000,
         num_correct=round(1000 * accuracy),
         accuracy=accuracy,
+        accuracy_low=accuracy - 0.01,
+        accuracy_high=accuracy + 0.01,
         largest_perturbation=eps,
+        forward_passes=1.0 + steps,
+        backward_passes=1.0 + steps,
         seconds=1.5,
         image_steps_per_second=1000 * steps / 1.5,
+        stages=(dataclasses.replace(stage, **changes),) if steps else (),
     )
-    return dataclasses.replace(whole, **changes)
 
 
-def evaluation(*results, complete=True, seed=7):
-    return Evaluation("net", list(results), seed, 128, False, complete)
-
-
-@pytest.mark.parametrize(
-    ("eps", "text"),
-    [
-        (8 / 255, "8/255"),
-        (0.5 / 255, "0.001961"),
-        (16 / 255, "16/255"),
-        (1 / 255, "1/255"),
-        (0.1, "0.1"),
-        (0.05, "0.05"),
-        (0.2, "0.2"),
-        (51 / 255, "0.2"),
-        (1.0, "1"),
-        (0.1 + 0.2, "0.3"),
-        (0.0123456, "0.01235"),
-    ],
-)
-def test_radii_are_written_as_people_write_them(eps, text):
-    assert format_eps(eps) == text
+def evaluation(*results, complete=True, seed=7, pointwise=()):
+    return Evaluation(
+        "net", 1000, seed, 128, False, "linf", list(results), list(pointwise),
+        complete=complete,
+    )  # fmt: skip
 
 
 def test_a_table_has_a_row_for_each_classifier_and_attack():
@@ -72,11 +71,12 @@ def test_a_table_has_a_row_for_each_classifier_and_attack():
     table = format_table({"natural": natural, "grad_x (ours)": robust})
     assert table == "\n".join(
         [
-            "| classifier    | attack | clean | 4/255 | 8/255 | 16/255 |",
-            "| ------------- | ------ | ----- | ----- | ----- | ------ |",
-            "| natural       | fgsm   | 95.0  |       | 20.4  | 10.0   |",
-            "| natural       | pgd-10 | 95.0  |       | 0.0   |        |",
-            "| grad_x (ours) | fgsm   | 80.0  | 66.7  |       |        |",
+            "| classifier    | attack     | clean | 4/255 | 8/255 | 16/255 |",
+            "| ------------- | ---------- | ----- | ----- | ----- | ------ |",
+            "| natural       | fgsm       | 95.0  |       | 20.4  | 10.0   |",
+            "| natural       | pgd-10     | 95.0  |       | 0.0   |        |",
+            "| natural       | worst case | 95.0  |       |       |        |",
+            "| grad_x (ours) | fgsm       | 80.0  | 66.7  |       |        |",
         ]
     )
 
@@ -103,24 +103,57 @@ def test_conditions_name_what_an_accuracy_depends_on():
         )
     )
     assert line == (
-        "accuracy in % of 1000 images; fgsm: one step of eps; pgd-10: step "
-        "0.25 eps, random start, 1 restart, protocol final; seed 7; plain graph"
+        "accuracy in % of 1000 images; fgsm: one step of eps, protocol final; "
+        "pgd-10: 10 steps, cross_entropy, step 0.25 eps, random start, 1 "
+        "restart, protocol final; seed 7; plain graph"
     )
 
 
-def test_conditions_tell_of_restarts_protocol_and_clean_starts():
+def test_conditions_tell_of_everything_that_was_chosen():
+    chosen = {"num_restarts": 5, "step_size": 0.01, "momentum": 0.75}
     worst = result(
-        "pgd-10", 0.1, 0.4, num_restarts=5, protocol="worst", step_size=0.01
+        "pgd-10", 0.1, 0.4, protocol="worst", num_targets=9, **chosen
     )
     line = describe_conditions(evaluation(result("clean", 0.0, 0.9), worst))
     assert (
-        "pgd-10: step 0.1 eps, random start, 5 restarts, protocol worst" in line
-    )
-    clean_start = dataclasses.replace(worst, random_start=False, num_restarts=1)
+        "pgd-10: 10 steps, cross_entropy, 9 targets, step 0.1 eps, momentum "
+        "0.75, random start, 5 restarts, protocol worst"
+    ) in line
+    clean_start = result("pgd-10", 0.1, 0.4, random_start=False)
     line = describe_conditions(
         evaluation(result("clean", 0.0, 0.9), clean_start)
     )
-    assert "clean start, 1 restart, protocol worst" in line
+    assert "clean start, 1 restart, protocol final" in line
+
+
+def test_a_table_ends_with_the_worst_case_of_several_attacks():
+    row = Pointwise(
+        eps=0.1, attacks=("fgsm", "pgd-10"), num_images=1000, num_correct=333,
+        accuracy=0.333, accuracy_low=0.3, accuracy_high=0.4,
+    )  # fmt: skip
+    clean = result("clean", 0.0, 0.5)
+    attacked = [result("fgsm", 0.1, 0.4), result("pgd-10", 0.1, 0.35)]
+    table = format_table({"net": evaluation(clean, *attacked, pointwise=[row])})
+    assert (
+        table.splitlines()[-1] == "| net        | worst case | 50.0  | 33.3 |"
+    )
+    alone = evaluation(clean, attacked[0], pointwise=[row])
+    assert "worst case" not in format_table({"net": alone})
+
+
+def test_no_report_goes_without_its_audit():
+    clean = result("clean", 0.0, 0.5)
+    assert format_report({"net": evaluation(clean)}).endswith("audit: not run")
+    checks = [
+        Check("noise", "PASS", {}, ""),
+        Check("square", "FAIL", {}, ""),
+        Check("transfer", "WARN", {}, ""),
+    ]
+    audited = dataclasses.replace(evaluation(clean), audit=checks)
+    line = "audit: FAIL (1 FAIL, 1 WARN, 1 PASS): square, transfer"
+    assert audit_line(checks) == line
+    text = format_report({"a": audited, "b": evaluation(clean)})
+    assert text.splitlines()[-2:] == [f"a: {line}", "b: audit: not run"]
 
 
 def test_conditions_say_when_an_evaluation_is_incomplete():
@@ -131,7 +164,7 @@ def test_conditions_say_when_an_evaluation_is_incomplete():
     assert "INCOMPLETE" not in describe_conditions(evaluation(*parts))
 
 
-def test_csv_holds_every_parameter_without_loss():
+def test_csv_holds_every_figure_without_loss():
     whole = evaluation(
         result("clean", 0.0, 0.9),
         result("pgd-10", 8 / 255, 1 / 3, num_restarts=2, protocol="worst"),
@@ -139,17 +172,18 @@ def test_csv_holds_every_parameter_without_loss():
     text = to_csv(whole, {"device": "CPU"})
     assert "\r" not in text
     rows = list(csv.DictReader(io.StringIO(text)))
-    convert = {"bool": lambda text: text == "True", "int": int,
-               "float": float, "str": str}  # fmt: skip
+    convert = {"int": int, "float": float, "str": str}
     read = [
-        Result(
-            **{
-                field.name: convert[field.type.__name__](row.pop(field.name))
-                for field in dataclasses.fields(Result)
-            }
-        )
+        {
+            field.name: convert[field.type.__name__](row.pop(field.name))
+            for field in dataclasses.fields(Result)
+            if field.name != "stages"
+        }
         for row in rows
     ]
-    assert read == whole.results
+    for row, found in zip(read, whole.results, strict=True):
+        assert row == {name: getattr(found, name) for name in row}
     assert {row["device"] for row in rows} == {"CPU"}
     assert {row["seed"] for row in rows} == {"7"}
+    assert "2 restarts, protocol worst" in rows[1]["parameters"]
+    assert rows[0]["audit"] == "audit: not run"

@@ -11,6 +11,7 @@ _PUBLIC = {
     "AdversarialClassifier": "model",
     "Classifier": "classifiers",
     "TrainConfig": "config",
+    "audit_classifier": "audit",
     "build_model": "factory",
     "evaluate_classifier": "evaluation",
     "load_classifier": "classifiers",

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tfgan_robust.attacks.result import LogitsFn
 from tfgan_robust.errors import UsageError
+from tfgan_robust.folding import fold_batchnorm
 from tfgan_robust.modes import to_float32
 from tfgan_robust.run_directory import RunDirectory, load_run_config
 
@@ -28,6 +29,8 @@ class Classifier:
         num_classes: Number of classes.
         variables: All its variables, which attacks must not change.
         description: One line for reports.
+        outputs: What it was declared to answer with, one of `OUTPUTS`.
+        raw_fn: As `logits_fn`, but to the model's own answers, if known.
     """
 
     logits_fn: LogitsFn
@@ -35,6 +38,8 @@ class Classifier:
     num_classes: int
     variables: Sequence[Any]
     description: str
+    outputs: str = "logits"
+    raw_fn: LogitsFn | None = None
 
     @classmethod
     def from_keras(
@@ -44,7 +49,7 @@ class Classifier:
         outputs: str = "logits",
         description: str = "Keras model",
     ) -> "Classifier":
-        """Wraps a Keras model.
+        """Wraps a Keras model, with the weights that it has now.
 
         Args:
             model: From float32 [batch, height, width, channels] in [0, 1] to
@@ -65,16 +70,16 @@ class Classifier:
             getattr(model, "output_shape", None),
         )
 
-        def logits_fn(images: tf.Tensor) -> tf.Tensor:
-            return _as_logits(model(images, training=False), outputs)
+        network = fold_batchnorm(model)
+
+        def raw_fn(images: tf.Tensor) -> tf.Tensor:
+            return tf.cast(network(images, training=False), tf.float32)
 
         return cls(
-            logits_fn,
-            tuple(model.input_shape[1:]),
-            model.output_shape[-1],
-            model.variables,
-            description,
-        )
+            _to_logits(raw_fn, outputs), tuple(model.input_shape[1:]),
+            model.output_shape[-1], model.variables, description, outputs,
+            raw_fn,
+        )  # fmt: skip
 
     @classmethod
     def from_saved_model(
@@ -130,20 +135,18 @@ class Classifier:
                 f"free batch dimension. Received: input shape {shape}."
             )
 
-        def logits_fn(images: tf.Tensor) -> tf.Tensor:
+        def raw_fn(images: tf.Tensor) -> tf.Tensor:
             # Held here: without it the variables would be collected.
             answer = loaded.signatures["serving_default"](
                 **{input_name: tf.cast(images, spec.dtype)}
             )
-            return _as_logits(answer[output_name], kind)
+            return tf.cast(answer[output_name], tf.float32)
 
         return cls(
-            logits_fn,
-            shape[1:],
-            answers[output_name].shape[-1],
-            signature.variables,
-            f"SavedModel {Path(path).name}",
-        )
+            _to_logits(raw_fn, kind), shape[1:],
+            answers[output_name].shape[-1], signature.variables,
+            f"SavedModel {_name(Path(path))}", kind, raw_fn,
+        )  # fmt: skip
 
 
 def load_classifier(
@@ -180,8 +183,7 @@ def load_classifier(
                 "training reach its first evaluation."
             )
         return Classifier.from_keras(
-            load_float32(path),
-            description=f"{run.path.name} ({checkpoint})",
+            load_float32(path), description=f"{run.path.name} ({checkpoint})"
         )
     path = Path(str(model))
     if path.is_dir():
@@ -216,12 +218,19 @@ def load_float32(path: str | Path) -> keras.Model:
     return to_float32(model)
 
 
-def _as_logits(answers: tf.Tensor, outputs: str) -> tf.Tensor:
-    answers = tf.cast(answers, tf.float32)
+def _to_logits(raw_fn: LogitsFn, outputs: str) -> LogitsFn:
     if outputs == "logits":
-        return answers
+        return raw_fn
     # Softmax of log p is p again. The floor keeps the logarithm finite.
-    return tf.math.log(tf.maximum(answers, _SMALLEST_PROBABILITY))
+    return lambda images: tf.math.log(
+        tf.maximum(raw_fn(images), _SMALLEST_PROBABILITY)
+    )
+
+
+def _name(path: Path) -> str:
+    """The last part of a path; two where the last is a mere version."""
+    parts = path.absolute().parts
+    return "/".join(parts[-2:] if parts[-1].isdigit() else parts[-1:])
 
 
 def _check_outputs(outputs: str) -> None:

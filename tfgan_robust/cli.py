@@ -68,9 +68,9 @@ def main(settings_class: type, run: Run, *, usage: str) -> NoReturn:
             raise
         print(f"error: {str(error).splitlines()[0]}", file=sys.stderr)
         sys.exit(TfganRobustError.exit_code)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print("interrupted", file=sys.stderr)
-        sys.exit(EXIT_INTERRUPTED)
+        sys.exit(getattr(stop, "exit_code", EXIT_INTERRUPTED))
     raise AssertionError("app.run always exits")
 
 

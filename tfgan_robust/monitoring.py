@@ -1,11 +1,12 @@
 """Where a run's figures go: metrics.csv, TensorBoard, the terminal."""
 
+import contextlib
 import csv
 import dataclasses
 import io
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import tensorflow as tf
@@ -14,6 +15,7 @@ from tqdm import tqdm
 from tfgan_robust.adversaries import GeneratorAdversary
 from tfgan_robust.errors import TfganRobustError
 from tfgan_robust.model import AdversarialClassifier
+from tfgan_robust.radii import format_eps
 from tfgan_robust.run_directory import write_text
 
 _GRID_IMAGES = 8
@@ -170,7 +172,7 @@ class EvaluationProgress:
 
     Args:
         title: What is measured.
-        total: Images times measurements.
+        total: Images times stages of attacks, over all measurements.
     """
 
     def __init__(self, title: str, total: int) -> None:
@@ -191,16 +193,45 @@ class EvaluationProgress:
         self._bar.close()
 
     def __call__(
-        self, attack: str, eps: float, done: int, correct: int, total: int
+        self, attack: str, eps: float, done: int, total: int, accuracy: float
     ) -> None:
-        """Told after each batch: images done, right among them, in all."""
+        """Told of each image that is settled.
+
+        Args:
+            attack: What runs.
+            eps: At which radius; 0 for clean images.
+            done: Images times stages that are settled.
+            total: Of so many.
+            accuracy: So far, as a share of 1; it can only fall.
+        """
         self._bar.update(done - self._done)
         self._done = done % total
-        label = f"{attack} eps {eps:.4f}" if eps else attack
-        share = f"{correct / done:.1%} right"
-        self._bar.set_postfix_str(f"{label}: {share}")
-        if self._bar.disable and done == total:
-            print(f"{label}: {share} of {total} images", flush=True)
+        label = f"{attack} eps {format_eps(eps)}" if eps else attack
+        if not self._bar.disable:
+            self._bar.set_postfix_str(
+                f"{label}: {accuracy:.1%} right", refresh=False
+            )
+        elif done == total:
+            print(f"{label}: {accuracy:.1%} right", flush=True)
+
+
+@contextlib.contextmanager
+def audit_progress() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar over the checks of an audit, on a terminal."""
+    with tqdm(
+        desc="audit",
+        unit="check",
+        dynamic_ncols=True,
+        file=sys.stderr,
+        disable=not sys.stderr.isatty(),
+    ) as bar:
+
+        def told(check: str, done: int, total: int) -> None:
+            bar.total = total
+            bar.set_postfix_str(check, refresh=False)
+            bar.update(done - bar.n)
+
+        yield told
 
 
 def _grid(images: tf.Tensor, perturbed: tf.Tensor, eps: float) -> tf.Tensor:

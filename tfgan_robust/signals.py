@@ -1,6 +1,8 @@
 """Turns Ctrl-C and SIGTERM into a request to stop cleanly."""
 
+import contextlib
 import signal
+from collections.abc import Iterator
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -44,3 +46,23 @@ class StopRequest:
         if self:
             raise KeyboardInterrupt
         self.exit_code = _EXIT_CODES[signal.Signals(number)]
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, raised like Ctrl-C so that what is open gets closed."""
+
+    exit_code = cli.EXIT_TERMINATED
+
+
+@contextlib.contextmanager
+def raising_on_sigterm() -> Iterator[None]:
+    """Lets SIGTERM interrupt as Ctrl-C does, with an exit code of its own."""
+
+    def stop(_: int, __: FrameType | None) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

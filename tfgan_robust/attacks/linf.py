@@ -1,5 +1,9 @@
-"""The L-infinity ball, and the pixel range [0, 1]."""
+"""The L-infinity ball, and the pixel range [0, 1].
 
+`l2.py` has the same functions.
+"""
+
+import numpy as np
 import tensorflow as tf
 
 
@@ -35,3 +39,18 @@ def random_start(
     """
     noise = tf.random.stateless_uniform(tf.shape(images), seed, -1.0, 1.0)
     return project(images + eps * noise, images, eps)
+
+
+def draw(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Draws a point of the unit ball, uniformly; float32 of `shape`."""
+    return 2 * rng.random(shape, np.float32) - 1
+
+
+def steepest(gradient: tf.Tensor) -> tf.Tensor:
+    """Returns the unit step that a linear loss grows most along."""
+    return tf.sign(gradient)
+
+
+def size(perturbation: tf.Tensor) -> tf.Tensor:
+    """Returns the largest change of each example, float32 [batch]."""
+    return tf.reduce_max(tf.abs(perturbation), axis=[1, 2, 3])

@@ -35,8 +35,30 @@ def is_fooled(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
 
 def keep_fooling(first: AttackResult, second: AttackResult) -> AttackResult:
     """Takes each example from `first` if it fools there, else `second`."""
-    keep = first.fooled[:, tf.newaxis, tf.newaxis, tf.newaxis]
     return AttackResult(
-        tf.where(keep, first.images, second.images),
+        choose(first.fooled, first.images, second.images),
         tf.logical_or(first.fooled, second.fooled),
     )
+
+
+def choose(
+    condition: tf.Tensor, if_true: tf.Tensor, if_false: tf.Tensor
+) -> tf.Tensor:
+    """Takes whole examples from one of two tensors.
+
+    Args:
+        condition: bool [batch].
+        if_true: [batch, ...], where the condition holds.
+        if_false: Shaped alike, elsewhere.
+    """
+    if if_true.shape.rank == 1:
+        return tf.where(condition, if_true, if_false)
+    # As a matrix: broadcasting over more axes takes TensorFlow four times
+    # as long.
+    rows = tf.shape(condition)[0]
+    chosen = tf.where(
+        condition[:, tf.newaxis],
+        tf.reshape(if_true, [rows, -1]),
+        tf.reshape(if_false, [rows, -1]),
+    )
+    return tf.reshape(chosen, tf.shape(if_true))

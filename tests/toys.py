@@ -1,0 +1,51 @@
+"""Small classifiers, and other things that several tests need."""
+
+import numpy as np
+import tensorflow as tf
+
+from tfgan_robust.intervals import wilson
+
+_PIXELS = 48
+
+
+def linear_weights():
+    """Float32 [48], of no sign near zero, so that rounding flips none."""
+    generator = np.random.default_rng(1)
+    signs = generator.choice([-1.0, 1.0], _PIXELS)
+    return (signs * generator.uniform(0.5, 1.5, _PIXELS)).astype(np.float32)
+
+
+def linear_logits(images):
+    """Two classes for images of 48 pixels: zero, and w (x - 1/2)."""
+    flat = tf.reshape(images, [-1, _PIXELS]) - 0.5
+    score = tf.linalg.matvec(flat, linear_weights())
+    return tf.stack([tf.zeros_like(score), score], axis=-1)
+
+
+def smooth_network(seed=3):
+    """Returns a logits function of images [5, 5, 2], five classes."""
+    rng = np.random.default_rng(seed)
+    kernel = tf.constant(rng.normal(size=(3, 3, 2, 6)))
+    dense = tf.constant(rng.normal(size=(150, 5)))
+
+    def logits_fn(images):
+        # In float64, where rounding of batches of other sizes is too small
+        # to turn a sign.
+        inputs = tf.cast(images, tf.float64)
+        hidden = tf.sin(tf.nn.conv2d(2 * inputs, kernel, 1, "SAME"))
+        logits = tf.matmul(tf.reshape(hidden, [-1, 150]), dense)
+        return tf.cast(logits, tf.float32)
+
+    return logits_fn
+
+
+def share(count, total):
+    """Returns the fields of a result that tell of an accuracy."""
+    low, high = wilson(count, total)
+    return {
+        "num_images": total,
+        "num_correct": count,
+        "accuracy": count / total,
+        "accuracy_low": low,
+        "accuracy_high": high,
+    }

@@ -1,0 +1,70 @@
+"""Random noise: what an attack must beat to be one."""
+
+import dataclasses
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from tfgan_robust.attacks.iterative import (
+    Problem,
+    Verdict,
+    judge,
+    no_verdict,
+)
+from tfgan_robust.attacks.pgd import NORMS
+from tfgan_robust.attacks.result import LogitsFn
+
+
+class NoiseState(NamedTuple):
+    """Where a run of `Noise` stands; see `State`."""
+
+    step: tf.Tensor
+    verdict: Verdict
+
+
+@dataclasses.dataclass(frozen=True)
+class Noise:
+    """One point of the ball, drawn uniformly.
+
+    Attributes:
+        norm: "linf" or "l2".
+    """
+
+    norm: str = "linf"
+
+    @property
+    def advances(self) -> int:
+        """One look."""
+        return 1
+
+    @property
+    def passes(self) -> tuple[int, int]:
+        """Forward and backward passes in one advance."""
+        return 1, 0
+
+    def draw(
+        self, rng: np.random.Generator, shape: tuple[int, int, int]
+    ) -> tuple[np.ndarray, ...]:
+        """Draws the point."""
+        return (NORMS[self.norm].draw(rng, shape),)
+
+    def begin(self, problem: Problem) -> NoiseState:
+        """Returns the state before the look."""
+        noisy = NORMS[self.norm].project(
+            problem.images + problem.eps * problem.noise[0],
+            problem.images,
+            problem.eps,
+        )
+        return NoiseState(
+            tf.zeros_like(problem.labels, tf.int32),
+            no_verdict(noisy, problem.labels),
+        )
+
+    def advance(
+        self, logits_fn: LogitsFn, problem: Problem, state: NoiseState
+    ) -> NoiseState:
+        """Judges the noisy image."""
+        noisy = state.verdict.images
+        here = judge(logits_fn(noisy), noisy, problem.labels)
+        return NoiseState(state.step + 1, here)

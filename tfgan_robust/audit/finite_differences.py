@@ -1,0 +1,122 @@
+"""Gradients must be those of the loss (arXiv:1802.00420)."""
+
+import contextlib
+from collections.abc import Iterator
+
+import numpy as np
+import tensorflow as tf
+
+from tfgan_robust.attacks import linf
+from tfgan_robust.attacks.gradients import input_gradient
+from tfgan_robust.attacks.result import LogitsFn
+from tfgan_robust.audit.sampling import judge_share
+from tfgan_robust.audit.subject import Subject
+from tfgan_robust.losses import margin
+from tfgan_robust.verdicts import WARN, Check, worst
+
+# Half the distance of central differences, on the [0, 1] pixel scale: within
+# one of 256 levels, so that rounding shows, and 1000 times float32's rounding.
+STEP = 0.1 / 255
+# Only the largest gradients' pixels move: so few seldom cross the edges of a
+# staircase, while all together would average it out.
+MOVED = 1 / 64
+# Of the largest logit: smaller changes may be rounding.
+ROUNDING = 1e-5
+# Fewer images with a measurable change say nothing about the rest.
+TOLD = 0.5
+# Kinks of ReLU and max-pooling make a few images of a sound network change
+# otherwise than predicted, by over a tenth; a staircase makes most.
+ERROR, ERROR_WARN, ERROR_FAIL = 0.1, 0.1, 0.25
+# Of eps: such a step lowers the loss of few images of a sound network, and of
+# half of them where the gradient tells nothing.
+STEP_AWAY, LOWER_WARN, LOWER_FAIL = 0.1, 0.1, 0.25
+
+
+def finite_differences(subject: Subject) -> Check:
+    """The margin changes as its gradient says, near and a step away.
+
+    Measured where PGD starts, at random points of the ball: on clean images,
+    flat areas put max-pooling on its kinks.
+    """
+    logits_fn, eps = subject.classifier.logits_fn, subject.eps
+    with _full_float32():
+        predicted, actual, rise, largest = subject.look(
+            lambda images, labels, seed: _changes(
+                logits_fn, linf.random_start(images, eps, seed), labels, eps
+            )
+        )
+    size = np.maximum(np.abs(predicted), np.abs(actual))
+    # Written so that NaN counts against the gradient.
+    told = ~(size <= ROUNDING * largest)
+    share = float(np.mean(told))
+    if share < TOLD:
+        reason = "not checked: the loss is too flat to tell"
+        return Check("finite_differences", WARN, {"told": share}, reason)
+    with np.errstate(invalid="ignore"):
+        error = np.abs(actual - predicted)[told] / size[told]
+    return _report(share, error, rise)
+
+
+def _report(told: float, error: np.ndarray, rise: np.ndarray) -> Check:
+    wrong, lower = ~(error < ERROR), ~(rise > 0)
+    verdict = worst(
+        [
+            _judge(wrong, warn=ERROR_WARN, fail=ERROR_FAIL),
+            _judge(lower, warn=LOWER_WARN, fail=LOWER_FAIL),
+        ]
+    )
+    figures = {
+        "told": told,
+        "median_error": float(np.median(error)),
+        "agree": float(1 - np.mean(wrong)),
+        "rise": float(1 - np.mean(lower)),
+    }
+    return Check(
+        "finite_differences",
+        verdict,
+        figures,
+        f"the loss changes as its gradient says for "
+        f"{100 * figures['agree']:.1f} % of the images (median error "
+        f"{100 * figures['median_error']:.2g} %); a step of "
+        f"{STEP_AWAY:g} eps raises it for {100 * figures['rise']:.1f} %",
+    )
+
+
+def _changes(
+    logits_fn: LogitsFn, images: tf.Tensor, labels: tf.Tensor, eps: float
+) -> tuple[tf.Tensor, ...]:
+    """Predicted and actual change, change by a step, largest logit."""
+    # Inside the pixel range, where a classifier may clip.
+    images = tf.clip_by_value(images, STEP, 1 - STEP)
+    gradient, logits = input_gradient(logits_fn, images, labels, margin)
+    direction = tf.sign(gradient)
+    flat = tf.abs(tf.reshape(gradient, [-1, gradient.shape[1:].num_elements()]))
+    moved = max(1, round(MOVED * flat.shape[1]))
+    limit = tf.math.top_k(flat, moved).values[:, -1]
+    chosen = tf.abs(gradient) >= tf.reshape(limit, [-1, 1, 1, 1])
+    change = STEP * tf.where(chosen, direction, 0.0)
+    above, below = images + change, images - change
+    # By the difference that float32 made of it.
+    predicted = tf.reduce_sum(gradient * (above - below), [1, 2, 3])
+    actual = margin(labels, logits_fn(above)) - margin(labels, logits_fn(below))
+    step = tf.clip_by_value(images + STEP_AWAY * eps * direction, 0.0, 1.0)
+    rise = margin(labels, logits_fn(step)) - margin(labels, logits)
+    return predicted, actual, rise, tf.reduce_max(tf.abs(logits), axis=-1)
+
+
+def _judge(bad: np.ndarray, *, warn: float, fail: float) -> str:
+    return judge_share(
+        int(np.count_nonzero(bad)), len(bad), warn=warn, fail=fail
+    )
+
+
+@contextlib.contextmanager
+def _full_float32() -> Iterator[None]:
+    """Turns TensorFloat-32 off, whose rounding is a staircase itself."""
+    config = tf.config.experimental
+    before = config.tensor_float_32_execution_enabled()
+    config.enable_tensor_float_32_execution(False)
+    try:
+        yield
+    finally:
+        config.enable_tensor_float_32_execution(before)

@@ -1,0 +1,126 @@
+"""Gradients of the cross-entropy must not vanish (arXiv:1802.00420)."""
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+
+from tfgan_robust.attacks.result import LogitsFn
+from tfgan_robust.audit.sampling import above, judge_rival, judge_share
+from tfgan_robust.audit.subject import Subject
+from tfgan_robust.losses import cross_entropy, margin
+from tfgan_robust.verdicts import FAIL, PASS, WARN, Check
+
+# Of the margin's gradient: below float32's precision, the cross-entropy's is
+# the rounding of 1 - p_true.
+TINY = float(np.finfo(np.float32).eps)
+# Of the margin: what it would change by, were it linear, if every pixel moved
+# across its whole range. A sound network's changes several times over.
+FLAT = 0.01
+# Accuracy may be too high by these shares of images, which PGD may miss. Tiny
+# gradients, which networks trained for long have too, still point somewhere:
+# they do not count towards a FAIL.
+MASKED_WARN, MASKED_FAIL = 0.01, 0.1
+# A p_true above 1 - 1e-6 leaves 1 - p_true one digit in float32.
+SATURATED = 1e-6
+# Fewer such images are common in networks trained for long.
+SATURATED_WARN = 0.1
+
+
+def gradients(subject: Subject) -> Check:
+    """Clean images have gradients that are neither 0, tiny nor NaN."""
+    logits_fn = subject.classifier.logits_fn
+    try:
+        entropy, largest, total, margins = subject.look(
+            lambda images, labels, seed: _sizes(logits_fn, images, labels)
+        )
+    except _NoGradientError:
+        return Check(
+            "gradients",
+            FAIL,
+            {},
+            "no gradient reaches the images (rounding or an argmax inside?)",
+        )
+    finite = np.isfinite(entropy + largest + total)
+    zero = finite & (entropy == 0)
+    small = (entropy <= TINY * largest) | (total <= FLAT * np.abs(margins))
+    tiny = finite & ~zero & small
+    missing = np.count_nonzero(zero | ~finite)
+    verdict = judge_share(
+        int(missing), len(subject), warn=MASKED_WARN, fail=MASKED_FAIL
+    )
+    masked = int(missing + np.count_nonzero(tiny))
+    if verdict == PASS and above(masked, len(subject), MASKED_WARN):
+        verdict = WARN
+    kinds = {"zero": zero, "tiny": tiny, "non_finite": ~finite}
+    shares = {name: float(np.mean(mask)) for name, mask in kinds.items()}
+    listed = ", ".join(
+        f"{name.replace('_', '-')} for {100 * share:.1f} %"
+        for name, share in shares.items()
+    )
+    return Check(
+        "gradients", verdict, shares, f"gradients are {listed} of the images"
+    )
+
+
+def saturation(subject: Subject) -> Check:
+    """PGD does no better once the logits are scaled to margins about 1."""
+    logits, labels = subject.logits(), subject.labels
+    with np.errstate(invalid="ignore"):
+        scale = float(np.median(np.abs(margin(labels, logits))))
+    saturated = cross_entropy(labels, logits).numpy() < SATURATED
+    share = float(np.mean(saturated))
+    classifier = subject.classifier
+    factor = 1 / scale if np.isfinite(scale) and scale > 0 else 1.0
+    scaled = dataclasses.replace(
+        classifier,
+        logits_fn=lambda images: factor * classifier.logits_fn(images),
+    )
+    raw = subject.right("pgd-100")
+    unit = subject.run(
+        "pgd-100", subject.eps, scaled, np.ones(len(subject), bool)
+    )
+    verdict = judge_rival(unit, raw)
+    count = int(np.count_nonzero(saturated))
+    if verdict == PASS and above(count, len(subject), SATURATED_WARN):
+        verdict = WARN
+    figures = {
+        "saturated": share,
+        "median_margin": scale,
+        "pgd-100": float(np.mean(raw)),
+        "pgd-100, scaled": float(np.mean(unit)),
+    }
+    return Check(
+        "saturation",
+        verdict,
+        figures,
+        f"cross-entropy is saturated for {100 * share:.1f} % of the images; "
+        f"pgd-100 leaves {100 * figures['pgd-100']:.1f} %, with scaled "
+        f"logits {100 * figures['pgd-100, scaled']:.1f} %",
+    )
+
+
+class _NoGradientError(Exception):
+    """Logits do not depend on images smoothly."""
+
+
+def _sizes(
+    logits_fn: LogitsFn, images: tf.Tensor, labels: tf.Tensor
+) -> tuple[tf.Tensor, ...]:
+    """Largest gradient of cross-entropy and of margin, its sum; margin."""
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(images)
+        logits = tf.cast(logits_fn(images), tf.float32)
+        entropies = tf.reduce_sum(cross_entropy(labels, logits))
+        margins = margin(labels, logits)
+    pair = [tape.gradient(loss, images) for loss in (entropies, margins)]
+    if any(gradient is None for gradient in pair):
+        raise _NoGradientError
+    # Not `input_gradient`: it hides NaN, which counts here.
+    entropy, largest = (tf.reduce_max(tf.abs(g), [1, 2, 3]) for g in pair)
+    return (
+        entropy,
+        largest,
+        tf.reduce_sum(tf.abs(pair[1]), [1, 2, 3]),
+        margins,
+    )

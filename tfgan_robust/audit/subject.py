@@ -1,0 +1,192 @@
+"""What an audit looks at, and the attacks it has run so far."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfgan_robust.attack_plan import parse_attack
+from tfgan_robust.attack_runner import AttackRunner
+from tfgan_robust.attacks.compile import resolve_jit_compile
+from tfgan_robust.classifiers import Classifier
+
+# What square and transfer must not beat, beside PGD-100; cheapest first.
+WHITE_BOX = ("pgd-100-margin", "apgd-ce", "apgd-t")
+# How names of attacks begin that follow the classifier's own gradient.
+_FOLLOWS_GRADIENT = ("fgsm", "pgd-", "apgd-", "fab-", "autoattack-fast")
+
+
+@dataclasses.dataclass
+class Subject:
+    """A classifier under audit.
+
+    Attributes:
+        classifier: The classifier.
+        images: uint8 [N, height, width, channels].
+        labels: Integer [N].
+        eps: L-infinity radius on the [0, 1] pixel scale.
+        measured: By an attack's name, bool [N], right under it at `eps`
+            with protocol "worst"; these attacks are not run again.
+        undefended: A network of the same shape, trained without a defence.
+        seed: Seed of all attacks.
+        batch_size: Images in a batch.
+        jit_compile: "auto", "true" or "false".
+    """
+
+    classifier: Classifier
+    images: np.ndarray
+    labels: np.ndarray
+    eps: float
+    measured: Mapping[str, np.ndarray]
+    undefended: Classifier | None = None
+    seed: int = 0
+    batch_size: int = 128
+    jit_compile: str = "auto"
+
+    def __post_init__(self) -> None:
+        self._found: dict[tuple[str, float, int], np.ndarray] = {}
+        self._runners: dict[tuple[int, int], AttackRunner] = {}
+        self.values_before = self.values()
+        # As one graph, however often it is called.
+        self.logits_fn = self._compile(self.classifier.logits_fn)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def values(self) -> list[np.ndarray]:
+        """Returns a copy of all variables of the classifier."""
+        return [np.array(v.numpy()) for v in self.classifier.variables]
+
+    def right(
+        self,
+        attack: str,
+        *,
+        eps: float | None = None,
+        classifier: Classifier | None = None,
+    ) -> np.ndarray:
+        """Runs an attack on all images, unless that is known already.
+
+        Args:
+            attack: Its name, for `parse_attack`.
+            eps: Radius, if not the audit's.
+            classifier: Another classifier than the audited one.
+
+        Returns:
+            bool [N], right under the attack.
+        """
+        radius = self.eps if eps is None else eps
+        if classifier is None:
+            if radius == self.eps and attack in self.measured:
+                return self.measured[attack]
+            classifier = self.classifier
+        key = (attack, radius, id(classifier))
+        if key not in self._found:
+            everything = np.ones(len(self), bool)
+            self._found[key] = self.run(attack, radius, classifier, everything)
+        return self._found[key]
+
+    @functools.cached_property
+    def standing(self) -> np.ndarray:
+        """Right under all attacks that follow its own gradient; bool [N].
+
+        Each attack sees only what those before it left.
+        """
+        standing = self.right("pgd-100").copy()
+        for name, mask in self.measured.items():
+            if name.startswith(_FOLLOWS_GRADIENT):
+                standing &= mask
+        for name in WHITE_BOX:
+            if name not in self.measured:
+                standing &= self.run(name, self.eps, self.classifier, standing)
+        return standing
+
+    def run(
+        self,
+        attack: str,
+        eps: float,
+        classifier: Classifier,
+        where: np.ndarray,
+        surrogate: Classifier | None = None,
+    ) -> np.ndarray:
+        """Attacks some of the images.
+
+        Args:
+            attack: Its name, for `parse_attack`.
+            eps: L-infinity radius on the [0, 1] pixel scale.
+            classifier: Whose verdict counts.
+            where: bool [N], which images.
+            surrogate: Whose gradient is followed, if another's.
+
+        Returns:
+            bool [N], right under the attack; True where there was none.
+        """
+        right = np.ones(len(self), bool)
+        if not where.any():
+            return right
+        outcome = self._runner(classifier, surrogate).measure(
+            parse_attack(attack, protocol="worst"),
+            self.images[where],
+            self.labels[where],
+            eps=eps,
+            seed=self.seed,
+        )
+        right[where] = outcome.right
+        return right
+
+    def _runner(
+        self, classifier: Classifier, surrogate: Classifier | None
+    ) -> AttackRunner:
+        """One for each pair, so that each attack is compiled once."""
+        key = (id(classifier), id(surrogate))
+        if key not in self._runners:
+            self._runners[key] = AttackRunner(
+                classifier,
+                batch_size=self.batch_size,
+                jit_compile=self.jit_compile,
+                surrogate=surrogate.logits_fn if surrogate else None,
+            )
+        return self._runners[key]
+
+    def logits(self) -> np.ndarray:
+        """Returns the logits of all clean images, [N, num_classes]."""
+        return np.concatenate(
+            [self.logits_fn(images).numpy() for images, *_ in self._batches()]
+        )
+
+    def look(
+        self, function: Callable[..., tuple[tf.Tensor, ...]]
+    ) -> tuple[np.ndarray, ...]:
+        """Maps a function of images, labels and a seed over all batches.
+
+        Args:
+            function: From float32 [batch, height, width, channels] in [0, 1],
+                int64 [batch] and int32 [2] to tensors [batch, ...].
+
+        Returns:
+            Its results for all images.
+        """
+        compiled = self._compile(function)
+        parts = [compiled(*batch) for batch in self._batches()]
+        return tuple(
+            np.concatenate([np.asarray(part) for part in column])
+            for column in zip(*parts, strict=True)
+        )
+
+    def _compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        return tf.function(
+            function,
+            jit_compile=resolve_jit_compile(self.jit_compile),
+            autograph=False,
+        )
+
+    def _batches(self) -> Iterator[tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
+        for start in range(0, len(self), self.batch_size):
+            batch = slice(start, start + self.batch_size)
+            yield (
+                tf.cast(self.images[batch], tf.float32) / 255,
+                tf.constant(self.labels[batch], tf.int64),
+                tf.constant([self.seed, start], tf.int32),
+            )

@@ -1,0 +1,59 @@
+"""Verdicts of an audit, and how a person reads them; needs no TensorFlow."""
+
+import dataclasses
+from collections.abc import Sequence
+
+PASS, WARN, FAIL = "PASS", "WARN", "FAIL"
+# From best to worst.
+VERDICTS = (PASS, WARN, FAIL)
+
+
+@dataclasses.dataclass(frozen=True)
+class Check:
+    """What one check of an audit found.
+
+    Attributes:
+        check: Name of the check.
+        verdict: "PASS", "WARN" or "FAIL".
+        figures: What was measured; shares are of 1.
+        message: One line for a person.
+    """
+
+    check: str
+    verdict: str
+    figures: dict[str, float]
+    message: str
+
+
+def worst(verdicts: Sequence[str]) -> str:
+    """Returns the worst of some verdicts, "PASS" if there are none."""
+    return max(verdicts, key=VERDICTS.index, default=PASS)
+
+
+def overall(checks: Sequence[Check]) -> str:
+    """Returns the worst verdict of an audit, "PASS" if nothing was checked."""
+    return worst([check.verdict for check in checks])
+
+
+def format_audit(checks: Sequence[Check]) -> str:
+    """Lays an audit out for a person.
+
+    Args:
+        checks: From `audit.audit`.
+
+    Returns:
+        A line with the worst verdict, then an aligned line for each check.
+    """
+    verdicts = [check.verdict for check in checks]
+    counts = ", ".join(
+        f"{verdicts.count(verdict)} {verdict}"
+        for verdict in reversed(VERDICTS)
+        if verdict in verdicts
+    )
+    width = max((len(check.check) for check in checks), default=0)
+    return "\n".join(
+        [
+            f"audit: {overall(checks)} ({counts or 'nothing checked'})",
+            *(f"  {c.verdict}  {c.check:{width}}  {c.message}" for c in checks),
+        ]
+    )
