@@ -189,6 +189,30 @@ def test_others_layers_and_models_are_left_alone():
     assert_left_alone(trained(own))
 
 
+def test_layers_that_cannot_be_copied_are_left_alone():
+    convolution = [layers.Conv2D(4, 3), layers.BatchNormalization()]
+    assert_left_alone(chain(layers.Lambda(lambda x: 2 * x), *convolution))
+
+    class Doubling(layers.Layer):
+        def call(self, x):
+            return 2 * x
+
+    wrapped = layers.TimeDistributed(Doubling())
+    assert_left_alone(chain(*convolution, wrapped))
+
+
+def test_all_kinds_of_layers_can_surround_what_is_folded():
+    def build(x):
+        x = layers.RandomFlip()(layers.Rescaling(2.0, -1.0)(x))
+        x = layers.BatchNormalization()(layers.Conv2D(4, 3)(x))
+        x = 2 * keras.ops.relu(x) + 1
+        x = layers.SpectralNormalization(layers.Conv2D(4, 3))(x)
+        x = layers.Reshape((-1, 4))(layers.GaussianNoise(0.1)(x))
+        return layers.MultiHeadAttention(2, 4)(x, x)
+
+    assert_folded(graph(build))
+
+
 def test_low_precision_is_left_alone():
     # Rounding to bfloat16 elsewhere would change the answers visibly.
     low = {"dtype": "mixed_bfloat16"}

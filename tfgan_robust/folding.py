@@ -32,8 +32,14 @@ def fold_batchnorm(model: keras.Model) -> keras.Model:
         A copy, with the weights of now, that computes the same in inference
         mode up to rounding; `model` itself if there is nothing to remove.
     """
-    folded = _fold(model)
-    return folded if folded is model or _agree(model, folded) else model
+    try:
+        folded = _fold(model)
+        agreed = folded is not model and _agree(model, folded)
+    # Of a Lambda, or a custom layer inside a wrapper, Keras makes no copy,
+    # and says so by almost any error.
+    except Exception:
+        return model
+    return folded if agreed else model
 
 
 def _fold(model: keras.Model) -> keras.Model:
