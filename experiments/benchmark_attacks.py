@@ -34,13 +34,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfgan_robust.attack_plan import AttackPlan, Stage, parse_attack
-from tfgan_robust.attack_runner import AttackRunner
-from tfgan_robust.attacks.stream import batch_sizes
-from tfgan_robust.classifiers import Classifier, load_float32
+from tfgan_robust.attacks.engine.runner import AttackRunner
+from tfgan_robust.attacks.engine.stream import batch_sizes
+from tfgan_robust.attacks.plan import AttackPlan, Stage, parse_attack
+from tfgan_robust.classifiers.loading import Classifier, load_float32
 from tfgan_robust.data import load_test
-from tfgan_robust.evaluation_settings import parse_eps
-from tfgan_robust.run_directory import RunDirectory, write_json
+from tfgan_robust.evaluation.options import parse_eps
+from tfgan_robust.files import write_json
+from tfgan_robust.runs.directory import RunDirectory
 
 ATTACKS = "pgd-100,apgd-ce,square,autoattack"
 SETTINGS = {"num_images": 500, "eps": "8/255", "batch_size": 128, "seed": 0}

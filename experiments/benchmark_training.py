@@ -26,9 +26,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfgan_robust.config import FORMULATION_NAMES
-from tfgan_robust.factory import build_model
-from tfgan_robust.presets import resolve
+from tfgan_robust.runs.config import FORMULATION_NAMES
+from tfgan_robust.runs.presets import resolve
+from tfgan_robust.training.build import build_model
 
 SHAPE, CLASSES = (32, 32, 3), 10
 # Both terms of equation 5 for every method, so that they do the same job.

@@ -13,7 +13,7 @@ import torch
 import torchattacks
 from torch import nn
 
-from tfgan_robust.attack_plan import Stage
+from tfgan_robust.attacks.plan import Stage
 
 # From images and labels to attacked images.
 Attack = Callable[[np.ndarray, np.ndarray], np.ndarray]

@@ -15,11 +15,17 @@ from matplotlib.image import imread
 from toys import share
 
 import tfgan_robust
-from tfgan_robust import compare, comparison
+from tfgan_robust import compare
 from tfgan_robust.errors import UsageError
-from tfgan_robust.intervals import wilson
-from tfgan_robust.results import Evaluation, Pointwise, Result, StageResult
-from tfgan_robust.verdicts import Check
+from tfgan_robust.reports import comparison
+from tfgan_robust.reports.intervals import wilson
+from tfgan_robust.reports.results import (
+    Evaluation,
+    Pointwise,
+    Result,
+    StageResult,
+)
+from tfgan_robust.reports.verdicts import Check
 
 ROOT = Path(tfgan_robust.__file__).parents[1]
 LABELS = np.arange(20) % 4

@@ -10,16 +10,17 @@ import sys
 import numpy as np
 import pytest
 
-from tfgan_robust import evaluate, monitoring
-from tfgan_robust.attack_plan import parse_attack
+from tfgan_robust import evaluate
+from tfgan_robust.attacks.plan import parse_attack
 from tfgan_robust.errors import UsageError
-from tfgan_robust.evaluation_settings import (
+from tfgan_robust.evaluation.options import (
     EvaluateSettings,
     parse_eps,
     parse_plans,
 )
-from tfgan_robust.presets import REPORT_EPS, resolve
-from tfgan_robust.results import SCHEMA_VERSION
+from tfgan_robust.reports.results import SCHEMA_VERSION
+from tfgan_robust.runs.presets import REPORT_EPS, resolve
+from tfgan_robust.training import records
 
 SHAPE = (16, 16, 3)
 QUICK = {
@@ -277,7 +278,7 @@ def test_a_shell_measures_a_keras_file_and_keeps_the_results(tmp_path):
     with (folder / "results.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [(r["attack"], float(r["eps"])) for r in rows] == expected
-    assert not list(folder.glob("*.partial"))
+    assert not list(folder.glob(".partial-*"))
 
 
 def test_a_shell_sees_one_line_for_a_bad_value(tmp_path):
@@ -351,7 +352,7 @@ def test_an_interruption_keeps_what_was_measured_and_goes_on(
     tmp_path, monkeypatch, capsys
 ):
     save_run(tmp_path)
-    tell = monitoring.EvaluationProgress.__call__
+    tell = records.EvaluationProgress.__call__
     seen = []
 
     def interrupt(self, attack, eps, done, total, accuracy):
@@ -359,7 +360,7 @@ def test_an_interruption_keeps_what_was_measured_and_goes_on(
         if attack == "pgd-2" and done > 12:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(monitoring.EvaluationProgress, "__call__", interrupt)
+    monkeypatch.setattr(records.EvaluationProgress, "__call__", interrupt)
     given = {**QUICK, "run_dir": str(tmp_path), "batch_size": 4}
     with pytest.raises(KeyboardInterrupt):
         evaluate._run(given)
@@ -370,7 +371,7 @@ def test_an_interruption_keeps_what_was_measured_and_goes_on(
     assert "INCOMPLETE" in (tmp_path / "evaluation.md").read_text()
     seen.clear()
     monkeypatch.setattr(
-        monitoring.EvaluationProgress,
+        records.EvaluationProgress,
         "__call__",
         lambda self, *now: seen.append((now[0], now[2])) or tell(self, *now),
     )

@@ -13,8 +13,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfgan_robust import export, networks, presets, run_directory, serving
+from tfgan_robust import export, files
 from tfgan_robust.errors import TfganRobustError, UsageError
+from tfgan_robust.networks import vgg
+from tfgan_robust.runs import directory, presets
+from tfgan_robust.serving import saved_model
 
 SHAPE = (16, 16, 3)
 NAMES = ["nought", "one", "two"]
@@ -26,7 +29,7 @@ def make_run(path: Path, *, precision: str = "float32") -> Path:
     previous = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision)
     try:
-        model = networks.build_classifier(SHAPE, len(NAMES), width=0.05)
+        model = vgg.build_classifier(SHAPE, len(NAMES), width=0.05)
     finally:
         keras.config.set_dtype_policy(previous)
     generator = np.random.default_rng(0)
@@ -36,11 +39,11 @@ def make_run(path: Path, *, precision: str = "float32") -> Path:
     (path / "best").mkdir(parents=True)
     model.save(path / "best" / "classifier.keras")
     settings = presets.resolve({"dataset": "digits", "precision": precision})
-    run_directory.write_json(
+    files.write_json(
         path / "config.json",
         {
             "settings": dataclasses.asdict(settings),
-            "versions": run_directory.versions(),
+            "versions": directory.versions(),
             "seed": 0,
             "device": "CPU",
             "dataset": {
@@ -73,7 +76,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Spares the fresh process, which other tests start."""
-    monkeypatch.setattr(serving, "check_saved_model", lambda *_: 0.0)
+    monkeypatch.setattr(saved_model, "check_saved_model", lambda *_: 0.0)
 
 
 def exported_metadata(path: Path) -> dict[str, Any]:
@@ -82,7 +85,7 @@ def exported_metadata(path: Path) -> dict[str, Any]:
 
 def test_command_exports_a_mixed_precision_run(tmp_path):
     run = make_run(tmp_path / "run", precision="mixed_bfloat16")
-    run_directory.write_json(run / "results.json", RESULTS)
+    files.write_json(run / "results.json", RESULTS)
     output = tmp_path / "served" / "robust"
     done = command(f"--run_dir={run}", f"--output={output}", "--version=3")
     assert done.returncode == 0, done.stderr
@@ -93,7 +96,7 @@ def test_command_exports_a_mixed_precision_run(tmp_path):
     loaded = tf.saved_model.load(str(output / "3"))
     images = np.random.default_rng(1).random((5, *SHAPE), dtype=np.float32)
     answer = loaded.signatures["serving_default"](images=images)
-    reference = networks.build_classifier(SHAPE, len(NAMES), width=0.05)
+    reference = vgg.build_classifier(SHAPE, len(NAMES), width=0.05)
     trained = keras.models.load_model(run / "best" / "classifier.keras")
     reference.set_weights(trained.get_weights())
     np.testing.assert_allclose(
@@ -140,7 +143,7 @@ def test_versions_lie_side_by_side(run, tmp_path):
 def test_results_of_the_other_checkpoint_are_left_out(tmp_path):
     run = make_run(tmp_path / "run")
     (run / "best").rename(run / "last")
-    run_directory.write_json(run / "results.json", RESULTS)
+    files.write_json(run / "results.json", RESULTS)
     exported = export.export(
         export.ExportSettings(
             run_dir=str(run), output=str(tmp_path / "D"), checkpoint="last"
@@ -153,7 +156,7 @@ def test_a_failed_check_leaves_nothing_behind(run, tmp_path, monkeypatch):
     def fail(*_):
         raise TfganRobustError("differs")
 
-    monkeypatch.setattr(serving, "check_saved_model", fail)
+    monkeypatch.setattr(saved_model, "check_saved_model", fail)
     options = export.ExportSettings(run_dir=str(run), output=str(tmp_path))
     with pytest.raises(TfganRobustError, match="differs"):
         export.export(options)
@@ -190,7 +193,7 @@ def test_an_output_below_a_file_is_refused(run, tmp_path):
 def test_a_folder_without_class_names_is_refused(run, tmp_path):
     described = json.loads((run / "config.json").read_text())
     del described["dataset"]
-    run_directory.write_json(tmp_path / "config.json", described)
+    files.write_json(tmp_path / "config.json", described)
     options = export.ExportSettings(
         run_dir=str(tmp_path), output=str(tmp_path / "D")
     )

@@ -8,17 +8,17 @@ __version__ = "0.1.0"
 # Name to module, imported on first use: a bad flag is then reported before
 # TensorFlow has loaded.
 _PUBLIC = {
-    "AdversarialClassifier": "model",
-    "Classifier": "classifiers",
-    "TrainConfig": "config",
+    "AdversarialClassifier": "training.model",
+    "Classifier": "classifiers.loading",
+    "TrainConfig": "runs.config",
     "audit_classifier": "audit",
-    "build_model": "factory",
-    "evaluate_classifier": "evaluation",
-    "load_classifier": "classifiers",
+    "build_model": "training.build",
+    "evaluate_classifier": "evaluation.measure",
+    "load_classifier": "classifiers.loading",
     "load_test": "data",
     "load_training": "data",
-    "parse_attack": "attack_plan",
-    "resolve": "presets",
+    "parse_attack": "attacks.plan",
+    "resolve": "runs.presets",
     "training_batches": "data",
 }
 

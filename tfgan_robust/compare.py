@@ -9,15 +9,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from tfgan_robust import plots, run_directory
-from tfgan_robust.attack_plan import CLEAN
-from tfgan_robust.comparison import Runs, differences, load, paired
+from tfgan_robust import files
+from tfgan_robust.attacks.plan import CLEAN
 from tfgan_robust.errors import TfganRobustError, UsageError
-from tfgan_robust.markdown import markdown_table
-from tfgan_robust.radii import format_eps
-from tfgan_robust.results import WORST
-from tfgan_robust.stored_evaluation import accuracies, named_rows
-from tfgan_robust.tables import audit_line
+from tfgan_robust.reports import plots
+from tfgan_robust.reports.comparison import Runs, differences, load, paired
+from tfgan_robust.reports.markdown import markdown_table
+from tfgan_robust.reports.radii import format_eps
+from tfgan_robust.reports.reading import accuracies, named_rows
+from tfgan_robust.reports.results import WORST
+from tfgan_robust.reports.tables import audit_line
 
 USAGE = """
 Lays evaluations side by side: accuracies, whether they can be compared, and
@@ -166,8 +167,8 @@ def _write(runs: Runs, text: str, folder: Path) -> None:
         blocks.append("![accuracy over eps](compare.png)")
     else:
         (folder / "compare.png").unlink(missing_ok=True)
-    run_directory.write_text(folder / "compare.csv", to_csv(runs))
-    run_directory.write_text(folder / "compare.md", "\n\n".join(blocks) + "\n")
+    files.write_text(folder / "compare.csv", to_csv(runs))
+    files.write_text(folder / "compare.md", "\n\n".join(blocks) + "\n")
 
 
 def _table(runs: Runs) -> str:

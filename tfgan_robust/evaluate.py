@@ -5,28 +5,23 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tfgan_robust import (
-    cli,
-    presets,
-    run_directory,
-    signals,
-    startup,
-)
-from tfgan_robust.attack_plan import is_usual
+from tfgan_robust.attacks.plan import is_usual
+from tfgan_robust.cli import command, signals, startup
 from tfgan_robust.errors import UsageError
-from tfgan_robust.evaluation_settings import (
+from tfgan_robust.evaluation.options import (
     EvaluateSettings,
     parse_eps,
     parse_plans,
 )
-from tfgan_robust.verdicts import format_audit
+from tfgan_robust.reports.verdicts import format_audit
+from tfgan_robust.runs import directory, presets
 
 if TYPE_CHECKING:
     from tfgan_robust.audit import Check
-    from tfgan_robust.contestants import Contestants
     from tfgan_robust.data import Split
-    from tfgan_robust.evaluation_store import EvaluationStore
-    from tfgan_robust.results import Evaluation
+    from tfgan_robust.evaluation.networks import Contestants
+    from tfgan_robust.evaluation.store import EvaluationStore
+    from tfgan_robust.reports.results import Evaluation
 
 USAGE = """
 Measures a classifier's accuracy on clean and on attacked images.
@@ -55,16 +50,16 @@ def evaluate(options: EvaluateSettings) -> "Evaluation":
     if folder is not None and folder.exists() and not folder.is_dir():
         raise UsageError(f"`output` must be a folder. Received: {folder}.")
     if options.run_dir is not None:
-        run_directory.load_run_config(options.run_dir)
+        directory.load_run_config(options.run_dir)
     for path in (options.model, options.transfer_from, options.undefended):
         if path is not None and not Path(path).exists():
             raise UsageError(f"There is no model at {path}.")
     startup.load_tensorflow()
-    from tfgan_robust import contestants
-    from tfgan_robust.evaluation import evaluate_classifier
-    from tfgan_robust.monitoring import EvaluationProgress
+    from tfgan_robust.evaluation.measure import evaluate_classifier
+    from tfgan_robust.evaluation.networks import load
+    from tfgan_robust.reports.progress import EvaluationProgress
 
-    networks = contestants.load(
+    networks = load(
         run_dir=options.run_dir,
         checkpoint=options.checkpoint,
         model=options.model,
@@ -107,14 +102,14 @@ def evaluate(options: EvaluateSettings) -> "Evaluation":
 
 def print_table(evaluations: "dict[str, Evaluation]") -> None:
     """Prints evaluations side by side, how they were measured, and audits."""
-    from tfgan_robust import tables
+    from tfgan_robust.reports import tables
 
     print(tables.format_report(evaluations))
 
 
 def main() -> None:
     """Runs the command line."""
-    cli.main(EvaluateSettings, _run, usage=USAGE)
+    command.main(EvaluateSettings, _run, usage=USAGE)
 
 
 def _run(given: dict[str, Any]) -> int:
@@ -149,7 +144,7 @@ def _audit(
 ) -> "list[Check]":
     """Audits at the middle one of the radii, in the L-infinity ball."""
     from tfgan_robust.audit import audit_classifier
-    from tfgan_robust.monitoring import audit_progress
+    from tfgan_robust.reports.progress import audit_progress
 
     radii = sorted(row.eps for row in evaluation.pointwise)
     if evaluation.norm != "linf":
@@ -189,7 +184,7 @@ def _audit(
 def _dataset_name(options: EvaluateSettings) -> str:
     if options.run_dir is None:
         return str(options.dataset)
-    return run_directory.load_run_config(options.run_dir).dataset
+    return directory.load_run_config(options.run_dir).dataset
 
 
 def _images(
@@ -204,7 +199,7 @@ def _images(
             name, data_dir=options.data_dir, image_size=options.image_size
         )
     else:
-        trained = run_directory.load_run_config(options.run_dir)
+        trained = directory.load_run_config(options.run_dir)
         name, where = trained.dataset, options.data_dir or trained.data_dir
         if options.split == "test":
             info, split = data.load_test(
@@ -239,7 +234,7 @@ def _output_folder(options: EvaluateSettings) -> Path | None:
 def _report(store: "EvaluationStore | None") -> None:
     if store is not None and store.path.exists():
         # Loads the plotting library.
-        from tfgan_robust.report import write_report
+        from tfgan_robust.reports.page import write_report
 
         write_report(store.path.parent)
 
@@ -253,8 +248,8 @@ def _store(
     folder = _output_folder(options)
     if folder is None:
         return None
-    from tfgan_robust import devices
-    from tfgan_robust.evaluation_store import EvaluationStore, fingerprint
+    from tfgan_robust.evaluation.store import EvaluationStore, fingerprint
+    from tfgan_robust.training import devices
 
     others = [networks.surrogate] if networks.surrogate else []
     return EvaluationStore(
@@ -264,7 +259,7 @@ def _store(
             "dataset": dataset,
             "date": datetime.date.today().isoformat(),
             "device": devices.describe(),
-            "versions": run_directory.versions(),
+            "versions": directory.versions(),
         },
         fingerprint(
             [networks.classifier, *others],

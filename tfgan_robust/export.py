@@ -8,10 +8,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tfgan_robust import cli, run_directory, settings, startup
+from tfgan_robust import files
+from tfgan_robust.cli import command, fields, startup
+from tfgan_robust.cli.fields import setting
 from tfgan_robust.errors import TfganRobustError, UsageError
-from tfgan_robust.run_directory import RunDirectory
-from tfgan_robust.settings import setting
+from tfgan_robust.runs import directory
+from tfgan_robust.runs.directory import RunDirectory
 
 USAGE = """
 Writes the classifier of a run as a SavedModel for TensorFlow Serving.
@@ -60,7 +62,7 @@ class ExportSettings:
     )
 
     def __post_init__(self) -> None:
-        settings.check(self)
+        fields.check(self)
         for name in ("run_dir", "output"):
             if not getattr(self, name):
                 raise UsageError(
@@ -107,7 +109,7 @@ def export(options: ExportSettings) -> Exported:
         "checkpoint": options.checkpoint,
         "precision": "float32",
         "training": described,
-        "export_versions": run_directory.versions(),
+        "export_versions": directory.versions(),
         "robustness": _measured_robustness(run, options.checkpoint),
     }
     output = Path(str(options.output))
@@ -131,7 +133,7 @@ def export(options: ExportSettings) -> Exported:
 
 def main() -> None:
     """Runs the command line."""
-    cli.main(ExportSettings, _run, usage=USAGE)
+    command.main(ExportSettings, _run, usage=USAGE)
 
 
 def _run(given: dict[str, Any]) -> int:
@@ -160,25 +162,25 @@ def _write_and_check(
     classifier_file: Path, path: Path, metadata: dict[str, Any]
 ) -> float:
     startup.load_tensorflow()
-    from tfgan_robust import serving
-    from tfgan_robust.classifiers import load_float32
+    from tfgan_robust.classifiers.loading import load_float32
+    from tfgan_robust.serving import saved_model
 
     metadata["classifier_sha256"] = hashlib.sha256(
         classifier_file.read_bytes()
     ).hexdigest()
-    metadata["signatures"] = serving.write_saved_model(
+    metadata["signatures"] = saved_model.write_saved_model(
         load_float32(classifier_file),
         metadata["training"]["dataset"]["class_names"],
         path,
     )
     (path / METADATA).parent.mkdir()
-    run_directory.write_json(path / METADATA, metadata)
-    return serving.check_saved_model(path, classifier_file)
+    files.write_json(path / METADATA, metadata)
+    return saved_model.check_saved_model(path, classifier_file)
 
 
 def _describe_run(run: RunDirectory) -> dict[str, Any]:
-    run_directory.load_run_config(run.path)
-    described = settings.load_json_object(run.config)
+    directory.load_run_config(run.path)
+    described = files.read_json_object(run.config)
     dataset = described.get("dataset")
     if not isinstance(dataset, dict) or "class_names" not in dataset:
         raise UsageError(
@@ -204,7 +206,7 @@ def _measured_robustness(
     path = run.path / "results.json"
     if not path.exists():
         return None
-    results = settings.load_json_object(path)
+    results = files.read_json_object(path)
     # Figures of the run's other classifier would be a false promise.
     if results.get("checkpoint", checkpoint) != checkpoint:
         return None

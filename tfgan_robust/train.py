@@ -4,19 +4,14 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from tfgan_robust import (
-    cli,
-    evaluate,
-    presets,
-    run_directory,
-    settings,
-    startup,
-)
-from tfgan_robust.config import RUN_GROUP, TrainConfig
+from tfgan_robust import evaluate, files
+from tfgan_robust.cli import command, fields, startup
+from tfgan_robust.cli.fields import setting
 from tfgan_robust.errors import UsageError
-from tfgan_robust.evaluation_settings import EvaluateSettings
-from tfgan_robust.run_directory import RunDirectory
-from tfgan_robust.settings import setting
+from tfgan_robust.evaluation.options import EvaluateSettings
+from tfgan_robust.runs import directory, presets
+from tfgan_robust.runs.config import RUN_GROUP, TrainConfig
+from tfgan_robust.runs.directory import RunDirectory
 
 USAGE = """
 Trains a classifier that withstands adversarial attacks.
@@ -68,21 +63,21 @@ class TrainFlags(TrainConfig):
 
 def main() -> None:
     """Runs the command line."""
-    cli.main(TrainFlags, _run, usage=USAGE)
+    command.main(TrainFlags, _run, usage=USAGE)
 
 
 def _run(given: dict[str, Any]) -> int:
     run_flags = {
         name: given.get(name, field.default)
         for name, field in TrainFlags.__dataclass_fields__.items()
-        if name not in settings.field_names(TrainConfig)
+        if name not in fields.field_names(TrainConfig)
     }
     overrides = {k: v for k, v in given.items() if k not in run_flags}
     from_file = _load_settings(run_flags["config"])
     configuration = presets.resolve(from_file, overrides)
-    settings.check_values(TrainFlags, run_flags)
+    fields.check_values(TrainFlags, run_flags)
     EvaluateSettings(run_dir=".", attacks=run_flags["report_attacks"])
-    path = run_flags["run_dir"] or run_directory.default_run_directory(
+    path = run_flags["run_dir"] or directory.default_run_directory(
         configuration
     )
     run = RunDirectory(Path(path))
@@ -96,12 +91,12 @@ def _run(given: dict[str, Any]) -> int:
         plan.insert(
             0, (RunDirectory(run.baseline), presets.baseline_of(configuration))
         )
-    for directory, settled in plan:
-        run_directory.check_configuration(directory, settled)
+    for each, settled in plan:
+        directory.check_configuration(each, settled)
     startup.load_tensorflow()
-    from tfgan_robust import training
+    from tfgan_robust.training import session
 
-    code = training.train_all(plan)
+    code = session.train_all(plan)
     if code == 0 and run_flags["report_images"] > 0:
         _report(plan, run_flags)
     return code
@@ -128,7 +123,7 @@ def _report(
 def _load_settings(path: str | None) -> dict[str, Any]:
     if path is None:
         return {}
-    loaded = settings.load_json_object(path)
+    loaded = files.read_json_object(path)
     # A run's config.json holds its settings beside other things.
     inner = loaded.get("settings", loaded)
     if not isinstance(inner, dict):

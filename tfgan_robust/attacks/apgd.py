@@ -15,8 +15,9 @@ from tfgan_robust.attacks.iterative import (
     judge,
     no_verdict,
 )
-from tfgan_robust.attacks.result import LogitsFn, choose
-from tfgan_robust.losses import LOSSES, TARGETED_LOSSES
+from tfgan_robust.attacks.result import choose
+from tfgan_robust.networks.logits import LogitsFn
+from tfgan_robust.networks.losses import LOSSES, TARGETED_LOSSES
 
 # Section 3 of arXiv:2003.01690: the first check comes after 22 % of the
 # steps, each later one 3 % sooner, but never sooner than 6 %; a step survives

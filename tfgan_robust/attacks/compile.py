@@ -5,8 +5,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfgan_robust.attacks.result import AttackResult, LogitsFn
+from tfgan_robust.attacks.result import AttackResult
 from tfgan_robust.errors import UsageError
+from tfgan_robust.networks.logits import LogitsFn
 
 
 def resolve_jit_compile(choice: str, *, deterministic: bool = False) -> bool:

@@ -14,8 +14,9 @@ from tfgan_robust.attacks.iterative import (
     judge,
     no_verdict,
 )
-from tfgan_robust.attacks.result import LogitsFn, choose
-from tfgan_robust.losses import targeted_margin
+from tfgan_robust.attacks.result import choose
+from tfgan_robust.networks.logits import LogitsFn
+from tfgan_robust.networks.losses import targeted_margin
 
 # Section 3 and appendix of arXiv:1907.02044: steps overshoot the boundary by
 # 5 %, are drawn towards the image by at most 10 %, and go back by 10 % once

@@ -4,12 +4,8 @@ import tensorflow as tf
 
 from tfgan_robust.attacks.gradients import input_gradient
 from tfgan_robust.attacks.linf import project
-from tfgan_robust.attacks.result import (
-    AttackResult,
-    LogitsFn,
-    is_fooled,
-    keep_fooling,
-)
+from tfgan_robust.attacks.result import AttackResult, is_fooled, keep_fooling
+from tfgan_robust.networks.logits import LogitsFn
 
 
 def fgsm(

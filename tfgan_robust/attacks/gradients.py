@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from tfgan_robust.attacks.result import LogitsFn
 from tfgan_robust.errors import UsageError
-from tfgan_robust.losses import cross_entropy
+from tfgan_robust.networks.logits import LogitsFn
+from tfgan_robust.networks.losses import cross_entropy
 
 
 def input_gradient(

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import tensorflow as tf
 
-from tfgan_robust.attacks.result import AttackResult, LogitsFn, choose
+from tfgan_robust.attacks.result import AttackResult, choose
+from tfgan_robust.networks.logits import LogitsFn
 
 # Predicted where there was no answer: some logit was NaN.
 NO_CLASS = -1

@@ -13,7 +13,7 @@ from tfgan_robust.attacks.iterative import (
     no_verdict,
 )
 from tfgan_robust.attacks.pgd import NORMS
-from tfgan_robust.attacks.result import LogitsFn
+from tfgan_robust.networks.logits import LogitsFn
 
 
 class NoiseState(NamedTuple):

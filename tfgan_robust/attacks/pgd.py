@@ -8,7 +8,6 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tfgan_robust.attack_plan import PROTOCOLS, STEP_RATIO
 from tfgan_robust.attacks import l2, linf
 from tfgan_robust.attacks.gradients import input_gradient
 from tfgan_robust.attacks.iterative import (
@@ -18,14 +17,11 @@ from tfgan_robust.attacks.iterative import (
     judge,
     no_verdict,
 )
-from tfgan_robust.attacks.result import (
-    AttackResult,
-    LogitsFn,
-    is_fooled,
-    keep_fooling,
-)
+from tfgan_robust.attacks.plan import PROTOCOLS, STEP_RATIO
+from tfgan_robust.attacks.result import AttackResult, is_fooled, keep_fooling
 from tfgan_robust.errors import UsageError
-from tfgan_robust.losses import LOSSES, TARGETED_LOSSES
+from tfgan_robust.networks.logits import LogitsFn
+from tfgan_robust.networks.losses import LOSSES, TARGETED_LOSSES
 
 NORMS: dict[str, ModuleType] = {"linf": linf, "l2": l2}
 # Keeps the direction of a zero gradient finite.

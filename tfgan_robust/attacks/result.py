@@ -1,13 +1,8 @@
 """What every attack returns."""
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import tensorflow as tf
-
-# From images in [0, 1] to float32 logits [batch, num_classes], in inference
-# mode, changing no variable.
-LogitsFn = Callable[[tf.Tensor], tf.Tensor]
 
 
 class AttackResult(NamedTuple):

@@ -14,8 +14,8 @@ from tfgan_robust.attacks.iterative import (
     no_verdict,
 )
 from tfgan_robust.attacks.linf import project
-from tfgan_robust.attacks.result import LogitsFn
-from tfgan_robust.losses import margin
+from tfgan_robust.networks.logits import LogitsFn
+from tfgan_robust.networks.losses import margin
 
 # Section 4 of arXiv:1912.00049 and the authors' code: a square covers this
 # share of the image, halved after so many of 10,000 queries.

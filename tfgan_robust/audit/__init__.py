@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tfgan_robust.errors import TfganRobustError, UsageError
-from tfgan_robust.verdicts import WARN, Check, format_audit, overall
+from tfgan_robust.reports.verdicts import WARN, Check, format_audit, overall
 
 if TYPE_CHECKING:
     from tfgan_robust.audit.subject import Subject
-    from tfgan_robust.classifiers import Classifier
+    from tfgan_robust.classifiers.loading import Classifier
 
 __all__ = ["Check", "audit_classifier", "format_audit", "overall"]
 

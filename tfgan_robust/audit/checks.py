@@ -13,7 +13,7 @@ from tfgan_robust.audit.strength import (
     whole_range,
 )
 from tfgan_robust.audit.subject import Subject
-from tfgan_robust.verdicts import Check
+from tfgan_robust.reports.verdicts import Check
 
 # `batch_independence` is last, since it looks at what the others left.
 CHECKS: tuple[Callable[[Subject], Check], ...] = (

@@ -8,11 +8,11 @@ import tensorflow as tf
 
 from tfgan_robust.attacks import linf
 from tfgan_robust.attacks.gradients import input_gradient
-from tfgan_robust.attacks.result import LogitsFn
 from tfgan_robust.audit.sampling import judge_share
 from tfgan_robust.audit.subject import Subject
-from tfgan_robust.losses import margin
-from tfgan_robust.verdicts import WARN, Check, worst
+from tfgan_robust.networks.logits import LogitsFn
+from tfgan_robust.networks.losses import margin
+from tfgan_robust.reports.verdicts import WARN, Check, worst
 
 # Half the distance of central differences, on the [0, 1] pixel scale: within
 # one of 256 levels, so that rounding shows, and 1000 times float32's rounding.

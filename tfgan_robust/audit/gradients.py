@@ -5,11 +5,11 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from tfgan_robust.attacks.result import LogitsFn
 from tfgan_robust.audit.sampling import above, judge_rival, judge_share
 from tfgan_robust.audit.subject import Subject
-from tfgan_robust.losses import cross_entropy, margin
-from tfgan_robust.verdicts import FAIL, PASS, WARN, Check
+from tfgan_robust.networks.logits import LogitsFn
+from tfgan_robust.networks.losses import cross_entropy, margin
+from tfgan_robust.reports.verdicts import FAIL, PASS, WARN, Check
 
 # Of the margin's gradient: below float32's precision, the cross-entropy's is
 # the rounding of 1 - p_true.

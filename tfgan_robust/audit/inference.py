@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfgan_robust.audit.subject import Subject
-from tfgan_robust.verdicts import FAIL, PASS, Check
+from tfgan_robust.reports.verdicts import FAIL, PASS, Check
 
 # Of the largest logit. The same pass twice differs by the order of sums only.
 REPEATED = 1e-5

@@ -4,7 +4,7 @@ import numpy as np
 
 from tfgan_robust.audit.sampling import judge, judge_share, tail
 from tfgan_robust.audit.subject import Subject
-from tfgan_robust.verdicts import PASS, WARN, Check
+from tfgan_robust.reports.verdicts import PASS, WARN, Check
 
 # Images that even strong attacks on a sound network may leave to a rival by
 # bad luck: their starts and steps are finite.

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from tfgan_robust.verdicts import FAIL, PASS, WARN
+from tfgan_robust.reports.verdicts import FAIL, PASS, WARN
 
 # An audit makes about a dozen comparisons: at these levels chance alone gives
 # a sound network a WARN in one audit of eight at most, a FAIL in one of eighty.

@@ -4,7 +4,7 @@ import numpy as np
 
 from tfgan_robust.audit.sampling import judge, judge_rival, tail
 from tfgan_robust.audit.subject import Subject
-from tfgan_robust.verdicts import PASS, Check, worst
+from tfgan_robust.reports.verdicts import PASS, Check, worst
 
 STEPS = (10, 100, 1000)
 # From 0.5 on every image can be made the same grey, from 1 on any other.

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfgan_robust.attack_plan import parse_attack
-from tfgan_robust.attack_runner import AttackRunner
 from tfgan_robust.attacks.compile import resolve_jit_compile
-from tfgan_robust.classifiers import Classifier
+from tfgan_robust.attacks.engine.runner import AttackRunner
+from tfgan_robust.attacks.plan import parse_attack
+from tfgan_robust.classifiers.loading import Classifier
 
 # What square and transfer must not beat, beside PGD-100; cheapest first.
 WHITE_BOX = ("pgd-100-margin", "apgd-ce", "apgd-t")

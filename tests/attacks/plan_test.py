@@ -1,0 +1,280 @@
+"""Attacks by name: what is understood, what is refused."""
+
+import dataclasses
+import re
+import subprocess
+import sys
+
+import pytest
+
+from tfgan_robust.attacks.plan import (
+    KNOWN,
+    AttackPlan,
+    Stage,
+    for_classes,
+    is_usual,
+    parse_attack,
+    transferred,
+)
+from tfgan_robust.errors import UsageError
+
+NAMES = (
+    "fgsm", "noise", "pgd-20", "pgd-20-margin", "pgd-20-dlr", "pgd-20-t",
+    "pgd-20-margin-t", "pgd-20-dlr-t", "apgd-ce", "apgd-dlr", "apgd-t",
+    "apgd-ce-30", "apgd-t-30", "fab-t", "fab-t-30", "square", "square-1000",
+    "autoattack", "autoattack-fast", "generators",
+)  # fmt: skip
+
+
+def only_stage(name, **options):
+    (stage,) = parse_attack(name, **options).stages
+    return stage
+
+
+def test_fgsm_is_one_step_of_eps_from_the_image():
+    stage = only_stage("fgsm", step_size=0.5, num_restarts=3, momentum=0.9)
+    assert (stage.method, stage.num_steps, stage.num_restarts) == ("pgd", 1, 1)
+    assert not stage.random_start and stage.momentum == 0
+    assert stage.loss == "cross_entropy" and stage.num_targets == 0
+    assert stage.resolved_step_size(0.1) == 0.1
+
+
+def test_pgd_keeps_what_it_is_given():
+    plan = parse_attack(
+        "pgd-20-margin",
+        step_size=0.01,
+        random_start=True,
+        num_restarts=5,
+        momentum=0.75,
+        protocol="final",
+        norm="l2",
+    )
+    stage = Stage(
+        "pgd-20-margin", "pgd", 20, "margin", step_size=0.01,
+        step_ratio=2.5 / 20, random_start=True, num_restarts=5, momentum=0.75,
+    )  # fmt: skip
+    assert plan == AttackPlan("pgd-20-margin", (stage,), "final", "l2")
+    assert plan.stages[0].resolved_step_size(0.1) == 0.01
+
+
+@pytest.mark.parametrize(("steps", "ratio"), [(1, 2.5), (10, 0.25)])
+def test_pgd_steps_by_two_and_a_half_radii_over_the_steps(steps, ratio):
+    stage = only_stage(f"pgd-{steps}")
+    assert stage.num_steps == steps
+    assert stage.resolved_step_size(0.2) == pytest.approx(ratio * 0.2)
+
+
+@pytest.mark.parametrize(
+    ("name", "method", "steps", "loss", "targets"),
+    [
+        ("noise", "noise", 1, "", 0),
+        ("pgd-7", "pgd", 7, "cross_entropy", 0),
+        ("pgd-7-margin", "pgd", 7, "margin", 0),
+        ("pgd-7-dlr", "pgd", 7, "dlr", 0),
+        ("pgd-7-t", "pgd", 7, "cross_entropy", 9),
+        ("pgd-7-dlr-t", "pgd", 7, "dlr", 9),
+        ("apgd-ce", "apgd", 100, "cross_entropy", 0),
+        ("apgd-dlr", "apgd", 100, "dlr", 0),
+        ("apgd-t", "apgd", 100, "dlr", 9),
+        ("apgd-t-20", "apgd", 20, "dlr", 9),
+        ("fab-t", "fab", 100, "", 9),
+        ("fab-t-20", "fab", 20, "", 9),
+        ("square", "square", 5000, "margin", 0),
+        ("square-1000", "square", 1000, "margin", 0),
+        ("generators", "generator", 1, "", 0),
+    ],
+)
+def test_each_name_is_one_attack(name, method, steps, loss, targets):
+    stage = only_stage(name)
+    assert stage.name == name
+    assert (stage.method, stage.num_steps) == (method, steps)
+    assert (stage.loss, stage.num_targets) == (loss, targets)
+    assert stage.random_start == (method != "fab")
+    assert stage.num_restarts == 1
+
+
+def test_autoattack_is_its_four_attacks_with_their_published_budgets():
+    """arXiv:2003.01690, section 5: 100 steps, 9 targets, 5,000 queries."""
+    plan = parse_attack("autoattack")
+    names = ("apgd-ce", "apgd-t", "fab-t", "square")
+    assert tuple(stage.name for stage in plan.stages) == names
+    for stage, name in zip(plan.stages, names, strict=True):
+        alone = only_stage(name)
+        assert dataclasses.replace(stage, rescaled=True) == alone
+    # AutoAttack shrinks its squares as for 10,000 queries.
+    assert not plan.stages[-1].rescaled and only_stage("square").rescaled
+    fast = parse_attack("autoattack-fast")
+    assert fast.stages == plan.stages[:2]
+    assert plan.protocol == fast.protocol == "worst"
+
+
+def test_autoattack_is_the_same_whatever_pgd_is_given():
+    given = {"step_size": 0.1, "num_restarts": 3, "momentum": 0.5}
+    assert parse_attack("autoattack", **given) == parse_attack("autoattack")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_name_is_known_and_usual(name):
+    plan = parse_attack(name)
+    assert plan.name == name and plan.norm == "linf" and not plan.transfer
+    assert plan.protocol == "worst"
+    assert is_usual(plan)
+    assert hash(plan) == hash(parse_attack(name))
+
+
+def test_the_list_of_known_attacks_names_them_all():
+    for name in NAMES:
+        stem = re.match(r"[a-z]+(-ce|-dlr|-t|-fast)?", name)[0]
+        assert stem in KNOWN
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "pgd", "pgd-", "pgd--1", "pgd-1.5", "pgd-ten", "PGD-10", "fgsm-1",
+     "cw", "pgd-10-2", " pgd-10", "pgd-10-ce", "pgd-10-t-dlr", "apgd",
+     "apgd-x", "apgd-ce-t", "fab", "square-", "square-1-2", "autoattack-100",
+     "noise-3", "clean", "generators-2", "pgd-10\n", "transfer-pgd-10"],
+)  # fmt: skip
+def test_unknown_attacks_are_refused_by_name(name):
+    with pytest.raises(UsageError) as error:
+        parse_attack(name)
+    assert f"Known attacks are {KNOWN}." in str(error.value)
+    assert f"Received: {name or 'nothing'}" in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["pgd-0", "apgd-ce-0", "fab-t-00", "square-0"])
+def test_attacks_without_a_step_are_refused(name):
+    with pytest.raises(UsageError, match=f"at least one step.*{name}"):
+        parse_attack(name)
+
+
+def test_unknown_protocols_and_norms_are_refused():
+    with pytest.raises(UsageError, match="one of final, worst.*best"):
+        parse_attack("fgsm", protocol="best")
+    with pytest.raises(UsageError, match="one of linf, l2.*l1"):
+        parse_attack("fgsm", norm="l1")
+
+
+def test_restarts_from_one_point_are_refused():
+    with pytest.raises(UsageError, match="Received: 2 restarts"):
+        parse_attack("pgd-10", random_start=False, num_restarts=2)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"step_size": 0.0},
+        {"step_size": -0.1},
+        {"step_size": float("nan")},
+        {"step_sizes": (0.5, 0.0)},
+        {"step_sizes": (-1.0,)},
+    ],
+)
+def test_steps_of_no_size_are_refused(given):
+    (name,) = given
+    with pytest.raises(UsageError, match=f"`{name}` must be positive. Rec"):
+        parse_attack("pgd-10", **given)
+
+
+@pytest.mark.parametrize("name", ["fgsm", "noise", "pgd-10", "pgd-10-dlr-t"])
+def test_some_attacks_know_the_l2_norm(name):
+    plan = parse_attack(name, norm="l2")
+    assert plan.norm == "l2" and not is_usual(plan)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["apgd-ce", "apgd-t-10", "fab-t", "square", "autoattack",
+     "autoattack-fast", "generators"],
+)  # fmt: skip
+def test_others_refuse_the_l2_norm(name):
+    with pytest.raises(UsageError, match=f"{name} knows the L-inf.*pgd"):
+        parse_attack(name, norm="l2")
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("fgsm", "final"), ("pgd-5", "final"), ("pgd-5-t", "final"),
+        ("noise", "worst"), ("apgd-ce", "worst"), ("fab-t", "worst"),
+        ("square", "worst"), ("autoattack", "worst"), ("generators", "worst"),
+    ],
+)  # fmt: skip
+def test_only_pgd_and_fgsm_have_a_final_iterate(name, kept):
+    assert parse_attack(name, protocol="final").protocol == kept
+
+
+def test_step_sizes_are_stages_of_their_own():
+    plan = parse_attack("pgd-10", step_sizes=(0.1, 0.5, 2))
+    assert plan.name == "pgd-10" and not is_usual(plan)
+    assert [stage.name for stage in plan.stages] == [
+        f"pgd-10 step {ratio} eps" for ratio in (0.1, 0.5, 2)
+    ]
+    for stage, ratio in zip(plan.stages, (0.1, 0.5, 2), strict=True):
+        assert stage.resolved_step_size(0.2) == pytest.approx(0.2 * ratio)
+        assert stage.num_steps == 10 and stage.loss == "cross_entropy"
+
+
+def test_one_step_size_or_several():
+    with pytest.raises(UsageError, match="either `step_size` or `step_sizes`"):
+        parse_attack("pgd-10", step_size=0.1, step_sizes=(0.1,))
+
+
+def test_other_parameters_make_a_plan_unusual():
+    for given in (
+        {"step_size": 0.01},
+        {"random_start": False},
+        {"num_restarts": 2},
+        {"momentum": 0.5},
+        {"protocol": "final"},
+    ):
+        assert not is_usual(parse_attack("pgd-10", **given))
+
+
+def test_pgd_and_fgsm_can_follow_another_network():
+    for name in ("fgsm", "pgd-10", "pgd-10-margin-t"):
+        plan = parse_attack(name, protocol="final", norm="l2")
+        moved = transferred(plan)
+        assert moved.name == f"transfer-{name}" and moved.transfer
+        assert (moved.stages, moved.protocol, moved.norm) == (
+            plan.stages, "final", "l2",
+        )  # fmt: skip
+        assert not is_usual(moved)
+
+
+@pytest.mark.parametrize(
+    "name", ["noise", "apgd-ce", "fab-t", "square", "autoattack", "generators"]
+)
+def test_no_other_attack_can_be_transferred(name):
+    assert transferred(parse_attack(name)) is None
+
+
+@pytest.mark.parametrize(
+    ("classes", "targets", "untargeted", "targeted"),
+    [
+        (2, 1, "margin", "margin"),
+        (3, 2, "dlr", "margin"),
+        (4, 3, "dlr", "dlr"),
+        (10, 9, "dlr", "dlr"),
+        (100, 9, "dlr", "dlr"),
+    ],
+)
+def test_few_classes_have_few_targets_and_no_dlr(
+    classes, targets, untargeted, targeted
+):
+    plan = for_classes(parse_attack("autoattack"), classes)
+    aimed = [stage.num_targets for stage in plan.stages]
+    assert aimed == [0, targets, targets, 0]
+    assert plan.stages[0].loss == "cross_entropy"
+    assert plan.stages[1].loss == targeted
+    (stage,) = for_classes(parse_attack("apgd-dlr"), classes).stages
+    assert stage.loss == untargeted
+    assert plan.name == "autoattack"
+
+
+def test_needs_no_tensorflow():
+    code = (
+        "import sys, tfgan_robust.attacks.plan;"
+        "sys.exit('tensorflow' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -1,0 +1,438 @@
+"""Audits: each way to mask gradients is found, a sound network passes."""
+
+import dataclasses
+import json
+import math
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfgan_robust import data
+from tfgan_robust.attacks.engine.runner import AttackRunner
+from tfgan_robust.attacks.pgd import pgd
+from tfgan_robust.audit import Check, audit_classifier, format_audit, overall
+from tfgan_robust.audit.checks import CHECKS
+from tfgan_robust.audit.finite_differences import finite_differences
+from tfgan_robust.audit.gradients import gradients, saturation
+from tfgan_robust.audit.inference import batch_independence, deterministic
+from tfgan_robust.audit.rivals import square, transfer, undefended
+from tfgan_robust.audit.sampling import judge_rival, judge_share, tail
+from tfgan_robust.audit.strength import (
+    more_steps,
+    noise,
+    one_step,
+    whole_range,
+)
+from tfgan_robust.audit.subject import Subject
+from tfgan_robust.classifiers.loading import Classifier
+from tfgan_robust.errors import UsageError
+from tfgan_robust.networks.losses import cross_entropy
+
+EPS = 0.15
+NUM_IMAGES = 64
+
+
+@pytest.fixture(scope="module")
+def digits():
+    _, test = data.load_test("digits")
+    return test.images[:NUM_IMAGES], test.labels[:NUM_IMAGES]
+
+
+def build_network():
+    keras.utils.set_random_seed(0)
+    layers = keras.layers
+    return keras.Sequential(
+        [
+            keras.Input((16, 16, 3)),
+            layers.Conv2D(8, 3, 2, padding="same", activation="relu"),
+            layers.Conv2D(16, 3, padding="same", activation="relu"),
+            layers.MaxPooling2D(),
+            layers.Flatten(),
+            layers.Dense(10),
+        ]
+    )
+
+
+def train(steps, eps=0.0):
+    """Trains on digits, attacked by PGD-3 if there is a radius."""
+    model, adam = build_network(), keras.optimizers.Adam(3e-3)
+    _, split, _ = data.load_training("digits")
+
+    @tf.function(autograph=False)
+    def step(images, labels, seed, radius):
+        if eps > 0:
+            images = pgd(
+                model, images, labels, eps=radius, num_steps=3, seed=seed
+            ).images
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(cross_entropy(labels, model(images)))
+        gradient = tape.gradient(loss, model.trainable_variables)
+        adam.apply(gradient, model.trainable_variables)
+
+    batches = data.training_batches(split, batch_size=64, seed=0, max_shift=0)
+    for index, (images, labels) in enumerate(batches.take(steps)):
+        radius = tf.constant(eps * min(1, 2 * index / steps), tf.float32)
+        step(images, labels, tf.constant([0, index]), radius)
+    return Classifier.from_keras(model)
+
+
+@pytest.fixture(scope="module")
+def natural():
+    return train(150)
+
+
+@pytest.fixture(scope="module")
+def sound():
+    return train(200, EPS)
+
+
+@pytest.fixture
+def subject(digits):
+    def of(classifier, *, eps=EPS, measured=(), **settings):
+        return Subject(classifier, *digits, eps, dict(measured), **settings)
+
+    return of
+
+
+def masked(natural, *, before=None, after=None):
+    """A network behind something done to its images, or to its logits."""
+
+    def logits_fn(images):
+        logits = natural.logits_fn(images if before is None else before(images))
+        return logits if after is None else after(logits)
+
+    return dataclasses.replace(natural, logits_fn=logits_fn)
+
+
+def rounded(images, levels=8):
+    return tf.round(images * levels) / levels
+
+
+def straight_through(images, levels=8):
+    """Rounding whose gradient is that of the identity."""
+    return images + tf.stop_gradient(rounded(images, levels) - images)
+
+
+def pretend(images, shown):
+    """Changes nothing, but has the gradient of `shown`."""
+    return shown + tf.stop_gradient(images - shown)
+
+
+def mirrored(images):
+    return pretend(images, tf.reverse(images, axis=[1, 2]))
+
+
+def only_where_clean(images):
+    """The gradient is true at images of 256 levels, opposed elsewhere."""
+    level = images * 255
+    clean = tf.abs(level - tf.round(level)) < 1e-3
+    return pretend(images, tf.where(clean, images, -images))
+
+
+def rippled(images):
+    """A ripple too small to see, whose slope hides the network's."""
+    return images + 0.005 * tf.sin(images * 4000)
+
+
+def noisy(images):
+    return images + tf.random.normal(tf.shape(images), stddev=0.1)
+
+
+def scaled(logits):
+    return logits * 1000
+
+
+def broken(logits):
+    return logits * float("nan")
+
+
+def test_a_soundly_trained_network_passes_everything(digits, sound, natural):
+    told = []
+    checks = audit_classifier(
+        sound,
+        *digits,
+        eps=EPS,
+        undefended=natural,
+        progress=lambda *now: told.append(now),
+    )
+    assert overall(checks) == "PASS", format_audit(checks)
+    assert told == [(c.check, i, 12) for i, c in enumerate(checks, 1)]
+    figures = {c.check: c.figures for c in checks}
+    assert 0.05 < figures["square"]["white_box"] < 0.8
+    assert figures["undefended"]["pgd-100"] < 0.05
+    json.dumps([dataclasses.asdict(c) for c in checks], allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("done", "check"),
+    [
+        ({"before": rounded}, gradients),
+        ({"before": mirrored}, finite_differences),
+        ({"before": straight_through}, finite_differences),
+        ({"before": rippled}, finite_differences),
+        ({"before": only_where_clean}, one_step),
+        ({"before": noisy}, deterministic),
+        ({"before": lambda images: images - tf.reduce_mean(images, 0)},
+         batch_independence),
+        ({"after": scaled}, gradients),
+        ({"after": scaled}, saturation),
+        ({"after": scaled}, whole_range),
+        ({"after": broken}, gradients),
+        ({"after": broken}, deterministic),
+        ({"after": broken}, finite_differences),
+    ],
+)  # fmt: skip
+def test_each_mask_is_found(subject, natural, done, check):
+    found = check(subject(masked(natural, **done)))
+    assert (found.check, found.verdict) == (check.__name__, "FAIL"), found
+
+
+def test_rounding_to_256_levels_is_found(subject, natural):
+    fine = masked(natural, before=lambda x: straight_through(x, levels=255))
+    assert finite_differences(subject(fine)).verdict == "FAIL"
+
+
+def test_vanished_gradients_do_less_than_noise(subject, natural):
+    vanished = masked(natural, after=scaled)
+    assert noise(subject(vanished, eps=1.0)).verdict == "FAIL"
+    assert noise(subject(natural, eps=1.0)).verdict == "PASS"
+
+
+def test_what_knows_less_finds_what_a_false_gradient_misses(subject, natural):
+    false = subject(masked(natural, before=mirrored), undefended=natural)
+    for check in (square, transfer):
+        found = check(false)
+        assert found.verdict == "FAIL"
+        assert found.figures["fooled_beyond"] > 0.2
+
+
+def test_an_undefended_network_that_stands_shows_a_weak_attack(
+    subject, sound, natural
+):
+    weakened = masked(natural, after=scaled)
+    found = undefended(subject(sound, undefended=weakened))
+    assert found.verdict == "FAIL"
+    assert found.figures["pgd-100"] > 0.9
+
+
+def test_without_an_undefended_network_of_that_shape_nothing_is_said(
+    subject, natural
+):
+    other = dataclasses.replace(natural, num_classes=3)
+    for given, told in ((None, "--undefended"), (other, "in 3 classes")):
+        for check in (transfer, undefended):
+            found = check(subject(natural, undefended=given))
+            assert (found.verdict, found.figures) == ("WARN", {})
+            assert "not checked" in found.message and told in found.message
+
+
+def test_batch_statistics_are_found_and_what_they_change(subject):
+    model = keras.Sequential(
+        [keras.Input((16, 16, 3)), keras.layers.BatchNormalization(),
+         keras.layers.Flatten(), keras.layers.Dense(10)]
+    )  # fmt: skip
+    classifier = dataclasses.replace(
+        Classifier.from_keras(model),
+        logits_fn=lambda images: model(images, training=True),
+    )
+    found = batch_independence(subject(classifier))
+    assert found.verdict == "FAIL"
+    assert found.figures["largest_difference"] > 0.01
+    assert found.figures["variables_changed"] == 2
+
+
+def test_one_changed_bit_is_found(subject, natural):
+    looked = subject(natural)
+    assert batch_independence(looked).verdict == "PASS"
+    kept = natural.variables[0].numpy()
+    natural.variables[0].assign(np.nextafter(kept, np.inf))
+    try:
+        found = batch_independence(looked)
+    finally:
+        natural.variables[0].assign(kept)
+    assert found.verdict == "FAIL"
+    assert found.figures["variables_changed"] == 1
+
+
+@pytest.mark.parametrize("check", [gradients, finite_differences, saturation])
+def test_an_undefended_network_is_not_taken_for_a_masked_one(
+    subject, natural, check
+):
+    assert check(subject(natural)).verdict == "PASS"
+
+
+def wrong_on(*spans):
+    right = np.ones(NUM_IMAGES, bool)
+    for first, last in spans:
+        right[first:last] = False
+    return right
+
+
+@pytest.mark.parametrize(
+    ("last", "verdict"),
+    [
+        (wrong_on((0, 30)), "PASS"),
+        (wrong_on((0, 20)), "WARN"),
+        (wrong_on((0, 10)), "FAIL"),
+        # As many images, if others.
+        (wrong_on((20, 48)), "PASS"),
+    ],
+)
+def test_more_steps_must_not_be_weaker(subject, natural, last, verdict):
+    first = wrong_on((0, 28))
+    measured = {"pgd-10": first, "pgd-100": first, "pgd-1000": last}
+    found = more_steps(subject(natural, measured=measured))
+    assert found.verdict == verdict
+    assert found.figures["pgd-1000"] == np.mean(last)
+
+
+def test_what_is_measured_is_not_run_again(digits, natural, monkeypatch):
+    def refuse(*_, **__):
+        raise AssertionError
+
+    monkeypatch.setattr(AttackRunner, "measure", refuse)
+    names = ["fgsm", "noise", "pgd-10", "pgd-100", "pgd-1000", "square",
+             "pgd-100-margin", "apgd-ce", "apgd-t"]  # fmt: skip
+    images, labels = digits
+    measured = {name: wrong_on((0, 40)) for name in names}
+    measured["fab-t"] = wrong_on((40, 48))
+    measured["square"] = wrong_on((0, 49))
+    checks = audit_classifier(
+        natural, images, labels, eps=EPS, robust=measured, num_images=60
+    )
+    found = {c.check: c for c in checks}
+    for name in ("more_steps", "one_step", "noise", "square"):
+        assert found[name].verdict == "PASS", found[name]
+    figures = found["square"].figures
+    assert figures == {"white_box": 12 / 60, "fooled_beyond": 1 / 60}
+    assert "AssertionError" in found["whole_range"].message
+
+
+def test_a_check_that_cannot_run_stops_no_other(digits, natural):
+    checks = audit_classifier(
+        masked(natural, before=rounded), *digits, eps=EPS, num_images=16
+    )
+    assert [c.check for c in checks] == [check.__name__ for check in CHECKS]
+    found = {c.check: c for c in checks}
+    assert found["gradients"].verdict == "FAIL"
+    for name in ("more_steps", "square", "finite_differences"):
+        assert found[name].verdict == "WARN"
+        assert "not checked: " in found[name].message
+        assert "no gradient" in found[name].message
+    assert found["deterministic"].verdict == "PASS"
+    assert overall(checks) == "FAIL"
+
+
+def test_nan_figures_stay_out_of_json(digits, natural):
+    checks = audit_classifier(
+        masked(natural, after=broken), *digits, eps=EPS, num_images=8
+    )
+    json.dumps([dataclasses.asdict(c) for c in checks], allow_nan=False)
+    assert overall(checks) == "FAIL"
+
+
+def made(*verdicts):
+    return [
+        Check(f"check_{'x' * i}", verdict, {}, f"message {i}")
+        for i, verdict in enumerate(verdicts)
+    ]
+
+
+def test_the_worst_verdict_counts():
+    assert overall(made("PASS", "WARN", "PASS")) == "WARN"
+    assert overall(made("PASS", "FAIL", "WARN")) == "FAIL"
+    assert overall(made("PASS")) == overall([]) == "PASS"
+
+
+def test_an_audit_is_laid_out_for_people():
+    assert format_audit(made("PASS", "FAIL", "WARN", "PASS")).splitlines() == [
+        "audit: FAIL (1 FAIL, 1 WARN, 2 PASS)",
+        "  PASS  check_     message 0",
+        "  FAIL  check_x    message 1",
+        "  WARN  check_xx   message 2",
+        "  PASS  check_xxx  message 3",
+    ]
+    assert format_audit(made("PASS")).startswith("audit: PASS (1 PASS)\n")
+    assert format_audit([]) == "audit: PASS (nothing checked)"
+
+
+@pytest.mark.parametrize("share", [0.002, 0.1, 0.5])
+@pytest.mark.parametrize("count", [0, 1, 7, 20])
+def test_tails_are_those_of_the_binomial(count, share):
+    exact = sum(
+        math.comb(20, k) * share**k * (1 - share) ** (20 - k)
+        for k in range(count, 21)
+    )
+    assert tail(count, 20, share) == pytest.approx(exact, rel=1e-9)
+
+
+def test_tails_of_many_images_stay_finite():
+    assert tail(5000, 10_000, 0.5) == pytest.approx(0.504, abs=1e-3)
+    assert 0 < tail(40, 10_000, 0.002) < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("by_rival", "by_attack", "verdict"),
+    [(6, 0, "PASS"), (7, 0, "WARN"), (10, 0, "FAIL"), (10, 10, "PASS"),
+     (0, 30, "PASS"), (30, 20, "PASS"), (40, 10, "FAIL")],
+)  # fmt: skip
+def test_a_rival_is_judged_by_the_images_that_only_one_fools(
+    by_rival, by_attack, verdict
+):
+    rival, attack = np.ones(128, bool), np.ones(128, bool)
+    rival[:by_rival] = False
+    attack[by_rival : by_rival + by_attack] = False
+    assert judge_rival(rival, attack) == verdict
+
+
+def test_differences_too_small_to_matter_pass():
+    rival, attack = np.ones(10_000, bool), np.ones(10_000, bool)
+    rival[:100] = False
+    assert judge_rival(rival, attack) == "PASS"
+    rival[:120] = False
+    assert judge_rival(rival, attack) == "FAIL"
+
+
+def test_shares_are_judged_beyond_sampling_error():
+    def verdict(count, trials):
+        return judge_share(count, trials, warn=0.05, fail=0.2)
+
+    assert [verdict(n, 128) for n in (8, 20, 60)] == ["PASS", "WARN", "FAIL"]
+    assert [verdict(n, 4) for n in (1, 2)] == ["PASS", "PASS"]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"eps": 8}, "eps=8"),
+        ({"eps": 0.0}, "eps=0"),
+        ({"eps": float("nan")}, "eps=nan"),
+        ({"num_images": 0}, "num_images=0"),
+        ({"images": np.zeros((3, 16, 16, 3), np.float32)}, "float32"),
+        ({"images": np.zeros((2, 16, 16, 3), np.uint8)}, "2 images"),
+        ({"images": np.zeros((3, 8, 8, 3), np.uint8)}, r"\(8, 8, 3\)"),
+        ({"robust": {"fgsm": np.ones(2, bool)}}, r"bool \[2\] for fgsm"),
+        ({"robust": {"fgsm": np.ones(3)}}, r"float64 \[3\] for fgsm"),
+    ],
+)
+def test_arguments_that_do_not_fit_are_refused(natural, change, told):
+    arguments = {
+        "images": np.zeros((3, 16, 16, 3), np.uint8),
+        "labels": np.zeros(3, np.int64),
+        "eps": EPS,
+    } | change
+    with pytest.raises(UsageError, match=f"Received: .*{told}"):
+        audit_classifier(natural, **arguments)
+
+
+def test_reports_need_no_tensorflow():
+    code = (
+        "import sys; from tfgan_robust.audit import Check, format_audit; "
+        "format_audit([Check('a', 'PASS', {}, 'b')]); "
+        "sys.exit('tensorflow' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -1,0 +1,59 @@
+"""Stopping on request: once politely, and at once where nothing is lost."""
+
+import os
+import signal
+
+import pytest
+
+from tfgan_robust.cli import command
+from tfgan_robust.cli.signals import StopRequest, raising_on_sigterm
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [
+        (signal.SIGINT, command.EXIT_INTERRUPTED),
+        (signal.SIGTERM, command.EXIT_TERMINATED),
+    ],
+)
+def test_the_first_signal_is_noted_and_the_second_interrupts(number, code):
+    before = signal.getsignal(number)
+    with StopRequest() as stop:
+        assert not stop
+        os.kill(os.getpid(), number)
+        assert stop and stop.exit_code == code
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), number)
+    assert signal.getsignal(number) is before
+
+
+def test_sigterm_interrupts_with_an_exit_code_of_its_own():
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt) as stop, raising_on_sigterm():
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert stop.value.exit_code == command.EXIT_TERMINATED
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_sigterm_is_the_shells_again_whatever_happened_meanwhile():
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(ZeroDivisionError), raising_on_sigterm():
+        assert signal.getsignal(signal.SIGTERM) is not before
+        raise ZeroDivisionError
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_ctrl_c_is_none_of_its_business():
+    before = signal.getsignal(signal.SIGINT)
+    with raising_on_sigterm():
+        assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_what_is_open_is_closed_on_sigterm():
+    closed = []
+    with pytest.raises(KeyboardInterrupt), raising_on_sigterm():
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        finally:
+            closed.append(True)
+    assert closed

@@ -1,0 +1,464 @@
+"""Measured accuracies: every image once, every number recorded."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from toys import linear_logits, linear_weights
+
+from tfgan_robust.attacks.noise import Noise
+from tfgan_robust.attacks.plan import parse_attack
+from tfgan_robust.classifiers.loading import Classifier
+from tfgan_robust.data import Split
+from tfgan_robust.errors import TfganRobustError, UsageError
+from tfgan_robust.evaluation.measure import evaluate_classifier
+from tfgan_robust.reports.intervals import wilson
+from tfgan_robust.reports.results import (
+    Evaluation,
+    Pointwise,
+    Result,
+    StageResult,
+)
+
+SHAPE = (4, 4, 3)
+PIXELS = 48
+RADII = (8 / 255, 24 / 255)
+
+
+def images_and_labels(count=13):
+    generator = np.random.default_rng(0)
+    images = generator.integers(0, 256, (count, *SHAPE)).astype(np.uint8)
+    return Split(images, np.arange(count, dtype=np.int64) % 2)
+
+
+def classifier(logits_fn=linear_logits):
+    return Classifier(logits_fn, SHAPE, 2, (), "linear")
+
+
+def measure(split=None, *, attacks=("fgsm",), eps=RADII, **settings):
+    return evaluate_classifier(
+        settings.pop("classifier", classifier()),
+        *(split or images_and_labels()),
+        attacks=attacks,
+        eps=eps,
+        **{"batch_size": 4, **settings},
+    )
+
+
+def exact_correct(split, eps):
+    """Images that the worst corner of the ball leaves right."""
+    images = split.images.reshape(-1, PIXELS).astype(np.float64) / 255
+    towards_wrong = (1 - 2 * split.labels)[:, None] * np.sign(linear_weights())
+    corner = np.clip(images + eps * towards_wrong, 0, 1)
+    scores = (corner - 0.5) @ linear_weights()
+    assert np.abs(scores).min() > 1e-3
+    return int(np.count_nonzero((scores > 0) == split.labels))
+
+
+@pytest.mark.parametrize("count", [1, 4, 13])
+def test_counts_every_image_exactly_once(count):
+    split = images_and_labels(count)
+    found = measure(split, attacks=("fgsm", "pgd-10"))
+    expected = [("clean", 0.0)]
+    expected += [(name, eps) for name in ("fgsm", "pgd-10") for eps in RADII]
+    assert [(r.attack, r.eps) for r in found.results] == expected
+    for result in found.results:
+        assert result.num_images == count
+        assert result.num_correct == exact_correct(split, result.eps)
+        assert result.accuracy == result.num_correct / count
+    assert found.complete
+
+
+def test_padding_is_counted_neither_right_nor_wrong():
+    # The last image is the one that padding repeats: all right, all wrong.
+    split = images_and_labels(5)
+    for label in (0, 1):
+        same = Split(split.images[:1].repeat(5, 0), np.full(5, label))
+        correct = measure(same, attacks=()).results[0].num_correct
+        assert correct == exact_correct(same, 0) in (0, 5)
+
+
+def test_the_examples_are_neither_all_right_nor_all_wrong():
+    correct = [exact_correct(images_and_labels(), eps) for eps in (0, *RADII)]
+    assert 13 > correct[0] > correct[1] > correct[2]
+
+
+@pytest.mark.parametrize("batch_size", [1, 5, 13, 50])
+def test_batch_size_changes_no_verdict(batch_size):
+    plans = [
+        parse_attack("pgd-3", random_start=False),
+        parse_attack("fgsm"),
+        parse_attack("pgd-2", protocol="final"),
+    ]
+
+    def verdicts(size):
+        found = evaluate_classifier(
+            classifier(),
+            *images_and_labels(),
+            attacks=plans,
+            eps=RADII,
+            batch_size=size,
+        )
+        return [(r.num_correct, r.largest_perturbation) for r in found.results]
+
+    for one, other in zip(verdicts(batch_size), verdicts(7), strict=True):
+        assert one[0] == other[0]
+        assert one[1] == pytest.approx(other[1], abs=1e-6)
+
+
+def noisy_logits(images):
+    """Right or wrong by the last digits of a pixel: the start decides."""
+    score = tf.sin(1e4 * tf.reduce_mean(images, axis=[1, 2, 3]))
+    return tf.stack([tf.zeros_like(score), score], axis=-1)
+
+
+def test_a_seed_decides_the_random_starts():
+    split = images_and_labels(64)
+
+    def correct(seed):
+        found = measure(
+            split,
+            attacks=("pgd-1",),
+            classifier=classifier(noisy_logits),
+            seed=seed,
+            batch_size=16,
+        )
+        return [r.num_correct for r in found.results[1:]]
+
+    assert correct(1) == correct(1)
+    assert len({tuple(correct(seed)) for seed in range(4)}) > 1
+
+
+def test_what_is_drawn_for_an_image_depends_on_no_other_image():
+    split = images_and_labels(64)
+    settings = {"attacks": ("noise",), "classifier": classifier(noisy_logits)}
+    whole = measure(split, **settings).masks["noise", RADII[0]]
+    half = Split(*(part[:32] for part in split))
+    found = measure(half, **settings, batch_size=5)
+    np.testing.assert_array_equal(found.masks["noise", RADII[0]], whole[:32])
+    # Not all alike, or the seeds would prove nothing.
+    assert 0 < whole.sum() < 64
+
+
+def test_a_result_records_everything_that_it_depends_on():
+    plan = parse_attack("pgd-5", num_restarts=2, momentum=0.5)
+    found = evaluate_classifier(
+        classifier(),
+        *images_and_labels(),
+        attacks=[plan, parse_attack("fgsm")],
+        eps=(0.1,),
+        batch_size=4,
+        seed=3,
+        jit_compile="false",
+    )
+    assert (found.classifier, found.seed, found.batch_size) == ("linear", 3, 4)
+    assert found.jit_compile is False and found.norm == "linf"
+    clean, pgd, fgsm = found.results
+    assert (clean.eps, clean.largest_perturbation, clean.stages) == (0, 0, ())
+    assert pgd.protocol == "worst"
+    assert pgd.largest_perturbation == pytest.approx(0.1, abs=1e-6)
+    assert (pgd.accuracy_low, pgd.accuracy_high) == wilson(pgd.num_correct, 13)
+    (stage,) = pgd.stages
+    assert (stage.num_steps, stage.num_restarts, stage.momentum) == (5, 2, 0.5)
+    assert stage.random_start and stage.loss == "cross_entropy"
+    assert stage.step_size == pytest.approx(2.5 * 0.1 / 5)
+    assert stage.num_images == clean.num_correct
+    assert stage.num_correct == pgd.num_correct
+    steps = pgd.forward_passes * 13
+    assert steps == pytest.approx(stage.forward_passes * stage.num_images)
+    # Who stays right is looked at in each iterate of each restart.
+    assert steps >= 2 * 6 * pgd.num_correct
+    assert pgd.image_steps_per_second == pytest.approx(steps / pgd.seconds)
+    (stage,) = fgsm.stages
+    assert (stage.num_steps, stage.step_size) == (1, pytest.approx(0.1))
+    assert not stage.random_start
+
+
+def test_a_given_step_size_is_used_and_recorded():
+    plan = parse_attack("pgd-2", step_size=0.01, random_start=False)
+    found = evaluate_classifier(
+        classifier(), *images_and_labels(), attacks=[plan], eps=(0.1,)
+    )
+    assert found.results[1].stages[0].step_size == 0.01
+    assert found.results[1].largest_perturbation == pytest.approx(0.02)
+
+
+def test_several_step_sizes_are_tried_and_the_weakest_accuracy_counts():
+    plan = parse_attack("pgd-2", step_sizes=(0.01, 1.0), random_start=False)
+    found = evaluate_classifier(
+        classifier(), *images_and_labels(), attacks=[plan], eps=RADII[1:]
+    )
+    small, large = found.results[1].stages
+    assert small.num_correct > large.num_correct
+    assert large.num_images == small.num_correct
+    expected = exact_correct(images_and_labels(), RADII[1])
+    assert found.results[1].num_correct == expected
+
+
+def test_stages_attack_what_those_before_them_left():
+    found = measure(attacks=("autoattack-fast",), eps=RADII[1:])
+    first, second = found.results[1].stages
+    assert first.num_images == found.results[0].num_correct
+    assert second.num_images == first.num_correct
+    assert second.num_correct == found.results[1].num_correct
+    # Two classes: too few for DLR, and only one to aim at.
+    assert (second.loss, second.num_targets) == ("margin", 1)
+
+
+def test_an_image_that_is_wrong_while_clean_is_never_attacked():
+    split = images_and_labels(2)
+    wrong = Split(split.images, 1 - split.labels)
+    counts = [
+        measure(s, attacks=("pgd-2",), eps=(0.1,)).results
+        for s in (split, wrong)
+    ]
+    for clean, pgd in counts:
+        assert pgd.stages[0].num_images == clean.num_correct
+    assert counts[0][0].num_correct + counts[1][0].num_correct == 2
+
+
+def test_together_attacks_leave_what_none_of_them_fooled():
+    found = measure(attacks=("fgsm", "pgd-3"), eps=RADII)
+    for row, radius in zip(found.pointwise, RADII, strict=True):
+        masks = [m for (_, eps), m in found.masks.items() if eps <= radius]
+        right = np.logical_and.reduce(masks)
+        assert row == Pointwise(
+            eps=radius,
+            attacks=("fgsm", "pgd-3"),
+            num_images=13,
+            num_correct=int(right.sum()),
+            accuracy=right.mean(),
+            accuracy_low=wilson(int(right.sum()), 13)[0],
+            accuracy_high=wilson(int(right.sum()), 13)[1],
+        )
+
+
+def test_predictions_and_smallest_perturbations_belong_to_the_verdicts():
+    split = images_and_labels()
+    found = measure(attacks=("fgsm",), eps=RADII)
+    clean = found.masks["clean", 0.0]
+    for eps in RADII:
+        fooled = ~found.masks["fgsm", eps]
+        predicted = found.predicted["fgsm", eps]
+        np.testing.assert_array_equal(predicted != split.labels, fooled)
+    assert found.smallest.found
+    for index, (size, attack, predicted, image) in found.smallest.found.items():
+        assert clean[index] and attack == "fgsm"
+        change = np.abs(image - split.images[index] / np.float32(255)).max()
+        assert size == pytest.approx(change, abs=1e-6)
+        logits = linear_logits(tf.constant(image[np.newaxis])).numpy()
+        assert logits.argmax() == predicted != split.labels[index]
+        # A little less of it fools no more.
+        clean_image = split.images[index] / np.float32(255)
+        less = clean_image + 0.99 * (image - clean_image)
+        logits = linear_logits(tf.constant(less[np.newaxis])).numpy()
+        assert logits.argmax() == split.labels[index]
+
+
+def test_a_surrogate_adds_rows_of_transferred_attacks():
+    other = classifier(lambda images: -linear_logits(images))
+    found = measure(attacks=("pgd-2",), eps=RADII[1:], surrogate=other)
+    own, moved = found.results[1:]
+    assert moved.attack == "transfer-pgd-2"
+    # Gradients of the opposite classifier help the classifier.
+    assert own.num_correct < moved.num_correct
+    with pytest.raises(UsageError, match="Only fgsm and pgd.*square-5"):
+        measure(attacks=("square-5",), surrogate=other)
+
+
+def test_euclidean_attacks_reach_the_closed_form():
+    split, eps = images_and_labels(), 0.5
+    plan = parse_attack("pgd-20", norm="l2", random_start=False)
+    found = evaluate_classifier(
+        classifier(), *split, attacks=[plan], eps=(eps,)
+    )
+    assert found.norm == found.results[1].norm == "l2"
+    scores = (split.images.reshape(-1, PIXELS) / 255 - 0.5) @ linear_weights()
+    towards = np.where(split.labels == 1, scores, -scores)
+    # The pixel range can only help the classifier.
+    survivors = towards > eps * np.linalg.norm(linear_weights())
+    mask = found.masks["pgd-20", eps]
+    assert np.all(mask[survivors])
+    assert mask.sum() < found.results[0].num_correct
+
+
+def test_xla_measures_the_same_and_says_so():
+    found = measure(jit_compile="true", eps=RADII[:1])
+    assert found.jit_compile is True
+    graph = measure(jit_compile="false", eps=RADII[:1])
+    assert [r.num_correct for r in found.results] == [
+        r.num_correct for r in graph.results
+    ]
+
+
+def test_one_graph_serves_all_radii_and_batches():
+    calls = []
+
+    def counted(images):
+        calls.append(1)
+        return linear_logits(images)
+
+    traced = []
+    for radii in ((0.1,), (0.1, 0.2, 0.3)):
+        calls.clear()
+        measure(
+            attacks=("fgsm", "pgd-3"), eps=radii, classifier=classifier(counted)
+        )
+        traced.append(len(calls))
+    assert traced[0] == traced[1] > 0
+
+
+def test_a_classifier_that_answers_nan_is_refused():
+    def broken(images):
+        return linear_logits(images) * np.nan
+
+    with pytest.raises(UsageError, match="NaN"):
+        measure(classifier=classifier(broken))
+
+
+@pytest.mark.parametrize(
+    ("harm", "told"),
+    [
+        (lambda images, eps: images + 1.1 * eps, "largest change"),
+        (lambda images, eps: images - tf.reduce_min(images) - 1e-4, "-0.0001"),
+        (lambda images, eps: images - tf.reduce_max(images) + 1.0001, "1.0001"),
+        (lambda images, eps: images * float("nan"), "nan"),
+    ],
+    ids=["ball", "below-black", "above-white", "nan"],
+)
+def test_an_attack_that_leaves_its_bounds_is_an_error(monkeypatch, harm, told):
+    begin = Noise.begin
+
+    def harmful(self, problem):
+        state = begin(self, problem)
+        images = harm(problem.images, problem.eps)
+        return state._replace(verdict=state.verdict._replace(images=images))
+
+    monkeypatch.setattr(Noise, "begin", harmful)
+    radius = 0.5 if told == "largest change" else 1.0
+    with pytest.raises(TfganRobustError, match="left its bounds") as error:
+        measure(attacks=("noise",), eps=(radius,))
+    assert error.value.exit_code == 1
+    assert told in str(error.value) and f"eps={radius:g}" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("split", "told"),
+    [
+        (images_and_labels(0), "no images"),
+        (
+            Split(np.zeros((2, 8, 8, 3), np.uint8), np.zeros(2, np.int64)),
+            r"\(4, 4, 3\).*Received: .*\(8, 8, 3\)",
+        ),
+        (
+            Split(np.zeros((2, *SHAPE), np.uint8), np.array([0, 2])),
+            "knows 2 classes.*2",
+        ),
+        (
+            Split(np.zeros((2, *SHAPE), np.uint8), np.array([0, -1])),
+            "knows 2 classes.*-1",
+        ),
+        (
+            Split(np.full((2, *SHAPE), 8, np.float32), np.array([0, 1])),
+            r"\[0, 1\]",
+        ),
+    ],
+    ids=["none", "shape", "label-above", "label-below", "float-images"],
+)
+def test_images_that_do_not_fit_are_refused(split, told):
+    with pytest.raises(UsageError, match=told):
+        measure(split)
+
+
+@pytest.mark.parametrize("eps", [0, 0.0, -0.1, 1.5, 8, float("nan")])
+def test_radii_outside_the_pixel_scale_are_refused(eps):
+    with pytest.raises(UsageError, match=r"in \(0, 1\].*Received: eps="):
+        measure(eps=(0.1, eps))
+
+
+def test_the_largest_radius_is_allowed_as_a_whole_number():
+    results = measure(eps=(1,), attacks=("fgsm", "pgd-4")).results
+    assert [r.num_correct for r in results[1:]] == [0, 0]
+
+
+def test_nothing_is_measured_before_all_is_checked():
+    told = []
+    with pytest.raises(UsageError):
+        measure(eps=(0.1, 2), progress=lambda *now: told.append(now))
+    assert told == []
+
+
+def test_progress_is_told_until_everything_is_settled():
+    told = []
+    found = measure(
+        attacks=("fgsm", "autoattack-fast"),
+        eps=(0.1,),
+        progress=lambda *now: told.append(now),
+    )
+    for result, stages in zip(found.results, (1, 1, 2), strict=True):
+        mine = [now for now in told if now[0] == result.attack]
+        done = [now[2] for now in mine]
+        assert done == sorted(done) and done[-1] == 13 * stages
+        assert {now[3] for now in mine} == {13 * stages}
+        assert mine[-1][1] == result.eps
+        assert mine[-1][4] == pytest.approx(result.accuracy)
+
+
+def evaluation_of(*results):
+    made = [
+        Result(
+            attack=attack, eps=eps, norm="linf", protocol="worst",
+            num_images=4, num_correct=2, accuracy=share, accuracy_low=0.0,
+            accuracy_high=1.0, largest_perturbation=eps, forward_passes=1.0,
+            backward_passes=1.0, seconds=1.0, image_steps_per_second=4.0,
+        )
+        for attack, eps, share in results
+    ]  # fmt: skip
+    return Evaluation("made", 4, 0, 4, False, "linf", made)
+
+
+def test_accuracies_are_looked_up_by_attack_and_radius():
+    found = evaluation_of(
+        ("clean", 0.0, 0.9), ("fgsm", 8 / 255, 0.5), ("pgd-10", 8 / 255, 0.4)
+    )
+    assert found.accuracy("clean") == 0.9
+    assert found.accuracy("fgsm", 8 / 255) == 0.5
+    assert found.accuracy("pgd-10", 0.03137254902) == 0.4
+    for attack, eps in (("fgsm", 4 / 255), ("pgd-20", 8 / 255), ("fgsm", 0)):
+        with pytest.raises(UsageError, match=f"{attack} at eps=.*measured"):
+            found.accuracy(attack, eps)
+
+
+def test_json_holds_all_but_masks_and_images():
+    found = measure(attacks=("fgsm", "pgd-2"))
+    stored = json.loads(json.dumps(found.to_json(), allow_nan=False))
+    bulky = {"masks", "predicted", "smallest"}
+    assert (
+        stored.keys()
+        == {field.name for field in dataclasses.fields(Evaluation)} - bulky
+    )
+    results = [
+        Result(
+            **{
+                **result,
+                "stages": tuple(StageResult(**s) for s in result["stages"]),
+            }
+        )
+        for result in stored["results"]
+    ]
+    assert results == found.results
+
+
+def test_the_text_has_the_table_and_says_that_nothing_was_audited():
+    text = measure(attacks=("fgsm",), eps=(0.1,)).table()
+    assert "| linear     | fgsm   |" in text
+    assert text.endswith("audit: not run")
+
+
+def test_names_are_refused_that_nobody_knows_and_those_given_twice():
+    with pytest.raises(UsageError, match="autoattack.*Received: cw"):
+        measure(attacks=("cw",))
+    with pytest.raises(UsageError, match="once.*fgsm, fgsm"):
+        measure(attacks=("fgsm", "fgsm"))

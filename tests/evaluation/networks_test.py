@@ -1,0 +1,122 @@
+"""Who takes part in an evaluation, and who is turned away."""
+
+import dataclasses
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from tfgan_robust.attacks.plan import parse_attack
+from tfgan_robust.errors import UsageError
+from tfgan_robust.evaluation import networks
+from tfgan_robust.evaluation.measure import evaluate_classifier
+from tfgan_robust.runs.presets import baseline_of, resolve
+from tfgan_robust.training import build
+from tfgan_robust.training.checkpoints import save_networks
+
+SHAPE = (16, 16, 3)
+SMALL = {"generator_width": 0.1}
+TINY = {"dataset": "digits", "image_size": 16, "classifier_width": 0.05}
+
+
+def save_run(folder, *, classes=10, **settings):
+    """What a training run leaves, as far as an evaluation reads it."""
+    config = settings.pop("config", None) or resolve(
+        TINY, {} if "method" in settings else SMALL, settings
+    )
+    model = build.build_model(config, SHAPE, classes)
+    save_networks(model, folder / "best")
+    (folder / "config.json").write_text(
+        json.dumps({"settings": dataclasses.asdict(config)})
+    )
+    return config
+
+
+def load(**given):
+    nothing = {
+        "run_dir": None, "checkpoint": "best", "model": None,
+        "outputs": "logits", "transfer_from": None, "undefended": None,
+    }  # fmt: skip
+    return networks.load(**{**nothing, **given})
+
+
+def test_a_run_brings_its_generators_and_its_baseline(tmp_path):
+    config = save_run(tmp_path)
+    assert load(run_dir=str(tmp_path)).undefended is None
+    save_run(tmp_path / "baseline", config=baseline_of(config))
+    found = load(run_dir=str(tmp_path))
+    assert [g.name for g, _ in found.generators] == [
+        "generator_0",
+        "generator_1",
+    ]
+    assert {c.formulation for _, c in found.generators} == {"grad_x"}
+    assert found.surrogate is None
+    assert found.undefended.description == "baseline (best)"
+
+
+def test_a_natural_run_beside_a_run_is_its_baseline(tmp_path):
+    config = save_run(tmp_path / "digits-grad_x-0")
+    twin = baseline_of(config)
+    save_run(tmp_path / "digits-natural-0", config=twin)
+    found = load(run_dir=str(tmp_path / "digits-grad_x-0"))
+    assert found.undefended.description == "digits-natural-0 (best)"
+    # It is not its own.
+    alone = load(run_dir=str(tmp_path / "digits-natural-0"))
+    assert alone.undefended is None and alone.generators == ()
+    # Nor that of another shape.
+    save_run(tmp_path / "digits-natural-0", method="natural",
+             classifier_width=0.1)  # fmt: skip
+    found = load(run_dir=str(tmp_path / "digits-grad_x-0"))
+    assert found.undefended is None
+
+
+def test_rivals_are_runs_or_models_of_the_same_shape(tmp_path):
+    save_run(tmp_path / "run")
+    save_run(tmp_path / "other", method="natural")
+    file = tmp_path / "other" / "best" / "classifier.keras"
+    found = load(
+        run_dir=str(tmp_path / "run"),
+        transfer_from=str(file),
+        undefended=str(tmp_path / "other"),
+    )
+    assert found.surrogate.description == "classifier.keras"
+    assert found.undefended.description == "other (best)"
+    save_run(tmp_path / "few", classes=3, method="natural")
+    for name in ("transfer_from", "undefended"):
+        with pytest.raises(UsageError, match=f"`{name}`.*same classes.*3"):
+            load(run_dir=str(tmp_path / "run"), **{name: str(tmp_path / "few")})
+
+
+def test_the_generators_of_a_run_attack_its_classifier(tmp_path):
+    save_run(tmp_path)
+    found = load(run_dir=str(tmp_path))
+    images = np.random.default_rng(0).integers(0, 256, (12, *SHAPE), np.uint8)
+    logits = found.classifier.logits_fn(images / np.float32(255)).numpy()
+    evaluation = evaluate_classifier(
+        found.classifier,
+        images,
+        logits.argmax(axis=-1),
+        attacks=["generators"],
+        eps=[0.2],
+        generators=found.generators,
+    )
+    (stage,) = evaluation.results[1].stages
+    # Gradient, judgement, for one generator or for both.
+    assert 2 <= stage.forward_passes <= 4
+    assert 1 <= stage.backward_passes <= 2
+    assert 0 < evaluation.results[1].largest_perturbation <= 0.2 + 1e-6
+
+
+def test_without_generators_there_is_no_such_attack(tmp_path):
+    keras.utils.set_random_seed(0)
+    save_run(tmp_path, method="natural")
+    found = load(run_dir=str(tmp_path))
+    with pytest.raises(UsageError, match="method=gan"):
+        evaluate_classifier(
+            found.classifier,
+            np.zeros((4, *SHAPE), np.uint8),
+            np.arange(4),
+            attacks=[parse_attack("generators")],
+            eps=[0.2],
+        )

@@ -1,0 +1,495 @@
+"""The page on an evaluation says what the files of its folder say."""
+
+import dataclasses
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+from toys import share
+
+import tfgan_robust
+from tfgan_robust.errors import UsageError
+from tfgan_robust.reports import reading
+from tfgan_robust.reports.intervals import wilson
+from tfgan_robust.reports.page import write_report
+from tfgan_robust.reports.reading import read_evaluation
+from tfgan_robust.reports.results import (
+    WORST,
+    Evaluation,
+    Pointwise,
+    Result,
+    StageResult,
+)
+from tfgan_robust.reports.verdicts import Check
+
+ROOT = Path(tfgan_robust.__file__).parents[1]
+CLASSES = ["cat", "dog", "frog"]
+SMALL, LARGE = 4 / 255, 8 / 255
+# Twelve images, four of each class; the last two are wrong while clean.
+LABELS = np.arange(12) % 3
+FOOLED = {
+    ("clean", 0.0): {10, 11},
+    ("fgsm", SMALL): {0, 10, 11},
+    ("fgsm", LARGE): {1, 2, 3, 10, 11},
+    ("pgd-10", SMALL): {4, 10, 11},
+    ("pgd-10", LARGE): {1, 2, 3, 5, 6, 10, 11},
+}
+CHECKS = [
+    Check("more_steps", "PASS", {"pgd-10": 0.5, "pgd-100": 0.25}, "stronger"),
+    Check("noise", "WARN", {"noise": 1 / 3}, "noise is as strong as fgsm"),
+]
+
+
+def stages(attack, eps, right):
+    if attack == "clean":
+        return ()
+    steps = 1 if attack == "fgsm" else 10
+    stage = StageResult(
+        name=attack, num_images=10, num_correct=right, num_steps=steps,
+        loss="cross_entropy", num_targets=0, step_size=eps / steps,
+        random_start=steps > 1, num_restarts=1, momentum=0.0,
+        forward_passes=steps + 1.0, backward_passes=float(steps), seconds=2.5,
+    )  # fmt: skip
+    return (stage,)
+
+
+def result(attack, eps, right, total, norm="linf", **changes):
+    whole = Result(
+        attack=attack, eps=eps, norm=norm, protocol="worst",
+        **share(right, total), largest_perturbation=eps, forward_passes=3.0,
+        backward_passes=2.0, seconds=2.5, image_steps_per_second=4.0,
+        stages=stages(attack, eps, right),
+    )  # fmt: skip
+    return dataclasses.replace(whole, **changes)
+
+
+def pointwise(fooled, total):
+    for eps in sorted({eps for _, eps in fooled} - {0.0}):
+        lost = set().union(*(f for (_, e), f in fooled.items() if e <= eps))
+        names = tuple(attack for attack, e in fooled if e == eps)
+        yield Pointwise(
+            eps=eps, attacks=names, **share(total - len(lost), total)
+        )
+
+
+def store(
+    folder, fooled=FOOLED, *, labels=LABELS, classes=CLASSES, norm="linf",
+    predict=lambda label: (label + 1) % 3, **changes,
+):  # fmt: skip
+    """Writes results.json and masks.npz, in which they agree."""
+    total = len(labels)
+    arrays = {"labels": labels}
+    for (attack, eps), lost in fooled.items():
+        name = f"{attack}@{eps:.6g}" if eps else attack
+        arrays[name] = ~np.isin(np.arange(total), list(lost))
+        guess = np.where(arrays[name], labels, predict(labels))
+        arrays[f"{name}:predicted"] = guess.astype(np.int16)
+    evaluation = Evaluation(
+        classifier="grad_x (best)", num_images=total, seed=7, batch_size=64,
+        jit_compile=False, norm=norm, audit=CHECKS, complete=True,
+        results=[
+            result(attack, eps, total - len(lost), total, norm)
+            for (attack, eps), lost in fooled.items()
+        ],
+        pointwise=list(pointwise(fooled, total)),
+    )  # fmt: skip
+    conditions = {
+        "schema_version": 2,
+        "checkpoint": "best",
+        "dataset": {
+            "name": "cifar10",
+            "source": "a download",
+            "split": "test",
+            "classes": classes,
+        },
+        "date": "2026-11-23",
+        "device": "a CPU",
+        "versions": {"python": "3.11", "tensorflow": "2.21"},
+    }
+    evaluation = dataclasses.replace(evaluation, **changes)
+    folder.mkdir(exist_ok=True)
+    whole = conditions | evaluation.to_json()
+    (folder / "results.json").write_text(json.dumps(whole))
+    np.savez_compressed(folder / "masks.npz", **arrays)
+    return folder
+
+
+def store_smallest(folder, count=3, side=8, channels=3):
+    draw = np.random.default_rng(0)
+    clean = draw.integers(0, 256, (count, side, side, channels), np.uint8)
+    np.savez_compressed(
+        folder / "smallest.npz",
+        clean=clean,
+        attacked=np.clip(clean / 255 + 0.01, 0, 1).astype(np.float32),
+        index=np.arange(count) + 1,
+        norm=np.linspace(0.01, 0.03, count).astype(np.float32),
+        label=(np.arange(count) + 1) % 3,
+        predicted=(np.arange(count) + 2) % 3,
+        attack=np.array(["fgsm"] * count),
+    )
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A whole evaluation."""
+    store(tmp_path / "run")
+    store_smallest(tmp_path / "run")
+    return tmp_path / "run"
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    """The page on a whole evaluation."""
+    folder = store(tmp_path_factory.mktemp("evaluations") / "run")
+    store_smallest(folder)
+    return page_of(folder)
+
+
+def page_of(folder):
+    return write_report(folder)[0].read_text(encoding="utf-8")
+
+
+def table(page, heading):
+    """Cells of the first table under a heading."""
+    section = page.split(f"## {heading}\n")[1].split("\n## ")[0]
+    lines = [ln for ln in section.splitlines() if ln.startswith("|")]
+    rows = [re.split(r" *(?<!\\)\| ?", line)[1:-1] for line in lines]
+    assert set("".join(rows.pop(1))) <= {"-", " "}
+    return rows
+
+
+def images_of(page):
+    return re.findall(r"!\[\w+\]\(([^)]+)\)", page)
+
+
+def test_the_page_and_its_figures_are_written(folder):
+    written = write_report(folder)
+    names = ["accuracy", "classes", "confusion", "smallest"]
+    links = [f"evaluation/{name}.png" for name in names]
+    assert written == [folder / "evaluation.md", *(folder / li for li in links)]
+    assert images_of(written[0].read_text(encoding="utf-8")) == links
+    for path in written[1:]:
+        assert imread(path).ndim == 3
+        assert path.stat().st_size < 200_000
+    # The same files again, and nothing besides.
+    assert write_report(folder) == written
+    assert sorted(p.name for p in folder.iterdir()) == [
+        "evaluation", "evaluation.md", "masks.npz", "results.json",
+        "smallest.npz",
+    ]  # fmt: skip
+
+
+def test_the_threat_model_is_complete(page):
+    assert page.startswith("# Evaluation of grad_x (best)\n\n## Threat model")
+    rows = dict(table(page, "Threat model"))
+    assert rows.pop("norm").startswith("L-infinity")
+    assert rows.pop("protocol").startswith("worst (")
+    assert rows == {
+        "what": "value",
+        "eps": "4/255, 8/255",
+        "images": "the first 12",
+        "split": "test of cifar10 (a download)",
+        "seed": "7",
+        "batch size": "64",
+        "XLA": "no",
+        "device": "a CPU",
+        "versions": "python 3.11, tensorflow 2.21",
+        "date": "2026-11-23",
+    }
+
+
+def test_accuracies_have_intervals_and_n(page):
+    def cell(count):
+        low, high = wilson(count, 12)
+        return f"{count / 0.12:.1f} ({100 * low:.1f}-{100 * high:.1f})"
+
+    assert cell(10) == "83.3 (55.2-95.3)"
+    assert table(page, "Accuracy") == [
+        ["attack", "eps 0", "eps 4/255", "eps 8/255", "n"],
+        ["clean", cell(10), "", "", "12"],
+        ["fgsm", "", cell(9), cell(7), "12"],
+        ["pgd-10", "", cell(9), cell(5), "12"],
+        # At 8/255 the two that fell at 4/255 alone count as well.
+        ["worst case", "", cell(8), cell(3), "12"],
+    ]
+
+
+def test_no_robust_accuracy_is_without_its_audit(page, folder):
+    store(folder, audit=None)
+    for text, said in (
+        (page, "audit: WARN (1 WARN, 1 PASS): noise"),
+        (page_of(folder), "audit: not run"),
+    ):
+        for heading in ("Accuracy", "Audit", "Classes", "Confusion"):
+            assert text.split(f"## {heading}\n\n")[1].startswith(f"{said}\n")
+
+
+def test_the_audit_is_told_in_full(page):
+    assert table(page, "Audit") == [
+        ["check", "verdict", "finding", "figures"],
+        ["more_steps", "PASS", "stronger", "pgd-10 0.5, pgd-100 0.25"],
+        ["noise", "WARN", "noise is as strong as fgsm", "noise 0.3333"],
+    ]
+
+
+def test_stages_are_told_with_all_parameters(tmp_path):
+    first = StageResult(
+        name="apgd-t", num_images=10, num_correct=6, num_steps=100, loss="dlr",
+        num_targets=9, step_size=0.0, random_start=True, num_restarts=2,
+        momentum=0.0, forward_passes=12.34, backward_passes=11.0, seconds=61.04,
+    )  # fmt: skip
+    second = dataclasses.replace(
+        first, name="square", num_steps=5000, loss="margin", num_targets=0,
+        num_images=6, num_correct=5, num_restarts=1, backward_passes=0.0,
+    )  # fmt: skip
+    third = dataclasses.replace(
+        second, name="pgd", num_steps=4, step_size=LARGE / 4, momentum=0.75,
+        random_start=False, num_images=1200, num_correct=1100,
+    )  # fmt: skip
+    results = [
+        result("clean", 0.0, 10, 12),
+        result("fgsm", LARGE, 7, 12, stages=(first, second, third)),
+    ]
+    fooled = {key: FOOLED[key] for key in (("clean", 0.0), ("fgsm", LARGE))}
+    rows = table(
+        page_of(store(tmp_path / "run", fooled, results=results)), "Attacks"
+    )
+    assert rows == [
+        ["attack", "eps", "stage", "steps", "loss", "step size", "start",
+         "restarts", "images", "left", "forward", "backward", "time"],
+        ["fgsm", "8/255", "apgd-t", "100 x 9 targets", "dlr", "", "random", "2",
+         "10", "6", "12.3", "11.0", "61.0 s"],
+        ["fgsm", "8/255", "square", "5,000", "margin", "", "random", "1",
+         "6", "5", "12.3", "0.0", "61.0 s"],
+        ["fgsm", "8/255", "pgd", "4", "margin", "0.25 eps, momentum 0.75",
+         "clean", "1", "1,200", "1,100", "12.3", "0.0", "61.0 s"],
+    ]  # fmt: skip
+
+
+def test_classes_are_judged_by_the_worst_case_at_the_named_eps(page):
+    header, *rows = table(page, "Classes")
+    assert header == ["class", "n", "clean", "worst case at 8/255"]
+    lost = set().union(*FOOLED.values())
+    for number, (name, count, clean, worst) in enumerate(rows):
+        mine = np.flatnonzero(np.equal(LABELS, number))
+        assert (name, int(count)) == (CLASSES[number], len(mine))
+        right = len(set(mine) - FOOLED["clean", 0.0])
+        assert clean.startswith(f"{100 * right / len(mine):.1f} (")
+        assert worst.startswith(
+            f"{100 * len(set(mine) - lost) / len(mine):.1f} ("
+        )
+
+
+def test_confusion_is_that_of_the_strongest_attack(page):
+    assert "Under pgd-10 at 8/255, the strongest attack there." in page
+    expected = np.zeros((3, 3), int)
+    for image, label in enumerate(LABELS):
+        wrong = image in FOOLED["pgd-10", LARGE]
+        expected[label, (label + wrong) % 3] += 1
+    assert table(page, "Confusion") == [
+        ["class", *CLASSES],
+        *(
+            [n, *map(str, row)]
+            for n, row in zip(CLASSES, expected, strict=True)
+        ),
+    ]
+
+
+def test_unknown_predictions_have_a_column(folder):
+    store(folder, predict=lambda label: np.where(label == 0, -1, 0))
+    rows = table(page_of(folder), "Confusion")
+    assert rows[0] == ["class", *CLASSES, "unknown"]
+    assert [row[-1] for row in rows[1:]] == ["2", "0", "0"]
+    assert sum(int(cell) for row in rows[1:] for cell in row[1:]) == 12
+
+
+def test_of_many_classes_only_the_frequent_confusions_are_told(tmp_path):
+    labels = np.arange(60) % 30
+    names = [f"class {number}" for number in range(30)]
+    fooled = {("clean", 0.0): set(), ("fgsm", LARGE): {1, 31, 2, 5}}
+    store(
+        tmp_path / "run", fooled, labels=labels, classes=names,
+        predict=lambda label: (label + 3) % 30,
+    )  # fmt: skip
+    assert table(page_of(tmp_path / "run"), "Confusion") == [
+        ["class", "taken for", "images"],
+        ["class 1", "class 4", "2"],
+        ["class 2", "class 5", "1"],
+        ["class 5", "class 8", "1"],
+    ]
+
+
+def test_the_smallest_perturbations_are_listed(page):
+    rows = table(page, "Smallest perturbations")
+    assert rows == [
+        ["image", "class", "taken for", "attack", "norm"],
+        ["1", "dog", "frog", "fgsm", "2.55/255"],
+        ["2", "frog", "cat", "fgsm", "5.10/255"],
+        ["3", "cat", "dog", "fgsm", "7.65/255"],
+    ]
+
+
+def test_an_interrupted_evaluation_says_so_first(page, folder):
+    assert "INCOMPLETE" not in page
+    store(folder, complete=False)
+    lines = page_of(folder).splitlines()
+    assert lines[2].startswith("**INCOMPLETE**")
+
+
+def test_clean_accuracy_alone(tmp_path):
+    store(tmp_path / "run", {("clean", 0.0): {1}}, audit=None)
+    page = page_of(tmp_path / "run")
+    assert [row[0] for row in table(page, "Accuracy")] == ["attack", "clean"]
+    assert images_of(page) == []
+    assert dict(table(page, "Threat model"))["eps"] == "none"
+
+
+def test_nothing_measured_yet(tmp_path):
+    page = page_of(store(tmp_path / "run", {}, complete=False))
+    assert "INCOMPLETE" in page
+
+
+def test_parts_without_their_files_are_left_out(folder):
+    write_report(folder)
+    for name in ("masks.npz", "smallest.npz"):
+        (folder / name).unlink()
+    page = page_of(folder)
+    assert "## Classes" not in page
+    assert images_of(page) == ["evaluation/accuracy.png"]
+    assert [p.name for p in (folder / "evaluation").iterdir()] == [
+        "accuracy.png"
+    ]
+
+
+def test_no_image_was_fooled(folder):
+    store_smallest(folder, count=0)
+    page = page_of(folder)
+    assert "Smallest" not in page
+    assert "evaluation/smallest.png" not in page
+
+
+def test_euclidean_radii(tmp_path):
+    fooled = {("clean", 0.0): set(), ("pgd-10", 0.5): {1}, ("pgd-10", 1.0): {2}}
+    store(tmp_path / "run", fooled, norm="l2")
+    store_smallest(tmp_path / "run")
+    page = page_of(tmp_path / "run")
+    rows = dict(table(page, "Threat model"))
+    assert (rows["norm"], rows["eps"]) == ("Euclidean", "0.5, 1")
+    assert table(page, "Smallest perturbations")[1][-1] == "0.0100"
+    assert "Audits attack in the L-infinity ball." in page
+
+
+def test_names_cannot_break_the_page(tmp_path):
+    names = ["a|b", "<b>$x$", "[c](d)", "*e*\n`f`"]
+    folder = store(tmp_path / "run", classes=names, classifier="<i>|net\n#")
+    page = page_of(folder)
+    assert page.startswith("# Evaluation of \\<i>\\|net #\n")
+    assert [row[0] for row in table(page, "Classes")[1:4]] == [
+        "a\\|b", "\\<b>$x$", "[c]\\(d)",
+    ]  # fmt: skip
+
+
+def test_classes_without_a_name_are_numbered(tmp_path):
+    page = page_of(store(tmp_path / "run", classes=["cat"]))
+    assert [row[0] for row in table(page, "Classes")] == [
+        "class",
+        "cat",
+        "1",
+        "2",
+    ]
+
+
+def test_reading_gives_back_what_was_measured(folder):
+    stored = read_evaluation(folder)
+    evaluation = stored.evaluation
+    assert evaluation.accuracy("fgsm", LARGE) == 7 / 12
+    assert evaluation.results[1].stages == stages("fgsm", SMALL, 9)
+    assert evaluation.audit == CHECKS
+    assert evaluation.pointwise[0].attacks == ("fgsm", "pgd-10")
+    assert stored.conditions.versions["tensorflow"] == "2.21"
+    np.testing.assert_array_equal(stored.labels, LABELS)
+    survivors = reading.surviving(evaluation.masks, SMALL)
+    lost = FOOLED["fgsm", SMALL] | FOOLED["pgd-10", SMALL]
+    assert set(np.flatnonzero(~survivors)) == lost
+    curves = reading.accuracies(evaluation)
+    assert list(curves) == ["fgsm", "pgd-10", WORST]
+    assert [row.num_correct for row in curves["worst case"]] == [10, 8, 3]
+
+
+def rewritten(folder, change):
+    path = folder / "results.json"
+    whole = json.loads(path.read_text())
+    change(whole)
+    path.write_text(json.dumps(whole))
+
+
+@pytest.mark.parametrize(
+    ("change", "fragment"),
+    [
+        (lambda w: w.update(schema_version=1), "Received: 1."),
+        (lambda w: w.pop("schema_version"), "schema_version 2"),
+        (lambda w: w.pop("classifier"), "classifier"),
+        (lambda w: w.update(dataset="cifar10"), "results.json"),
+        (lambda w: w["dataset"].pop("classes"), "classes"),
+        (lambda w: w["results"][0].update(accuracy="0.5"), "'0.5' is no float"),
+        (lambda w: w["results"][0].update(seconds=None), "None is no float"),
+        (lambda w: w.update(num_images=True), "True is no int"),
+        (lambda w: w.update(results=None), "results.json"),
+        (
+            lambda w: w["results"][1].update(num_correct=1),
+            "the same evaluation",
+        ),
+        (lambda w: w["results"][1].update(eps=0.5), "the same evaluation"),
+    ],
+)
+def test_bad_figures_are_refused(folder, change, fragment):
+    rewritten(folder, change)
+    with pytest.raises(UsageError, match=re.escape(fragment)):
+        write_report(folder)
+    assert not (folder / "evaluation.md").exists()
+
+
+def test_what_a_later_release_adds_is_no_matter(folder):
+    rewritten(folder, lambda whole: whole.update(mood="good"))
+    write_report(folder)
+
+
+@pytest.mark.parametrize("name", ["results.json", "masks.npz", "smallest.npz"])
+@pytest.mark.parametrize("keep", [0, 100, 0.5])
+def test_files_that_are_cut_short_are_refused(folder, name, keep):
+    path = folder / name
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(keep * len(whole) if keep == 0.5 else keep)])
+    with pytest.raises(UsageError, match=name):
+        read_evaluation(folder)
+
+
+def test_folders_without_an_evaluation_are_refused(tmp_path):
+    with pytest.raises(UsageError, match=r"no results\.json"):
+        write_report(tmp_path)
+    with pytest.raises(UsageError, match="no folder"):
+        write_report(tmp_path / "absent")
+
+
+def test_reports_need_no_tensorflow(folder, tmp_path):
+    poison = tmp_path / "poison"
+    poison.mkdir()
+    for name in ("tensorflow", "keras"):
+        (poison / f"{name}.py").write_text("raise SystemError('imported')")
+    code = (
+        "import pathlib, sys; "
+        "from tfgan_robust.reports.page import write_report; "
+        "write_report(pathlib.Path(sys.argv[1]))"
+    )
+    subprocess.run(
+        [sys.executable, "-c", code, str(folder)],
+        env={**os.environ, "PYTHONPATH": f"{poison}{os.pathsep}{ROOT}"},
+        check=True,
+    )
+    assert (folder / "evaluation.md").is_file()

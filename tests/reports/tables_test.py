@@ -1,0 +1,194 @@
+"""Evaluations as people and as programs read them."""
+
+import csv
+import dataclasses
+import io
+
+from tfgan_robust.reports.results import (
+    Evaluation,
+    Pointwise,
+    Result,
+    StageResult,
+)
+from tfgan_robust.reports.tables import (
+    audit_line,
+    describe_conditions,
+    format_report,
+    format_table,
+    to_csv,
+)
+from tfgan_robust.reports.verdicts import Check
+
+
+def result(attack, eps, accuracy, *, protocol="final", **changes):
+    steps = {"clean": 0, "fgsm": 1}.get(attack, 10)
+    stage = StageResult(
+        name=attack,
+        num_images=1000,
+        num_correct=round(1000 * accuracy),
+        num_steps=steps,
+        loss="cross_entropy",
+        num_targets=0,
+        step_size=eps if steps < 2 else 2.5 * eps / steps,
+        random_start=steps > 1,
+        num_restarts=1,
+        momentum=0.0,
+        forward_passes=1.0 + steps,
+        backward_passes=1.0 + steps,
+        seconds=1.5,
+    )
+    return Result(
+        attack=attack,
+        eps=eps,
+        norm="linf",
+        protocol=protocol,
+        num_images=1000,
+        num_correct=round(1000 * accuracy),
+        accuracy=accuracy,
+        accuracy_low=accuracy - 0.01,
+        accuracy_high=accuracy + 0.01,
+        largest_perturbation=eps,
+        forward_passes=1.0 + steps,
+        backward_passes=1.0 + steps,
+        seconds=1.5,
+        image_steps_per_second=1000 * steps / 1.5,
+        stages=(dataclasses.replace(stage, **changes),) if steps else (),
+    )
+
+
+def evaluation(*results, complete=True, seed=7, pointwise=()):
+    return Evaluation(
+        "net", 1000, seed, 128, False, "linf", list(results), list(pointwise),
+        complete=complete,
+    )  # fmt: skip
+
+
+def test_a_table_has_a_row_for_each_classifier_and_attack():
+    natural = evaluation(
+        result("clean", 0.0, 0.95),
+        result("fgsm", 8 / 255, 0.204),
+        result("fgsm", 16 / 255, 0.1),
+        result("pgd-10", 8 / 255, 0.0),
+    )
+    robust = evaluation(
+        result("clean", 0.0, 0.8), result("fgsm", 4 / 255, 0.66666)
+    )
+    table = format_table({"natural": natural, "grad_x (ours)": robust})
+    assert table == "\n".join(
+        [
+            "| classifier    | attack     | clean | 4/255 | 8/255 | 16/255 |",
+            "| ------------- | ---------- | ----- | ----- | ----- | ------ |",
+            "| natural       | fgsm       | 95.0  |       | 20.4  | 10.0   |",
+            "| natural       | pgd-10     | 95.0  |       | 0.0   |        |",
+            "| natural       | worst case | 95.0  |       |       |        |",
+            "| grad_x (ours) | fgsm       | 80.0  | 66.7  |       |        |",
+        ]
+    )
+
+
+def test_a_table_of_clean_accuracy_alone():
+    table = format_table({"net": evaluation(result("clean", 0.0, 0.5))})
+    assert table == "\n".join(
+        [
+            "| classifier | attack | clean |",
+            "| ---------- | ------ | ----- |",
+            "| net        | none   | 50.0  |",
+        ]
+    )
+
+
+def test_conditions_name_what_an_accuracy_depends_on():
+    line = describe_conditions(
+        evaluation(
+            result("clean", 0.0, 0.9),
+            result("fgsm", 8 / 255, 0.5),
+            result("fgsm", 16 / 255, 0.5),
+            result("pgd-10", 8 / 255, 0.4),
+            result("pgd-10", 16 / 255, 0.3),
+        )
+    )
+    assert line == (
+        "accuracy in % of 1000 images; fgsm: one step of eps, protocol final; "
+        "pgd-10: 10 steps, cross_entropy, step 0.25 eps, random start, 1 "
+        "restart, protocol final; seed 7; plain graph"
+    )
+
+
+def test_conditions_tell_of_everything_that_was_chosen():
+    chosen = {"num_restarts": 5, "step_size": 0.01, "momentum": 0.75}
+    worst = result(
+        "pgd-10", 0.1, 0.4, protocol="worst", num_targets=9, **chosen
+    )
+    line = describe_conditions(evaluation(result("clean", 0.0, 0.9), worst))
+    assert (
+        "pgd-10: 10 steps, cross_entropy, 9 targets, step 0.1 eps, momentum "
+        "0.75, random start, 5 restarts, protocol worst"
+    ) in line
+    clean_start = result("pgd-10", 0.1, 0.4, random_start=False)
+    line = describe_conditions(
+        evaluation(result("clean", 0.0, 0.9), clean_start)
+    )
+    assert "clean start, 1 restart, protocol final" in line
+
+
+def test_a_table_ends_with_the_worst_case_of_several_attacks():
+    row = Pointwise(
+        eps=0.1, attacks=("fgsm", "pgd-10"), num_images=1000, num_correct=333,
+        accuracy=0.333, accuracy_low=0.3, accuracy_high=0.4,
+    )  # fmt: skip
+    clean = result("clean", 0.0, 0.5)
+    attacked = [result("fgsm", 0.1, 0.4), result("pgd-10", 0.1, 0.35)]
+    table = format_table({"net": evaluation(clean, *attacked, pointwise=[row])})
+    assert (
+        table.splitlines()[-1] == "| net        | worst case | 50.0  | 33.3 |"
+    )
+    alone = evaluation(clean, attacked[0], pointwise=[row])
+    assert "worst case" not in format_table({"net": alone})
+
+
+def test_no_report_goes_without_its_audit():
+    clean = result("clean", 0.0, 0.5)
+    assert format_report({"net": evaluation(clean)}).endswith("audit: not run")
+    checks = [
+        Check("noise", "PASS", {}, ""),
+        Check("square", "FAIL", {}, ""),
+        Check("transfer", "WARN", {}, ""),
+    ]
+    audited = dataclasses.replace(evaluation(clean), audit=checks)
+    line = "audit: FAIL (1 FAIL, 1 WARN, 1 PASS): square, transfer"
+    assert audit_line(checks) == line
+    text = format_report({"a": audited, "b": evaluation(clean)})
+    assert text.splitlines()[-2:] == [f"a: {line}", "b: audit: not run"]
+
+
+def test_conditions_say_when_an_evaluation_is_incomplete():
+    parts = (result("clean", 0.0, 0.9),)
+    assert "INCOMPLETE" in describe_conditions(
+        evaluation(*parts, complete=False)
+    )
+    assert "INCOMPLETE" not in describe_conditions(evaluation(*parts))
+
+
+def test_csv_holds_every_figure_without_loss():
+    whole = evaluation(
+        result("clean", 0.0, 0.9),
+        result("pgd-10", 8 / 255, 1 / 3, num_restarts=2, protocol="worst"),
+    )
+    text = to_csv(whole, {"device": "CPU"})
+    assert "\r" not in text
+    rows = list(csv.DictReader(io.StringIO(text)))
+    convert = {"int": int, "float": float, "str": str}
+    read = [
+        {
+            field.name: convert[field.type.__name__](row.pop(field.name))
+            for field in dataclasses.fields(Result)
+            if field.name != "stages"
+        }
+        for row in rows
+    ]
+    for row, found in zip(read, whole.results, strict=True):
+        assert row == {name: getattr(found, name) for name in row}
+    assert {row["device"] for row in rows} == {"CPU"}
+    assert {row["seed"] for row in rows} == {"7"}
+    assert "2 restarts, protocol worst" in rows[1]["parameters"]
+    assert rows[0]["audit"] == "audit: not run"

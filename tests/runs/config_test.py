@@ -1,0 +1,347 @@
+"""The configuration: who wins, what is refused, what belongs together."""
+
+import dataclasses
+import math
+
+import pytest
+
+from tfgan_robust.cli import fields
+from tfgan_robust.errors import UsageError
+from tfgan_robust.runs import config, presets
+from tfgan_robust.runs.config import TrainConfig
+from tfgan_robust.runs.presets import baseline_of, resolve
+
+FIELDS = dataclasses.fields(TrainConfig)
+LIMITED = [
+    field
+    for field in FIELDS
+    if fields.value_type(TrainConfig, field.name)[0] in (int, float)
+]
+
+
+def refusal(*sources):
+    """The message with which `resolve` refuses settings."""
+    with pytest.raises(UsageError) as error:
+        resolve(*sources)
+    message = str(error.value)
+    assert "\n" not in message
+    return message
+
+
+def test_later_sources_win(monkeypatch):
+    """default < data set < preset < method < file < command line."""
+    field = TrainConfig.__dataclass_fields__["epochs"]
+    layers = [
+        (presets.DATASET_DEFAULTS["cifar10"], 2),
+        (presets.PRESETS["recommended"], 3),
+        (presets._METHOD_DEFAULTS["gan"], 4),
+    ]
+    assert resolve().epochs == field.default
+    for layer, epochs in layers:
+        monkeypatch.setitem(layer, "epochs", epochs)
+        assert resolve().epochs == epochs
+    assert resolve({"epochs": 5}).epochs == 5
+    assert resolve({"epochs": 5}, {"epochs": 6}).epochs == 6
+    assert resolve({"epochs": 5}, {"seed": 1}).epochs == 5
+
+
+def test_the_last_choice_of_preset_data_set_and_method_decides():
+    from_file = {"preset": "paper", "dataset": "digits", "method": "gan"}
+    assert resolve(from_file).update == "alternating"
+    recommended = resolve(from_file, {"preset": "recommended"})
+    assert recommended.update == "simultaneous"
+    assert resolve(from_file).eps == presets.DATASET_DEFAULTS["digits"]["eps"]
+    assert resolve(from_file, {"dataset": "cifar10"}).eps == 16 / 255
+    assert resolve(from_file, {"method": "pgd"}).random_start == 1
+
+
+def test_the_paper_preset_is_the_paper():
+    paper = resolve({"preset": "paper"})
+    assert (paper.eps, paper.num_generators) == (16 / 255, 2)
+    assert paper.classifier_learning_rate == 1e-4
+    assert paper.generator_learning_rate == 2e-4
+    assert (paper.beta_1, paper.beta_2) == (0.5, 0.9)
+    assert (paper.clean_weight, paper.adversarial_weight) == (1, 1)
+    assert (paper.classifier_width, paper.dropout_scale) == (1, 1)
+    assert (paper.gradient_skip, paper.random_start) == (0, 0)
+
+
+def test_a_folder_of_images_needs_only_its_directory():
+    folder = resolve({"dataset": "folder", "data_dir": "images"})
+    assert (folder.dataset, folder.data_dir) == ("folder", "images")
+
+
+@pytest.mark.parametrize("method", config.METHOD_NAMES)
+@pytest.mark.parametrize("preset", presets.PRESETS)
+@pytest.mark.parametrize("dataset", config.DATASET_NAMES)
+def test_resolved_settings_resolve_to_themselves(dataset, preset, method):
+    """A run's stored settings are a `--config` file for the same run."""
+    chosen = {"dataset": dataset, "preset": preset, "method": method}
+    first = resolve(chosen, {"data_dir": "somewhere"})
+    assert resolve(dataclasses.asdict(first)) == first
+
+
+@pytest.mark.parametrize("preset", presets.PRESETS)
+@pytest.mark.parametrize("formulation", config.FORMULATION_NAMES)
+def test_every_formulation_resolves_to_itself(formulation, preset):
+    first = resolve({"formulation": formulation, "preset": preset})
+    assert first.formulation == formulation
+    assert resolve(dataclasses.asdict(first)) == first
+
+
+def test_numbers_may_be_fractions_and_whole():
+    assert resolve({"eps": "8/255"}).eps == 8 / 255
+    assert resolve({"clean_weight": 2}).clean_weight == 2.0
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "remedy"),
+    [
+        ("eps", math.nan, "must be finite"),
+        ("eps", math.inf, "must be finite"),
+        ("classifier_learning_rate", math.inf, "must be finite"),
+        ("clean_weight", -math.inf, "must be finite"),
+        ("eps", 0.0, "must be greater than 0"),
+        ("eps", -0.1, "must be greater than 0"),
+        ("eps", 8.0, "must be at most 1"),
+        ("eval_eps", 2.0, "must be at most 1"),
+        ("eps", None, "must be a number"),
+        ("eps", True, "must be a number"),
+        ("eps", [0.1], "must be a number"),
+        ("eps", "eight", "fraction such as 8/255"),
+        ("eps", "8/0", "fraction such as 8/255"),
+        ("num_generators", 1.5, "must be a whole number"),
+        ("num_generators", "2", "must be a whole number"),
+        ("num_generators", True, "must be a whole number"),
+        ("num_generators", 0, "must be at least 1"),
+        ("num_generators", 17, "must be at most 16"),
+        ("batch_size", -1, "must be at least 1"),
+        ("image_size", 12, "must be at least 16"),
+        ("image_size", 30, "must be a multiple of 4"),
+        ("max_shift", 0.6, "must be at most 0.5"),
+        ("dropout_scale", -0.5, "must be at least 0"),
+        ("beta_1", 1.0, "must be at most 0.9999"),
+        ("seed", 2**31, "must be at most"),
+        ("deterministic", "yes", "must be true or false"),
+        ("deterministic", 1, "must be true or false"),
+        ("dataset", "mnist", "cifar10, digits, folder"),
+        ("dataset", None, "must be text"),
+        ("preset", "best", "recommended, paper"),
+        ("method", "trades", "gan, natural, fgsm, pgd"),
+        ("formulation", "z", "x, xz, grad, grad_x"),
+        ("precision", "float16", "float32, mixed_bfloat16, mixed_float16"),
+        ("data_dir", 7, "must be text"),
+    ],
+)
+def test_bad_values_are_refused_with_a_remedy(name, value, remedy):
+    message = refusal({name: value})
+    assert f"`{name}`" in message
+    assert remedy in message
+    assert f"Received: {name}={value}" in message
+
+
+def test_whole_numbers_beyond_every_float_are_refused():
+    assert "`eps`" in refusal({"eps": 10**400})
+
+
+@pytest.mark.parametrize("field", LIMITED, ids=lambda field: field.name)
+def test_limits_are_exact(field):
+    """One step outside each limit is refused, the limit itself is not."""
+    limits = fields.limits_of(field)
+    kind, _ = fields.value_type(TrainConfig, field.name)
+
+    def beside(limit, direction):
+        if kind is int:
+            return int(limit) + direction
+        return math.nextafter(limit, direction * math.inf)
+
+    outside, inside = [], []
+    if limits.minimum is not None:
+        outside.append(beside(limits.minimum, -1))
+        inside.append(kind(limits.minimum))
+    if limits.maximum is not None:
+        outside.append(beside(limits.maximum, 1))
+        inside.append(kind(limits.maximum))
+    if limits.above is not None:
+        outside.append(kind(limits.above))
+        inside.append(beside(limits.above, 1))
+    assert outside, "every number needs a limit"
+    for value in outside:
+        assert f"Received: {field.name}={value}" in refusal({field.name: value})
+    for value in inside:
+        fields.check_values(TrainConfig, {field.name: value})
+
+
+@pytest.mark.parametrize(
+    ("given", "received", "remedy"),
+    [
+        (
+            {"formulation": "x", "method": "pgd"},
+            "formulation=x with method=pgd",
+            "goes with method gan",
+        ),
+        (
+            {"num_generators": 3, "method": "natural"},
+            "num_generators=3 with method=natural",
+            "goes with method gan",
+        ),
+        (
+            {"attack_steps": 3, "method": "fgsm"},
+            "attack_steps=3 with method=fgsm",
+            "goes with method pgd",
+        ),
+        (
+            {"attack_step_size": 0.1},
+            "attack_step_size=0.1 with method=gan",
+            "goes with method fgsm or pgd",
+        ),
+        (
+            {"gradient_skip": 1.0, "formulation": "x"},
+            "gradient_skip=1 with formulation=x",
+            "needs formulation grad or grad_x",
+        ),
+        (
+            {"gradient_skip": 0.5, "formulation": "xz"},
+            "gradient_skip=0.5 with formulation=xz",
+            "needs formulation grad or grad_x",
+        ),
+        (
+            {"update": "simultaneous", "generator_mode": "inference"},
+            "generator_mode=inference",
+            "need generator_mode=training",
+        ),
+        (
+            {
+                "update": "simultaneous",
+                "generator_mode": "training",
+                "generator_updates": 2,
+            },
+            "generator_updates=2",
+            "use update=alternating",
+        ),
+        (
+            {"method": "fgsm", "random_start": 0.5},
+            "random_start=0.5",
+            "random_start=1",
+        ),
+        (
+            {"adversarial_weight": 0.0},
+            "adversarial_weight=0",
+            "use method=natural",
+        ),
+        (
+            {"method": "natural", "clean_weight": 0.0},
+            "clean_weight=0",
+            "needs clean_weight > 0",
+        ),
+        (
+            {"batch_size": 127, "num_devices": 2},
+            "batch_size=127 with num_devices=2",
+            "must be a multiple of num_devices",
+        ),
+        (
+            {"jit_compile": "true", "num_devices": 2},
+            "jit_compile=true with num_devices=2",
+            "XLA does not compile",
+        ),
+        ({"dataset": "folder"}, "dataset=folder", "needs --data_dir"),
+        ({"epss": 0.1}, "epss", "Known: preset, method"),
+        ({"epss": 0.1, "apochs": 2}, "apochs, epss", "Known: preset, method"),
+    ],
+    ids=str,
+)
+def test_contradictions_are_refused_with_a_remedy(given, received, remedy):
+    message = refusal(given)
+    assert received in message
+    assert remedy in message
+
+
+def test_contradictions_do_not_depend_on_who_says_what():
+    file, flag = {"formulation": "x"}, {"method": "pgd"}
+    assert refusal(file, flag) == refusal(flag, file)
+
+
+def test_settings_that_change_nothing_contradict_nothing():
+    same = {"method": "pgd", "num_generators": 2, "gradient_skip": 1}
+    assert resolve(same) == resolve({"method": "pgd"})
+
+
+def test_settings_cannot_be_changed_behind_the_checks():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        resolve().eps = 2.0
+    with pytest.raises(UsageError, match="Received: eps=2.0"):
+        resolve().replace(eps=2.0)
+
+
+@pytest.mark.parametrize(
+    "defaults",
+    [
+        *presets.PRESETS.values(),
+        *presets.DATASET_DEFAULTS.values(),
+        *presets._METHOD_DEFAULTS.values(),
+    ],
+    ids=str,
+)
+def test_sets_of_defaults_name_known_settings_with_legal_values(defaults):
+    assert set(defaults) <= set(fields.field_names(TrainConfig))
+    fields.check_values(TrainConfig, defaults)
+
+
+def test_tables_cover_every_name():
+    choices = {field.name: fields.limits_of(field).choices for field in FIELDS}
+    assert set(presets.PRESETS) == set(choices["preset"])
+    assert set(presets.DATASET_DEFAULTS) == set(choices["dataset"])
+    assert set(presets.REPORT_EPS) == set(choices["dataset"])
+    assert set(presets._METHOD_DEFAULTS) == set(choices["method"])
+    assert set(presets._ONLY_FOR) <= set(choices)
+    for radii in presets.REPORT_EPS.values():
+        assert all(0 < eps <= 1 for eps in radii)
+
+
+@pytest.mark.parametrize("field", FIELDS, ids=lambda field: field.name)
+def test_every_setting_explains_itself(field):
+    limits = fields.limits_of(field)
+    assert limits.group
+    assert limits.help.endswith(".")
+
+
+@pytest.mark.parametrize("dataset", ["cifar10", "digits"])
+@pytest.mark.parametrize("method", ["gan", "fgsm", "pgd"])
+@pytest.mark.parametrize("preset", presets.PRESETS)
+def test_the_undefended_twin_keeps_data_classifier_and_budget(
+    preset, method, dataset
+):
+    defended = resolve(
+        {"preset": preset, "method": method, "dataset": dataset},
+        {
+            "epochs": 7,
+            "batch_size": 48,
+            "seed": 5,
+            "train_images": 500,
+            "classifier_width": 0.5,
+            "classifier_learning_rate": 3e-4,
+            "eval_eps": 0.07,
+        },
+    )
+    twin = baseline_of(defended)
+    assert twin.method == "natural"
+    assert (twin.clean_weight, twin.random_start) == (1, 0)
+    kept = (
+        set(fields.field_names(TrainConfig))
+        - set(presets._ONLY_FOR)
+        - {"method", "clean_weight", "random_start"}
+    )
+    for name in kept:
+        assert getattr(twin, name) == getattr(defended, name), name
+
+
+@pytest.mark.parametrize("preset", presets.PRESETS)
+@pytest.mark.parametrize("dataset", ["cifar10", "digits"])
+def test_the_undefended_twin_can_be_trained_again_by_itself(dataset, preset):
+    twin = baseline_of(resolve({"preset": preset, "dataset": dataset}))
+    assert resolve(dataclasses.asdict(twin)) == twin
+
+
+def test_runs_are_called_after_what_distinguishes_them():
+    assert resolve({"formulation": "xz"}).run_label == "xz"
+    assert resolve({"method": "pgd"}).run_label == "pgd"

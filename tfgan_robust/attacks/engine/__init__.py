@@ -1,0 +1,1 @@
+"""Runs attacks over any number of images, and keeps what they found."""

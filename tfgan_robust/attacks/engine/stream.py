@@ -1,0 +1,356 @@
+"""Runs an attack over any number of images, in batches that stay full.
+
+An image that is done makes room for the next one in the middle of an attack,
+so that the network hardly looks at images whose verdict is known; at the end
+batches shrink. What an attack draws for an image depends on the seed, the
+attack and the image alone, and no row of a batch changes another one, so that
+this changes no verdict.
+"""
+
+import zlib
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from tfgan_robust.attacks.iterative import (
+    Attack,
+    Problem,
+    advance_active,
+    choose_each,
+    draw_batch,
+    is_done,
+)
+from tfgan_robust.attacks.pgd import NORMS
+from tfgan_robust.errors import TfganRobustError
+from tfgan_robust.networks.logits import LogitsFn, as_floats
+
+# Rounding of the ball's border in float32.
+_BALL_TOLERANCE = 1e-6
+# Smaller batches are not worth another graph.
+_SMALLEST_BATCH = 8
+# Calls of the network between two looks for examples that are done.
+_GRADIENT_STRIDE, _QUERY_STRIDE = 2, 10
+
+
+class Finished(NamedTuple):
+    """The verdict on one run of an attack on one image.
+
+    Attributes:
+        number: Which image.
+        fooled: Whether it is fooled.
+        predicted: Its class now.
+        size: Norm of its perturbation.
+        image: float32 [height, width, channels], the attacked image.
+        work: Advances that it took.
+    """
+
+    number: int
+    fooled: bool
+    predicted: int
+    size: float
+    image: np.ndarray
+    work: int
+
+
+class Job(NamedTuple):
+    """One run of an attack on one image.
+
+    Attributes:
+        number: Which image.
+        attempt: Number of the run: restarts of each target in turn.
+        target: The class to be taken for; the label if there is none.
+    """
+
+    number: int
+    attempt: int
+    target: int
+
+
+class Stream:
+    """Runs one attack on many images, compiled once.
+
+    Args:
+        attack: What to run.
+        name: Of the attack; part of what decides its random numbers.
+        logits_fn: The classifier in inference mode.
+        norm: "linf" or "l2": of the ball that is checked.
+        batch_size: Images in a batch.
+        jit_compile: Whether XLA compiles it.
+    """
+
+    def __init__(
+        self,
+        attack: Attack,
+        name: str,
+        logits_fn: LogitsFn,
+        *,
+        norm: str,
+        batch_size: int,
+        jit_compile: bool,
+    ) -> None:
+        self.attack = attack
+        self._name, self._norm = name, norm
+        self._batch_size = batch_size
+        self._sizes = [batch_size] if jit_compile else batch_sizes(batch_size)
+        backward = attack.passes[1]
+        stride = _GRADIENT_STRIDE if backward else _QUERY_STRIDE
+
+        def begin(problem: Problem, old: Any, keep: tf.Tensor) -> Any:
+            return choose_each(keep, old, attack.begin(problem))
+
+        def advance(problem: Problem, state: Any) -> Any:
+            _, state = tf.while_loop(
+                lambda count, now: (
+                    (count < stride) & tf.reduce_any(~is_done(attack, now))
+                ),
+                lambda count, now: (
+                    count + 1,
+                    advance_active(attack, logits_fn, problem, now),
+                ),
+                (tf.constant(0), state),
+            )
+            change = state.verdict.images - problem.images
+            sizes = NORMS[norm].size(change)
+            return state, (is_done(attack, state), state.verdict, sizes)
+
+        self._begin = _Graphs(begin, jit_compile)
+        self._first = _Graphs(attack.begin, jit_compile)
+        self._advance = _Graphs(advance, jit_compile)
+
+    def run(
+        self,
+        images: np.ndarray,
+        labels: np.ndarray,
+        jobs: Iterator[Job],
+        retry: Callable[[Finished], Job | None],
+        *,
+        eps: float,
+        seed: int,
+        expected: int,
+    ) -> Iterator[Finished]:
+        """Runs jobs until there are none.
+
+        Args:
+            images: uint8, or float32 in [0, 1], [n, height, width, channels].
+            labels: int64 [n].
+            jobs: At most one at a time for an image.
+            retry: Asked for the next job of an image that is not fooled.
+            eps: Radius, in the units of the ball.
+            seed: Decides, with the name and the job, what is drawn.
+            expected: Number of images among the jobs.
+
+        Yields:
+            Each job's verdict.
+
+        Raises:
+            TfganRobustError: if an image left the ball or the pixel range.
+        """
+        slots = _Slots(images, labels, self._size(expected))
+        source = _Source(jobs, retry)
+        state: Any = None
+        radius = tf.constant(eps, tf.float32)
+        while True:
+            fresh = slots.fill(source, self._draw(seed, slots.shape))
+            if slots.live == 0:
+                return
+            if fresh is not None:
+                problem = slots.problem(radius)
+                state = (
+                    self._first(problem)
+                    if state is None
+                    else self._begin(problem, state, tf.constant(~fresh))
+                )
+            smaller = self._size(slots.live)
+            if smaller < slots.size:
+                state = slots.shrink(smaller, state)
+                problem = slots.problem(radius)
+            state, report = self._advance(problem, state)
+            for done in slots.retire(report, state.step.numpy()):
+                self._check(done, eps)
+                source.report(done)
+                yield done
+
+    def _size(self, live: int) -> int:
+        """The smallest batch that holds so many; XLA compiles but one."""
+        fitting = [size for size in self._sizes if size >= live]
+        return min(fitting, default=self._batch_size)
+
+    def _draw(
+        self, seed: int, shape: tuple[int, int, int]
+    ) -> Callable[[Sequence[Job]], tuple[np.ndarray, ...]]:
+        own = zlib.crc32(self._name.encode())
+        return lambda jobs: draw_batch(
+            self.attack,
+            shape,
+            [(seed, own, job.number, job.attempt) for job in jobs],
+        )
+
+    def _check(self, done: Finished, eps: float) -> None:
+        low, high = float(done.image.min()), float(done.image.max())
+        # Written so that NaN fails too.
+        if not (
+            done.size <= eps + _BALL_TOLERANCE * max(1.0, eps)
+            and low >= 0
+            and high <= 1
+        ):
+            raise TfganRobustError(
+                f"{self._name} left its bounds: largest change "
+                f"{done.size:.6g} at eps={eps:.6g}, pixels in "
+                f"[{low:.6g}, {high:.6g}]."
+            )
+
+
+def batch_sizes(most: int) -> list[int]:
+    """Returns the sizes that batches shrink through, the largest first."""
+    sizes = [most]
+    while sizes[-1] // 2 >= _SMALLEST_BATCH:
+        sizes += [sizes[-1] * 3 // 4, sizes[-1] // 2]
+    return sizes
+
+
+class _Graphs:
+    """A function of a problem, compiled once for each batch size."""
+
+    def __init__(self, function: Callable[..., Any], jit_compile: bool) -> None:
+        self._function = tf.function(
+            function, jit_compile=jit_compile, autograph=False
+        )
+        self._compiled: dict[int, Callable[..., Any]] = {}
+
+    def __call__(self, problem: Problem, *rest: Any) -> Any:
+        size = len(problem.images)
+        if size not in self._compiled:
+            # Asked for, since TensorFlow warns of functions that are traced
+            # often while they are called.
+            self._compiled[size] = self._function.get_concrete_function(
+                problem, *rest
+            )
+        return self._compiled[size](problem, *rest)
+
+
+class _Source:
+    """Jobs in the order in which they are handed out."""
+
+    def __init__(
+        self,
+        jobs: Iterator[Job],
+        retry: Callable[[Finished], Job | None],
+    ) -> None:
+        self._jobs, self._retry = jobs, retry
+        self._again: deque[Job] = deque()
+
+    def take(self) -> Job | None:
+        # Old images first, so that few are in the works at a time.
+        return self._again.popleft() if self._again else next(self._jobs, None)
+
+    def report(self, done: Finished) -> None:
+        if not done.fooled:
+            job = self._retry(done)
+            if job is not None:
+                self._again.append(job)
+
+
+class _Slots:
+    """The places of a batch, and who is in them."""
+
+    def __init__(
+        self, images: np.ndarray, labels: np.ndarray, size: int
+    ) -> None:
+        self._all_images, self._all_labels = images, labels
+        self.size = size
+        self.shape = tuple(images.shape[1:])
+        self._jobs: list[Job | None] = [None] * size
+        self._images = np.zeros((size, *self.shape), np.float32)
+        self._labels = np.zeros(size, np.int64)
+        self._targets = np.zeros(size, np.int64)
+        self._noise: tuple[np.ndarray, ...] | None = None
+
+    @property
+    def live(self) -> int:
+        return sum(job is not None for job in self._jobs)
+
+    @property
+    def empty(self) -> np.ndarray:
+        return np.array([job is None for job in self._jobs])
+
+    def fill(
+        self,
+        source: _Source,
+        draw: Callable[[Sequence[Job]], tuple[np.ndarray, ...]],
+    ) -> np.ndarray | None:
+        """Puts jobs into empty places; tells which places are new."""
+        places, jobs = [], []
+        for place in np.flatnonzero(self.empty):
+            job = source.take()
+            if job is None:
+                break
+            places.append(place)
+            jobs.append(job)
+            self._jobs[place] = job
+        if not jobs:
+            return None
+        indices = [job.number for job in jobs]
+        self._images[places] = as_floats(self._all_images[indices])
+        self._labels[places] = self._all_labels[indices]
+        self._targets[places] = [job.target for job in jobs]
+        drawn = draw(jobs)
+        if self._noise is None:
+            self._noise = tuple(
+                np.zeros((self.size, *part.shape[1:]), np.float32)
+                for part in drawn
+            )
+        for held, part in zip(self._noise, drawn, strict=True):
+            held[places] = part
+        fresh = np.zeros(self.size, bool)
+        fresh[places] = True
+        return fresh
+
+    def problem(self, eps: tf.Tensor) -> Problem:
+        """Returns the batch as it stands."""
+        # Copied: on a CPU a tensor may share an array's memory.
+        return Problem(
+            tf.constant(self._images.copy()),
+            tf.constant(self._labels.copy()),
+            tf.constant(self._targets.copy()),
+            tuple(tf.constant(part.copy()) for part in self._noise or ()),
+            eps,
+        )
+
+    def shrink(self, size: int, state: Any) -> Any:
+        """Moves those who are left, and their state, into fewer places."""
+        live = np.flatnonzero(~self.empty)
+        places = np.concatenate([live, np.flatnonzero(self.empty)])[:size]
+        self.size = size
+        self._jobs = [self._jobs[place] for place in places]
+        self._images = self._images[places]
+        self._labels = self._labels[places]
+        self._targets = self._targets[places]
+        self._noise = tuple(part[places] for part in self._noise or ())
+        chosen = tf.constant(places)
+        return tf.nest.map_structure(lambda t: tf.gather(t, chosen), state)
+
+    def retire(self, report: Any, steps: np.ndarray) -> Iterator[Finished]:
+        """Empties the places of those who are done."""
+        finished, verdict, sizes = report
+        places = np.flatnonzero(finished.numpy() & ~self.empty)
+        if not len(places):
+            return
+        fooled = verdict.fooled.numpy()
+        predicted, sizes = verdict.predicted.numpy(), sizes.numpy()
+        images = verdict.images.numpy()
+        for place in places:
+            job = self._jobs[place]
+            if job is None:
+                continue
+            self._jobs[place] = None
+            yield Finished(
+                job.number,
+                bool(fooled[place]),
+                int(predicted[place]),
+                float(sizes[place]),
+                images[place].copy(),
+                int(steps[place]),
+            )

@@ -1,0 +1,1 @@
+"""Anybody's classifier: loaded, made faster, and checked before use."""

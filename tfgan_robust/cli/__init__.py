@@ -1,0 +1,1 @@
+"""Command lines made from settings, and what every command does."""

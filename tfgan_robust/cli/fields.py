@@ -1,0 +1,225 @@
+"""Settings that are written once: dataclass fields that know their own limits.
+
+A command's settings are a frozen dataclass whose fields are made with
+`setting(...)`. From those fields come the command-line flags and their help
+(`cli.py`), the check of every value, and the JSON form. Nothing here imports
+TensorFlow, so that a bad value fails at once.
+"""
+
+import dataclasses
+import math
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+from tfgan_robust.errors import UsageError
+
+_METADATA_KEY = "tfgan_robust"
+# Whole numbers beyond this are no floats, and nobody's setting.
+_LARGEST = 10**300
+_TRUE, _FALSE = ("true", "1", "yes"), ("false", "0", "no")
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """What a value of a setting must satisfy, and how it is presented."""
+
+    help: str
+    group: str
+    choices: tuple[str, ...] | None = None
+    minimum: float | None = None
+    maximum: float | None = None
+    above: float | None = None
+
+
+def setting(
+    default: Any,
+    help: str,
+    *,
+    group: str,
+    choices: tuple[str, ...] | None = None,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    above: float | None = None,
+) -> Any:
+    """Makes a dataclass field for one setting.
+
+    Args:
+        default: The value when nothing else is given.
+        help: One or two sentences for `--help`.
+        group: The heading under which `--help` lists it.
+        choices: The allowed strings, or None for any.
+        minimum: Smallest allowed number.
+        maximum: Largest allowed number.
+        above: Number that the value must exceed.
+
+    Returns:
+        A `dataclasses.field` carrying the limits as metadata.
+    """
+    limits = Limits(help, group, choices, minimum, maximum, above)
+    return dataclasses.field(default=default, metadata={_METADATA_KEY: limits})
+
+
+def limits_of(field: dataclasses.Field[Any]) -> Limits:
+    """Returns the limits that `setting` attached to a field."""
+    return field.metadata[_METADATA_KEY]
+
+
+def value_type(settings_class: type, name: str) -> tuple[type, bool]:
+    """Returns the type of a setting and whether it may be None."""
+    hint = typing.get_type_hints(settings_class)[name]
+    if isinstance(hint, types.UnionType):
+        (inner,) = [t for t in hint.__args__ if t is not type(None)]
+        return inner, True
+    return hint, False
+
+
+def parse_number(text: str) -> float:
+    """Parses a decimal or a fraction such as "8/255".
+
+    Raises:
+        ValueError: if `text` is neither.
+    """
+    numerator, slash, denominator = text.partition("/")
+    if not slash:
+        return float(text)
+    try:
+        return float(numerator) / float(denominator)
+    except ZeroDivisionError:
+        raise ValueError(f"division by zero in {text!r}") from None
+
+
+def parse_text(settings_class: type, name: str, text: str) -> Any:
+    """Turns the text of a flag into the value of a setting.
+
+    Args:
+        settings_class: A dataclass whose fields are made with `setting`.
+        name: The field.
+        text: What the user typed. "none" stands for None where allowed.
+
+    Returns:
+        A value of the field's type; limits are not checked here.
+
+    Raises:
+        UsageError: if the text is not of the field's type.
+    """
+    kind, optional = value_type(settings_class, name)
+    if optional and text.lower() == "none":
+        return None
+    try:
+        if kind is bool:
+            if text.lower() not in _TRUE + _FALSE:
+                raise ValueError
+            return text.lower() in _TRUE
+        if kind is float:
+            return parse_number(text)
+        return kind(text)
+    except ValueError:
+        raise UsageError(
+            f"`{name}` must be {_describe(kind)}. Received: {name}={text}."
+        ) from None
+
+
+def check(instance: Any) -> None:
+    """Checks every field of a settings instance against type and limits.
+
+    Raises:
+        UsageError: for the first value that does not fit.
+    """
+    settings_class = type(instance)
+    names = field_names(settings_class)
+    check_values(
+        settings_class, {name: getattr(instance, name) for name in names}
+    )
+
+
+def check_values(settings_class: type, values: Mapping[str, Any]) -> None:
+    """Checks some settings by name against type and limits.
+
+    Raises:
+        UsageError: for the first value that does not fit.
+    """
+    for field in dataclasses.fields(settings_class):
+        if field.name not in values:
+            continue
+        value = values[field.name]
+        kind, optional = value_type(settings_class, field.name)
+        if value is None and optional:
+            continue
+        _check_value(field.name, value, kind, limits_of(field))
+
+
+def convert_mapping(
+    settings_class: type, values: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Brings values by name, as JSON holds them, to the fields' types.
+
+    Numbers may be strings such as "8/255" and whole numbers stand for
+    floats. Limits are not checked here.
+
+    Raises:
+        UsageError: for an unknown name or text that is no number.
+    """
+    names = field_names(settings_class)
+    unknown = sorted(set(values) - set(names))
+    if unknown:
+        raise UsageError(
+            f"Unknown setting{'s' if len(unknown) > 1 else ''}: "
+            f"{', '.join(unknown)}. Known: {', '.join(names)}."
+        )
+    return {
+        name: _from_json(settings_class, name, value)
+        for name, value in values.items()
+    }
+
+
+def field_names(settings_class: type) -> list[str]:
+    """Returns the names of all settings, in the order of `--help`."""
+    return [field.name for field in dataclasses.fields(settings_class)]
+
+
+def _from_json(settings_class: type, name: str, value: Any) -> Any:
+    kind, _ = value_type(settings_class, name)
+    if kind is float and isinstance(value, str):
+        return parse_text(settings_class, name, value)
+    if kind is float and type(value) is int:
+        return float(value) if abs(value) < _LARGEST else value
+    return value
+
+
+def _check_value(name: str, value: Any, kind: type, limits: Limits) -> None:
+    received = f"Received: {name}={value}."
+    if type(value) is not kind:
+        raise UsageError(f"`{name}` must be {_describe(kind)}. {received}")
+    if limits.choices is not None and value not in limits.choices:
+        raise UsageError(
+            f"`{name}` must be one of {', '.join(limits.choices)}. {received}"
+        )
+    if value == "":
+        raise UsageError(f"`{name}` must not be empty. {received}")
+    if not isinstance(value, (int, float)):
+        return
+    if kind is float and not math.isfinite(value):
+        raise UsageError(f"`{name}` must be finite. {received}")
+    if limits.above is not None and not value > limits.above:
+        raise UsageError(
+            f"`{name}` must be greater than {limits.above:g}. {received}"
+        )
+    if limits.minimum is not None and value < limits.minimum:
+        raise UsageError(
+            f"`{name}` must be at least {limits.minimum:g}. {received}"
+        )
+    if limits.maximum is not None and value > limits.maximum:
+        raise UsageError(
+            f"`{name}` must be at most {limits.maximum:g}. {received}"
+        )
+
+
+def _describe(kind: type) -> str:
+    return {
+        int: "a whole number",
+        float: "a number (a decimal or a fraction such as 8/255)",
+        bool: "true or false",
+        str: "text",
+    }[kind]

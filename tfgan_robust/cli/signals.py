@@ -1,0 +1,68 @@
+"""Turns Ctrl-C and SIGTERM into a request to stop cleanly."""
+
+import contextlib
+import signal
+from collections.abc import Iterator
+from types import FrameType, TracebackType
+from typing import Any
+
+from tfgan_robust.cli import command
+
+_EXIT_CODES = {
+    signal.SIGINT: command.EXIT_INTERRUPTED,
+    signal.SIGTERM: command.EXIT_TERMINATED,
+}
+
+
+class StopRequest:
+    """While entered, notes the first signal; a second one interrupts at once.
+
+    Attributes:
+        exit_code: What the process should exit with; 0 while nobody asked.
+    """
+
+    def __init__(self) -> None:
+        self.exit_code = 0
+        self._before: dict[int, Any] = {}
+
+    def __bool__(self) -> bool:
+        return self.exit_code != 0
+
+    def __enter__(self) -> "StopRequest":
+        for number in _EXIT_CODES:
+            self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, _: FrameType | None) -> None:
+        if self:
+            raise KeyboardInterrupt
+        self.exit_code = _EXIT_CODES[signal.Signals(number)]
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, raised like Ctrl-C so that what is open gets closed."""
+
+    exit_code = command.EXIT_TERMINATED
+
+
+@contextlib.contextmanager
+def raising_on_sigterm() -> Iterator[None]:
+    """Lets SIGTERM interrupt as Ctrl-C does, with an exit code of its own."""
+
+    def stop(_: int, __: FrameType | None) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,1 @@
+"""Measures a classifier under attacks, and keeps what was measured."""

@@ -1,0 +1,259 @@
+"""What an evaluation is asked for; needs no TensorFlow."""
+
+import dataclasses
+
+from tfgan_robust.attacks.plan import (
+    KNOWN,
+    NORMS,
+    PROTOCOLS,
+    AttackPlan,
+    parse_attack,
+)
+from tfgan_robust.cli import fields
+from tfgan_robust.cli.fields import setting
+from tfgan_robust.errors import UsageError
+from tfgan_robust.runs import config
+
+_WHAT, _ATTACKS, _IMAGES, _HOW = "Classifier", "Attacks", "Images", "Machine"
+_AUDIT = "Audit"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EvaluateSettings:
+    """What to measure, on which images, and how.
+
+    Raises:
+        UsageError: for a value out of its limits or contradictory values.
+    """
+
+    run_dir: str | None = setting(
+        None, "Folder of a training run.", group=_WHAT
+    )
+    checkpoint: str = setting(
+        "best",
+        "Which classifier of the run.",
+        group=_WHAT,
+        choices=("best", "last"),
+    )
+    model: str | None = setting(
+        None,
+        "Instead of a run: a .keras file or the folder of a SavedModel, from "
+        "images in [0, 1] to one value for each class.",
+        group=_WHAT,
+    )
+    outputs: str = setting(
+        "logits",
+        "What --model answers with.",
+        group=_WHAT,
+        choices=("logits", "probabilities"),
+    )
+    allow_random: bool = setting(
+        False,
+        "Measure a classifier that answers differently each time.",
+        group=_WHAT,
+    )
+    attacks: str = setting(
+        "fgsm,pgd-100", f"Comma-separated: {KNOWN}.", group=_ATTACKS
+    )
+    eps: str | None = setting(
+        None,
+        "Comma-separated radii: whole numbers are 255ths, fractions (8/255) "
+        "and decimals (0.1) are on the [0, 1] pixel scale. Default: 4,8,16; "
+        "for digits 0.05,0.1,0.2; for norm=l2 0.25,0.5,1.0.",
+        group=_ATTACKS,
+    )
+    norm: str = setting(
+        "linf",
+        "Of the ball; l2 for fgsm, pgd and noise.",
+        group=_ATTACKS,
+        choices=NORMS,
+    )
+    protocol: str = setting(
+        "worst",
+        "Whether the worst iterate of PGD decides, the clean image included, "
+        "or the last alone, as in the paper.",
+        group=_ATTACKS,
+        choices=PROTOCOLS,
+    )
+    step_size: float | None = setting(
+        None,
+        "Step of PGD, in the units of eps. Default: 2.5 eps / steps.",
+        group=_ATTACKS,
+        above=0,
+        maximum=1,
+    )
+    step_sizes: str | None = setting(
+        None,
+        "Comma-separated steps of PGD as multiples of eps (0.025,0.1,1): "
+        "each is tried, and the weakest accuracy counts.",
+        group=_ATTACKS,
+    )
+    restarts: int = setting(
+        1, "Random restarts of PGD and APGD.", group=_ATTACKS, minimum=1
+    )
+    random_start: bool = setting(
+        True,
+        "Whether PGD begins at a random point of the ball.",
+        group=_ATTACKS,
+    )
+    momentum: float = setting(
+        0.0,
+        "Share of the past gradients that PGD keeps.",
+        group=_ATTACKS,
+        minimum=0,
+        maximum=1,
+    )
+    transfer_from: str | None = setting(
+        None,
+        "A run or a model whose gradients fgsm and pgd follow too, in rows "
+        "of their own.",
+        group=_ATTACKS,
+    )
+    audit: bool = setting(
+        True,
+        "Check afterwards whether the figures can be believed.",
+        group=_AUDIT,
+    )
+    audit_images: int = setting(
+        128, "First images on which to check.", group=_AUDIT, minimum=8
+    )
+    undefended: str | None = setting(
+        None,
+        "A run or a model of the same shape, trained without defence, which "
+        "the attacks must break. Default: the run's baseline.",
+        group=_AUDIT,
+    )
+    dataset: str | None = setting(
+        None,
+        "Data set for --model; a run brings its own.",
+        group=_IMAGES,
+        choices=config.DATASET_NAMES,
+    )
+    data_dir: str | None = setting(
+        None,
+        "Where the data lie, as in training; default: where the run had them.",
+        group=_IMAGES,
+    )
+    image_size: int | None = setting(
+        None,
+        "Side to which images are resized, for --model.",
+        group=_IMAGES,
+        minimum=1,
+    )
+    split: str = setting(
+        "test",
+        "Test images, or those that a run held out for validation.",
+        group=_IMAGES,
+        choices=("test", "validation"),
+    )
+    num_images: int | None = setting(
+        None,
+        "Measure on the first so many images, or on all if there are fewer.",
+        group=_IMAGES,
+        minimum=1,
+    )
+    batch_size: int = setting(128, "Images in a batch.", group=_HOW, minimum=1)
+    seed: int = setting(
+        0, "Seed of the random starts.", group=_HOW, minimum=0,
+        maximum=2**31 - 1,
+    )  # fmt: skip
+    jit_compile: str = setting(
+        "auto",
+        "XLA for the attacks; auto means on a GPU only.",
+        group=_HOW,
+        choices=("auto", "true", "false"),
+    )
+    output: str | None = setting(
+        None,
+        "Folder for results and report. Default: the run's.",
+        group=_HOW,
+    )
+    fresh: bool = setting(
+        False,
+        "Measure again what an earlier call with the same settings measured.",
+        group=_HOW,
+    )
+
+    def __post_init__(self) -> None:
+        fields.check(self)
+        if (self.run_dir is None) == (self.model is None):
+            raise UsageError("Give either --run_dir or --model.")
+        if self.model is not None and self.dataset is None:
+            raise UsageError("--model needs --dataset, to know the images.")
+        if self.model is not None and self.split == "validation":
+            raise UsageError("Only a run has validation images.")
+        for name in ("dataset", "image_size"):
+            if self.run_dir is not None and getattr(self, name) is not None:
+                raise UsageError(
+                    f"`{name}` goes with --model; a run brings its own. "
+                    f"Received: {name}={getattr(self, name)}."
+                )
+        if self.restarts > 1 and not self.random_start:
+            raise UsageError(
+                "Restarts without a random start repeat the same attack. "
+                f"Received: restarts={self.restarts} with random_start=false."
+            )
+        if self.eps is not None:
+            parse_eps(self.eps, self.norm)
+        parse_plans(self)
+
+
+def parse_eps(text: str, norm: str = "linf") -> tuple[float, ...]:
+    """Parses radii: "8" is 8/255, "8/255" and "0.03" are what they say.
+
+    Raises:
+        UsageError: for anything else, or a radius outside (0, 1], which for
+            Euclidean radii has no upper end.
+    """
+    radii = []
+    limit = 1.0 if norm == "linf" else float("inf")
+    for part in text.split(","):
+        try:
+            whole = part.strip().isdecimal()
+            radius = int(part) / 255 if whole else fields.parse_number(part)
+        except ValueError:
+            radius = float("nan")
+        if not 0 < radius <= limit or radius == float("inf"):
+            raise UsageError(
+                "`eps` must list whole numbers of 255ths (8), or fractions "
+                "(8/255) or decimals (0.1) in (0, 1]. "
+                f"Received: {part.strip() or 'nothing'} in eps={text}."
+            )
+        radii.append(radius)
+    return tuple(radii)
+
+
+def parse_plans(options: EvaluateSettings) -> list[AttackPlan]:
+    """Returns the attacks of a command line.
+
+    Raises:
+        UsageError: for an unknown attack.
+    """
+    return [
+        parse_attack(
+            name.strip(),
+            protocol=options.protocol,
+            norm=options.norm,
+            step_size=options.step_size,
+            step_sizes=_step_sizes(options.step_sizes),
+            random_start=options.random_start,
+            num_restarts=options.restarts,
+            momentum=options.momentum,
+        )
+        for name in options.attacks.split(",")
+    ]
+
+
+def _step_sizes(text: str | None) -> tuple[float, ...]:
+    if text is None:
+        return ()
+    try:
+        ratios = tuple(fields.parse_number(part) for part in text.split(","))
+    except ValueError:
+        ratios = (float("nan"),)
+    if not all(0 < ratio <= 10 for ratio in ratios):
+        raise UsageError(
+            "`step_sizes` must list multiples of eps in (0, 10], such as "
+            f"0.025,0.1,1. Received: {text}."
+        )
+    return ratios

@@ -1,0 +1,261 @@
+"""Where an evaluation is kept, so that it can go on after a stop."""
+
+import dataclasses
+import hashlib
+import json
+import time
+import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import tfgan_robust
+from tfgan_robust import files
+from tfgan_robust.attacks.engine.outcome import Outcome, StageTotals
+from tfgan_robust.attacks.plan import AttackPlan
+from tfgan_robust.classifiers.loading import Classifier
+from tfgan_robust.reports import tables
+from tfgan_robust.reports.results import (
+    SCHEMA_VERSION,
+    Evaluation,
+    Smallest,
+    result_name,
+)
+from tfgan_robust.reports.verdicts import Check
+
+_SECONDS_BETWEEN_SAVES = 30.0
+_UNREADABLE = (
+    OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+_ARRAYS = ("fooled", "predicted", "survived", "size")
+
+
+class EvaluationStore:
+    """The files of one evaluation: for people, and for going on.
+
+    `results.json` and `results.csv` hold the figures, `masks.npz` the
+    verdict on each image, `smallest.npz` the smallest perturbations that
+    fool, and `progress.npz` all that is needed to go on.
+
+    Args:
+        folder: Where the files go.
+        conditions: JSON values that hold for all figures, such as the
+            device; they become part of results.json.
+        fingerprint: Of everything but the attacks that a verdict depends on;
+            see `fingerprint`. Progress under another one is not used.
+        fresh: Whether earlier progress is dropped.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        conditions: Mapping[str, Any],
+        fingerprint: str,
+        *,
+        fresh: bool = False,
+    ) -> None:
+        self._folder, self._conditions = folder, conditions
+        self._fingerprint = fingerprint
+        self._entries: dict[str, dict[str, Any]] = {}
+        self._arrays: dict[str, np.ndarray] = {}
+        self._smallest = Smallest()
+        self._audits: dict[str, Any] = {}
+        self._saved = time.monotonic()
+        folder.mkdir(parents=True, exist_ok=True)
+        if not fresh:
+            self._read()
+
+    @property
+    def path(self) -> Path:
+        """The figures."""
+        return self._folder / "results.json"
+
+    def load(self, plan: AttackPlan, eps: float) -> Outcome | None:
+        """Returns what is known of an attack at a radius, None for nothing."""
+        key = result_name(plan.name, eps)
+        entry = self._entries.get(key)
+        if entry is None or entry["plan"] != _as_json(plan):
+            return None
+        return Outcome(
+            **{name: self._arrays[f"{key}:{name}"] for name in _ARRAYS},
+            totals=[StageTotals(**t) for t in entry["totals"]],
+            largest_perturbation=entry["largest_perturbation"],
+        )
+
+    def load_smallest(self) -> Smallest:
+        """Returns the smallest perturbations known so far."""
+        return self._smallest
+
+    def is_due(self) -> bool:
+        """Tells whether it is time to save again."""
+        return time.monotonic() - self._saved > _SECONDS_BETWEEN_SAVES
+
+    def save(
+        self,
+        plan: AttackPlan,
+        eps: float,
+        outcome: Outcome,
+        evaluation: Evaluation,
+    ) -> None:
+        """Writes what is known of an attack at a radius."""
+        key = result_name(plan.name, eps)
+        self._entries[key] = {
+            "plan": _as_json(plan),
+            "totals": [dataclasses.asdict(t) for t in outcome.totals],
+            "largest_perturbation": outcome.largest_perturbation,
+        }
+        for name in _ARRAYS:
+            self._arrays[f"{key}:{name}"] = getattr(outcome, name)
+        self._smallest = evaluation.smallest
+        self._write_progress()
+        self._saved = time.monotonic()
+
+    def load_audit(self, key: str) -> list[Check] | None:
+        """Returns the audit that was made under the same conditions."""
+        known = self._audits.get(key)
+        return known and [Check(**check) for check in known]
+
+    def save_audit(self, key: str, checks: Sequence[Check]) -> None:
+        """Keeps an audit.
+
+        Args:
+            key: Names the conditions, such as the radius.
+            checks: What was found.
+        """
+        self._audits[key] = [dataclasses.asdict(check) for check in checks]
+        self._write_progress()
+
+    def write(
+        self, evaluation: Evaluation, images: np.ndarray, labels: np.ndarray
+    ) -> None:
+        """Writes results.json, results.csv, masks.npz and smallest.npz."""
+        files.write_json(
+            self.path,
+            {
+                "schema_version": SCHEMA_VERSION,
+                **self._conditions,
+                **evaluation.to_json(),
+            },
+        )
+        files.write_text(
+            self._folder / "results.csv",
+            tables.to_csv(evaluation, self._flat_conditions()),
+        )
+        masks = {"labels": labels}
+        for (attack, eps), mask in evaluation.masks.items():
+            name = result_name(attack, eps)
+            masks[name] = mask
+            masks[f"{name}:predicted"] = evaluation.predicted[attack, eps]
+        _write_npz(self._folder / "masks.npz", masks)
+        _write_npz(
+            self._folder / "smallest.npz",
+            _smallest_arrays(evaluation.smallest, images, labels),
+        )
+
+    def _write_progress(self) -> None:
+        found = self._smallest.found
+        meta = {
+            "fingerprint": self._fingerprint,
+            "entries": self._entries,
+            "smallest": [[i, *found[i][:3]] for i in found],
+            "audits": self._audits,
+        }
+        images = {f"smallest:{i}": found[i][3] for i in found}
+        _write_npz(
+            self._folder / "progress.npz",
+            {**self._arrays, **images, "meta": np.array(json.dumps(meta))},
+        )
+
+    def _flat_conditions(self) -> dict[str, str]:
+        flat = {}
+        for name, value in self._conditions.items():
+            if isinstance(value, Mapping):
+                text = " ".join(f"{k}={v}" for k, v in value.items())
+            else:
+                text = str(value)
+            flat[name] = text
+        return flat
+
+    def _read(self) -> None:
+        path = self._folder / "progress.npz"
+        if not path.is_file():
+            return
+        try:
+            with path.open("rb") as file:
+                stored = np.load(file, allow_pickle=False)
+                arrays = {name: stored[name] for name in stored.files}
+            meta = json.loads(str(arrays.pop("meta")))
+        # A file that a full disk cut short is worth as much as none.
+        except _UNREADABLE:
+            return
+        if meta["fingerprint"] != self._fingerprint:
+            return
+        self._entries, self._audits = meta["entries"], meta["audits"]
+        for index, size, attack, predicted in meta["smallest"]:
+            self._smallest.found[index] = (
+                size, attack, predicted, arrays.pop(f"smallest:{index}"),
+            )  # fmt: skip
+        self._arrays = arrays
+
+
+def fingerprint(
+    classifiers: Sequence[Classifier],
+    images: np.ndarray,
+    labels: np.ndarray,
+    settings: Mapping[str, Any],
+) -> str:
+    """Returns a digest of what verdicts depend on, besides the attacks.
+
+    Args:
+        classifiers: The attacked one, then others that take part.
+        images: All images.
+        labels: Their labels.
+        settings: JSON values, such as the seed.
+    """
+    digest = hashlib.sha256(
+        json.dumps(
+            [tfgan_robust.__version__, dict(settings)], sort_keys=True
+        ).encode()
+    )
+    for array in (images, labels):
+        digest.update(np.ascontiguousarray(array).data)
+    for classifier in classifiers:
+        digest.update(classifier.description.encode())
+        for variable in classifier.variables:
+            digest.update(np.ascontiguousarray(variable.numpy()).data)
+    return digest.hexdigest()
+
+
+def _smallest_arrays(
+    smallest: Smallest, images: np.ndarray, labels: np.ndarray
+) -> dict[str, np.ndarray]:
+    found = smallest.found
+    order = sorted(found, key=lambda index: found[index][0])
+    shape = (0, *images.shape[1:])
+    clean = images[order]
+    if clean.dtype != np.uint8:
+        clean = np.round(clean * 255).astype(np.uint8)
+    return {
+        "clean": clean,
+        "attacked": np.array([found[i][3] for i in order], np.float32).reshape(
+            -1, *shape[1:]
+        ),
+        "index": np.array(order, np.int64),
+        "norm": np.array([found[i][0] for i in order], np.float32),
+        "label": labels[order].astype(np.int64),
+        "predicted": np.array([found[i][2] for i in order], np.int64),
+        "attack": np.array([found[i][1] for i in order], np.str_),
+    }
+
+
+def _as_json(plan: AttackPlan) -> Any:
+    return json.loads(json.dumps(dataclasses.asdict(plan)))
+
+
+def _write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    with files.replacing(path) as partial, partial.open("wb") as file:
+        # Typed as if any of the names could be `allow_pickle`.
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]

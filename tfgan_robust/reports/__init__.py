@@ -1,0 +1,1 @@
+"""What was found, and how people see it; needs no TensorFlow."""

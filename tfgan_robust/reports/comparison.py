@@ -1,0 +1,157 @@
+"""Whether evaluations can be compared, and whether they differ by chance.
+
+Needs no TensorFlow.
+"""
+
+import itertools
+import os
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from tfgan_robust.attacks.plan import CLEAN
+from tfgan_robust.errors import UsageError
+from tfgan_robust.reports.radii import format_eps
+from tfgan_robust.reports.reading import (
+    StoredEvaluation,
+    read_evaluation,
+    surviving,
+)
+from tfgan_robust.reports.results import WORST
+
+# What must agree for an attack to be the same attack.
+_PARAMETERS = (
+    "name", "num_steps", "loss", "num_targets", "step_size", "random_start",
+    "num_restarts", "momentum",
+)  # fmt: skip
+# Evaluations by a name for each.
+Runs = Mapping[str, StoredEvaluation]
+
+
+def load(folders: Sequence[Path]) -> dict[str, StoredEvaluation]:
+    """Reads evaluations.
+
+    Args:
+        folders: Each of another evaluation.
+
+    Returns:
+        They by the ends of their paths, as long as it takes to tell them
+        apart.
+
+    Raises:
+        UsageError: if a folder is given twice, or holds no evaluation that
+            can be read.
+    """
+    # Not resolved: a link's name is the one that its reader knows.
+    paths = [Path(os.path.abspath(folder)) for folder in folders]
+    for path in paths:
+        if paths.count(path) > 1:
+            raise UsageError(f"Give each folder once. Received twice: {path}.")
+    ends = [
+        ["/".join(path.parts[-n:]) for n in range(1, len(path.parts) + 1)]
+        for path in paths
+    ]
+    every = list(itertools.chain(*ends))
+    names = [next(e for e in own if every.count(e) == 1) for own in ends]
+    return {
+        name: read_evaluation(path)
+        for name, path in zip(names, paths, strict=True)
+    }
+
+
+def differences(runs: Runs) -> list[str]:
+    """Returns why accuracies of these evaluations are not comparable."""
+    facts: dict[tuple[str, str], dict[str, str]] = {}
+    for name, stored in runs.items():
+        for fact, place, value in _facts(stored):
+            facts.setdefault((fact, place), {})[name] = value
+    found: dict[str, list[str]] = {
+        f"{name} is INCOMPLETE": []
+        for name, stored in runs.items()
+        if not stored.evaluation.complete
+    }
+    for (fact, place), values in facts.items():
+        groups: dict[str, list[str]] = {}
+        for name, value in values.items():
+            groups.setdefault(value, []).append(name)
+        if len(groups) > 1:
+            told = [f"{v} ({', '.join(names)})" for v, names in groups.items()]
+            line = f"{fact} differs: {'; '.join(told)}"
+            found.setdefault(line, []).append(place)
+    # The same difference at several radii is told once.
+    return [
+        f"{line}, at {', '.join(places)}" if any(places) else line
+        for line, places in found.items()
+    ]
+
+
+def paired(runs: Runs) -> list[str]:
+    """Returns for each two evaluations on the same images if they differ."""
+    lines = []
+    for (a, first), (b, second) in itertools.combinations(runs.items(), 2):
+        masks = [stored.evaluation.masks for stored in (first, second)]
+        if (
+            first.evaluation.norm != second.evaluation.norm
+            or not len(first.labels)
+            or not np.array_equal(first.labels, second.labels)
+        ):
+            continue
+        common = [key for key in masks[0] if key in masks[1]]
+        parts = []
+        for eps in sorted({eps for _, eps in common}):
+            one, other = (
+                surviving({key: of[key] for key in common}, eps) for of in masks
+            )
+            only = int((one & ~other).sum()), int((other & ~one).sum())
+            where = f"{WORST} {format_eps(eps)}" if eps else CLEAN
+            parts.append(
+                f"{where}: {only[0]} and {only[1]}, p = {mcnemar(*only):.2g}"
+            )
+        lines.append(f"{a} and {b}: {'; '.join(parts)}")
+    return lines
+
+
+def mcnemar(only_first: int, only_second: int) -> float:
+    """Returns the exact two-sided p-value of McNemar's test.
+
+    Args:
+        only_first: Images that only the first classifier gets right.
+        only_second: Images that only the second one gets right.
+    """
+    # Takes a second to load.
+    from scipy.stats import binomtest
+
+    count = only_first + only_second
+    return float(binomtest(only_first, count).pvalue) if count else 1.0
+
+
+def _facts(stored: StoredEvaluation) -> Iterator[tuple[str, str, str]]:
+    """Yields what must agree, where (an eps, if it has one), and its value."""
+    evaluation, dataset = stored.evaluation, stored.conditions.dataset
+    attacked = [r for r in evaluation.results if r.attack != CLEAN]
+    yield "number of images", "", f"{evaluation.num_images:,}"
+    yield "data set", "", f"{dataset.name} from {dataset.source}"
+    yield "split", "", dataset.split
+    if len(stored.labels):
+        digest = zlib.crc32(stored.labels.astype("<i8").tobytes())
+        yield "checksum of the labels", "", f"{digest:08x}"
+    yield "norm", "", evaluation.norm
+    yield "seed", "", str(evaluation.seed)
+    yield (
+        "list of attacks",
+        "",
+        ", ".join(dict.fromkeys(r.attack for r in attacked)),
+    )
+    radii = sorted({r.eps for r in attacked})
+    yield "list of eps", "", ", ".join(map(format_eps, radii))
+    for result in attacked:
+        where = format_eps(result.eps)
+        yield f"protocol of {result.attack}", where, result.protocol
+        for field in _PARAMETERS:
+            values = [getattr(stage, field) for stage in result.stages]
+            if field == "step_size":
+                values = [f"{value / result.eps:.3g} eps" for value in values]
+            told = ", ".join(map(str, values))
+            yield f"{field} of {result.attack}", where, told

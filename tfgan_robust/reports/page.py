@@ -1,0 +1,335 @@
+"""A page for people on an evaluation, from the files in its folder."""
+
+import itertools
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from tfgan_robust import files
+from tfgan_robust.attacks.plan import CLEAN
+from tfgan_robust.reports import plots
+from tfgan_robust.reports.intervals import wilson
+from tfgan_robust.reports.markdown import escape, markdown_table
+from tfgan_robust.reports.radii import format_eps
+from tfgan_robust.reports.reading import (
+    StoredEvaluation,
+    accuracies,
+    confused,
+    middle_eps,
+    named_rows,
+    read_evaluation,
+    surviving,
+)
+from tfgan_robust.reports.results import WORST, Evaluation, StageResult
+from tfgan_robust.reports.tables import audit_line
+
+_FIGURES = ("accuracy", "classes", "confusion", "smallest")
+_NORMS = {"linf": "L-infinity, on the [0, 1] pixel scale", "l2": "Euclidean"}
+_PROTOCOLS = {
+    "worst": "worst (an image is right if it is right while clean and at every "
+    "point that the attack tried)",
+    "final": "final (the last iterate of each run decides alone)",
+}
+
+
+def write_report(folder: Path) -> list[Path]:
+    """Writes evaluation.md, and its figures in evaluation/.
+
+    Args:
+        folder: Of an evaluation.
+
+    Returns:
+        What was written, the page first.
+
+    Raises:
+        UsageError: as `read_evaluation`.
+    """
+    stored = read_evaluation(folder)
+    figures = _figures(stored)
+    images = folder / "evaluation"
+    images.mkdir(exist_ok=True)
+    for name in _FIGURES:
+        path = images / f"{name}.png"
+        if name in figures:
+            plots.save(figures[name], path, note=_note(stored.evaluation))
+        else:
+            path.unlink(missing_ok=True)
+    blocks = []
+    for name, section in _sections(stored).items():
+        blocks += section
+        if name in figures:
+            blocks.append(f"![{name}](evaluation/{name}.png)")
+    page = folder / "evaluation.md"
+    files.write_text(page, "\n\n".join(blocks) + "\n")
+    return [page, *(images / f"{name}.png" for name in figures)]
+
+
+def _sections(stored: StoredEvaluation) -> dict[str, list[str]]:
+    """Returns the blocks of the page, by the figure that closes them."""
+    evaluation = stored.evaluation
+    head = [f"# Evaluation of {escape(evaluation.classifier)}"]
+    if not evaluation.complete:
+        head.append(
+            "**INCOMPLETE**: this evaluation was interrupted. Attacks that had "
+            "not come to their end are missing."
+        )
+    sections = {
+        "head": [*head, "## Threat model", _threat_model(stored)],
+        "accuracy": ["## Accuracy", *_accuracy(evaluation)],
+        "audit": ["## Audit", *_audit(evaluation)],
+        "attacks": ["## Attacks", *_attacks(evaluation)],
+    }
+    if evaluation.pointwise and len(stored.labels):
+        sections["classes"] = ["## Classes", *_classes(stored)]
+        sections["confusion"] = ["## Confusion", *_confusion(stored)]
+    if len(stored.smallest.get("index", ())):
+        sections["smallest"] = ["## Smallest perturbations", *_smallest(stored)]
+    return sections
+
+
+def _threat_model(stored: StoredEvaluation) -> str:
+    evaluation, conditions = stored.evaluation, stored.conditions
+    dataset = conditions.dataset
+    attacked = [r for r in evaluation.results if r.attack != CLEAN]
+    radii = [format_eps(eps) for eps in sorted({r.eps for r in attacked})]
+    protocols = dict.fromkeys(_PROTOCOLS[r.protocol] for r in attacked)
+    versions = [f"{name} {v}" for name, v in conditions.versions.items()]
+    rows = {
+        "norm": _NORMS[evaluation.norm],
+        "eps": ", ".join(radii) or "none",
+        "protocol": "; ".join(protocols) or "none",
+        "images": f"the first {evaluation.num_images:,}",
+        "split": f"{dataset.split} of {dataset.name} ({dataset.source})",
+        "seed": str(evaluation.seed),
+        "batch size": str(evaluation.batch_size),
+        "XLA": "yes" if evaluation.jit_compile else "no",
+        "device": conditions.device,
+        "versions": ", ".join(versions),
+        "date": conditions.date,
+    }
+    return markdown_table(("what", "value"), rows.items())
+
+
+def _accuracy(evaluation: Evaluation) -> list[str]:
+    cells = {
+        (name, row.eps): _percent(
+            row.accuracy, row.accuracy_low, row.accuracy_high
+        )
+        for name, row in named_rows(evaluation)
+    }
+    radii = sorted({eps for _, eps in cells})
+    count = f"{evaluation.num_images:,}"
+    table = markdown_table(
+        ("attack", *(f"eps {format_eps(eps)}" for eps in radii), "n"),
+        [
+            [name, *(cells.get((name, eps), "") for eps in radii), count]
+            for name in dict.fromkeys(name for name, _ in cells)
+        ],
+    )
+    shares = [
+        r.largest_perturbation / r.eps for r in evaluation.results if r.eps
+    ]
+    return [
+        escape(audit_line(evaluation.audit)),
+        table,
+        "In % of n images, with 95 % Wilson intervals. In the worst case, an "
+        "image is right if nothing fooled it at this eps or a smaller one. "
+        f"The largest perturbation was {max(shares, default=0):.4f} eps.",
+    ]
+
+
+def _audit(evaluation: Evaluation) -> list[str]:
+    checks = evaluation.audit
+    blocks = [escape(audit_line(checks))]
+    if checks is None:
+        return [*blocks, "Nothing says whether these attacks do what they can."]
+    if evaluation.norm != "linf":
+        blocks.append("Audits attack in the L-infinity ball.")
+    rows = [
+        (c.check, c.verdict, c.message, _figures_of(c.figures)) for c in checks
+    ]
+    header = ("check", "verdict", "finding", "figures")
+    return [*blocks, markdown_table(header, rows)]
+
+
+def _attacks(evaluation: Evaluation) -> list[str]:
+    header = (
+        "attack", "eps", "stage", "steps", "loss", "step size", "start",
+        "restarts", "images", "left", "forward", "backward", "time",
+    )  # fmt: skip
+    rows = [
+        (result.attack, format_eps(result.eps), *_stage(stage, result.eps))
+        for result in evaluation.results
+        for stage in result.stages
+    ]
+    return [
+        markdown_table(header, rows),
+        "Stages run one after another, each on the images that those before it "
+        "left; forward and backward are mean passes for each of these images.",
+    ]
+
+
+def _stage(stage: StageResult, eps: float) -> tuple[str, ...]:
+    steps = f"{stage.num_steps:,}"
+    if stage.num_targets:
+        steps += f" x {stage.num_targets} targets"
+    size = f"{stage.step_size / eps:.3g} eps" if stage.step_size else ""
+    if stage.momentum:
+        size += f", momentum {stage.momentum:g}"
+    return (
+        stage.name,
+        steps,
+        stage.loss.replace("_", " "),
+        size,
+        "random" if stage.random_start else "clean",
+        str(stage.num_restarts),
+        f"{stage.num_images:,}",
+        f"{stage.num_correct:,}",
+        f"{stage.forward_passes:.1f}",
+        f"{stage.backward_passes:.1f}",
+        f"{stage.seconds:.1f} s",
+    )
+
+
+def _classes(stored: StoredEvaluation) -> list[str]:
+    names, series = _by_class(stored)
+    sizes = np.bincount(stored.labels, minlength=len(names))
+    columns = [
+        ["" if share is None else _percent(*share) for share in shares]
+        for shares in series.values()
+    ]
+    rows = zip(names, map(str, sizes), *columns, strict=True)
+    return [
+        escape(audit_line(stored.evaluation.audit)),
+        markdown_table(("class", "n", *series), rows),
+    ]
+
+
+def _by_class(
+    stored: StoredEvaluation,
+) -> tuple[list[str], dict[str, list[plots.Share | None]]]:
+    """Returns the classes, and accuracies on each: clean, and the worst."""
+    evaluation, names = stored.evaluation, stored.class_names
+    eps = middle_eps(evaluation)
+    masks = {
+        CLEAN: evaluation.masks[CLEAN, 0.0],
+        f"{WORST} at {format_eps(eps)}": surviving(evaluation.masks, eps),
+    }
+    series: dict[str, list[plots.Share | None]] = {}
+    for title, mask in masks.items():
+        series[title] = []
+        for number in range(len(names)):
+            right = mask[stored.labels == number]
+            correct, count = int(right.sum()), len(right)
+            share = (
+                (correct / count, *wilson(correct, count)) if count else None
+            )
+            series[title].append(share)
+    return names, series
+
+
+def _confusion(stored: StoredEvaluation) -> list[str]:
+    counts, names, attack = confused(stored)
+    told = f"Under {attack}, the strongest attack there."
+    if len(names) <= plots.MAX_PAIRED:
+        told += " Rows: the class; columns: what its images are taken for."
+        header = ["class", *names]
+        rows = [
+            [name, *map(str, row)]
+            for name, row in zip(names, counts, strict=False)
+        ]
+    else:
+        told += f" The {plots.MAX_PAIRED} most frequent confusions."
+        header = ["class", "taken for", "images"]
+        wrong = counts.copy()
+        np.fill_diagonal(wrong, 0)
+        order = np.argsort(-wrong, axis=None, kind="stable")[: plots.MAX_PAIRED]
+        pairs = np.transpose(np.unravel_index(order, wrong.shape))
+        rows = [
+            [names[i], names[j], str(wrong[i, j])]
+            for i, j in pairs
+            if wrong[i, j]
+        ]
+    audit = escape(audit_line(stored.evaluation.audit))
+    return [audit, escape(told), markdown_table(header, rows)]
+
+
+def _smallest(stored: StoredEvaluation) -> list[str]:
+    names, arrays = stored.class_names, stored.smallest
+    header = ("image", "class", "taken for", "attack", "norm")
+    columns = (
+        map(str, arrays["index"]),
+        (names[label] for label in arrays["label"]),
+        (names[label] for label in arrays["predicted"]),
+        arrays["attack"],
+        (_length(stored.evaluation, norm) for norm in arrays["norm"]),
+    )
+    return [
+        "The images that the smallest perturbations fool, of those that are "
+        "right while clean. What an attack found was shortened, towards the "
+        "clean image, as far as it still fools; accuracies do not count that.",
+        markdown_table(header, zip(*columns, strict=True)),
+    ]
+
+
+def _figures(stored: StoredEvaluation) -> dict[str, Figure]:
+    evaluation, arrays = stored.evaluation, stored.smallest
+    figures = {}
+    if evaluation.pointwise:
+        figures["accuracy"] = plots.draw_curves(
+            {"Accuracy under attack": _curves(evaluation)},
+            norm=evaluation.norm,
+        )
+    if evaluation.pointwise and len(stored.labels):
+        figures["classes"] = plots.draw_classes(*_by_class(stored))
+        counts, names, attack = confused(stored)
+        figures["confusion"] = plots.draw_confusion(
+            counts, names, title=f"% of each class, {attack}"
+        )
+    if len(arrays.get("index", ())):
+        names = stored.class_names
+        figures["smallest"] = plots.draw_smallest(
+            arrays["clean"],
+            arrays["attacked"],
+            [names[label] for label in arrays["label"]],
+            [
+                f"{names[label]}\n{_length(evaluation, norm)}"
+                for label, norm in zip(
+                    arrays["predicted"], arrays["norm"], strict=True
+                )
+            ],
+        )
+    return figures
+
+
+def _curves(evaluation: Evaluation) -> list[plots.Curve]:
+    colors = itertools.cycle(plots.PALETTE)
+    return [
+        plots.Curve(name, plots.WORST_COLOR, rows, bold=True)
+        if name == WORST
+        else plots.Curve(name, next(colors), rows)
+        for name, rows in accuracies(evaluation).items()
+    ]
+
+
+def _note(evaluation: Evaluation) -> str:
+    state = "" if evaluation.complete else "INCOMPLETE; "
+    return (
+        f"{state}n = {evaluation.num_images:,}; {audit_line(evaluation.audit)}"
+    )
+
+
+def _length(evaluation: Evaluation, norm: float) -> str:
+    """Writes a norm in the manner of the radii."""
+    in_levels = any("/" in format_eps(r.eps) for r in evaluation.results)
+    return f"{255 * norm:.2f}/255" if in_levels else f"{norm:.4f}"
+
+
+def _percent(accuracy: float, low: float, high: float) -> str:
+    return f"{100 * accuracy:.1f} ({100 * low:.1f}-{100 * high:.1f})"
+
+
+def _figures_of(figures: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:.4g}" for name, value in figures.items())

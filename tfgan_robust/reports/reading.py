@@ -1,0 +1,236 @@
+"""Evaluations as their folders keep them; needs no TensorFlow."""
+
+import dataclasses
+import types
+import typing
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfgan_robust import files
+from tfgan_robust.attacks.plan import CLEAN
+from tfgan_robust.errors import UsageError
+from tfgan_robust.reports.radii import format_eps
+from tfgan_robust.reports.results import (
+    SCHEMA_VERSION,
+    WORST,
+    Evaluation,
+    Pointwise,
+    Result,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """The images of an evaluation, as results.json describes them."""
+
+    name: str
+    source: str
+    split: str
+    classes: list[str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Conditions:
+    """What results.json states beside the fields of `Evaluation`."""
+
+    dataset: Dataset
+    date: str
+    device: str
+    versions: dict[str, str]
+
+
+@dataclasses.dataclass(frozen=True)
+class StoredEvaluation:
+    """What the folder of an evaluation holds.
+
+    Attributes:
+        evaluation: With masks and predictions if they were kept, and without
+            `smallest`.
+        conditions: What holds for all of its figures.
+        labels: int64 [n]; empty if masks.npz was not kept.
+        smallest: The arrays of smallest.npz; empty if it was not kept.
+    """
+
+    evaluation: Evaluation
+    conditions: Conditions
+    labels: np.ndarray
+    smallest: dict[str, np.ndarray]
+
+    @property
+    def class_names(self) -> list[str]:
+        """A name for each class that occurs anywhere."""
+        names = self.conditions.dataset.classes
+        seen = [self.labels, *self.evaluation.predicted.values()]
+        seen += [
+            self.smallest[n] for n in ("label", "predicted") if self.smallest
+        ]
+        count = 1 + max(int(array.max(initial=-1)) for array in seen)
+        return names + [str(number) for number in range(len(names), count)]
+
+
+def read_evaluation(folder: Path) -> StoredEvaluation:
+    """Reads results.json and, if they are there, masks.npz and smallest.npz.
+
+    Raises:
+        UsageError: if the folder holds no evaluation, or one that cannot be
+            read, is of another schema, or contradicts itself.
+    """
+    path = folder / "results.json"
+    if not folder.is_dir():
+        raise UsageError(f"There is no folder {folder}.")
+    if not path.is_file():
+        raise UsageError(
+            f"{folder} holds no results.json. Give the folder of an evaluation."
+        )
+    stored = files.read_json_object(path)
+    version = stored.get("schema_version")
+    if version != SCHEMA_VERSION:
+        raise UsageError(
+            f"{path} must have schema_version {SCHEMA_VERSION}, the only one "
+            f"known here. Received: {version}. Evaluate again."
+        )
+    try:
+        evaluation = _from_json(Evaluation, stored)
+        conditions = _from_json(Conditions, stored)
+    except (AttributeError, TypeError) as error:
+        raise UsageError(
+            f"{path} is not as schema_version {SCHEMA_VERSION} has it: {error}."
+        ) from None
+    arrays = _read_arrays(folder / "masks.npz")
+    if arrays and not _attach(evaluation, arrays):
+        raise UsageError(
+            f"masks.npz and results.json in {folder} are not of the same "
+            "evaluation. Evaluate again."
+        )
+    labels = arrays.get("labels", np.zeros(0, np.int64))
+    smallest = _read_arrays(folder / "smallest.npz")
+    return StoredEvaluation(evaluation, conditions, labels, smallest)
+
+
+def surviving(
+    masks: Mapping[tuple[str, float], np.ndarray], eps: float
+) -> np.ndarray:
+    """Returns which images are right whatever was tried within a radius.
+
+    Args:
+        masks: bool [n] by attack and radius, as in `Evaluation`.
+        eps: The radius.
+
+    Returns:
+        bool [n].
+    """
+    return np.logical_and.reduce(
+        [mask for (_, radius), mask in masks.items() if radius <= eps]
+    )
+
+
+def named_rows(evaluation: Evaluation) -> list[tuple[str, Result | Pointwise]]:
+    """Returns every accuracy with its attack, the worst case as `WORST`."""
+    return [
+        *((result.attack, result) for result in evaluation.results),
+        *((WORST, row) for row in evaluation.pointwise),
+    ]
+
+
+def accuracies(evaluation: Evaluation) -> dict[str, list[Result | Pointwise]]:
+    """Returns what each attack leaves right, and last what all of them do.
+
+    Each list begins with clean images, at an eps of 0, and goes on by rising
+    eps; that of all attacks is named `WORST`.
+    """
+    rows = named_rows(evaluation)
+    clean = [row for name, row in rows if name == CLEAN]
+    found: dict[str, list[Result | Pointwise]] = {}
+    for name, row in rows:
+        if name != CLEAN:
+            found.setdefault(name, [*clean]).append(row)
+    return {n: sorted(r, key=lambda row: row.eps) for n, r in found.items()}
+
+
+def middle_eps(evaluation: Evaluation) -> float:
+    """Returns the middle one of the radii, where audits look too."""
+    radii = sorted(row.eps for row in evaluation.pointwise)
+    return radii[len(radii) // 2]
+
+
+def confused(stored: StoredEvaluation) -> tuple[np.ndarray, list[str], str]:
+    """Returns images by class and prediction, names of columns, the attack.
+
+    The attack is the strongest one at `middle_eps`.
+    """
+    evaluation, names = stored.evaluation, stored.class_names
+    eps = middle_eps(evaluation)
+    # Of equals the last one: people name the stronger attacks later.
+    strongest = min(
+        reversed([r for r in evaluation.results if r.eps == eps]),
+        key=lambda result: result.num_correct,
+    )
+    # Unknown predictions, -1, fall into the last column.
+    counts = np.zeros((len(names), len(names) + 1), np.int64)
+    predicted = evaluation.predicted[strongest.attack, eps]
+    np.add.at(counts, (stored.labels, predicted), 1)
+    names = [*names, "unknown"] if counts[:, -1].any() else names
+    attack = f"{strongest.attack} at {format_eps(eps)}"
+    return counts[:, : len(names)], names, attack
+
+
+def _from_json(kind: Any, value: Any) -> Any:
+    """Makes dataclasses, and what they hold, of JSON values that fit."""
+    origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    if dataclasses.is_dataclass(kind):
+        hints = typing.get_type_hints(kind).items()
+        known = {n: _from_json(t, value[n]) for n, t in hints if n in value}
+        return typing.cast(Any, kind)(**known)
+    if origin in (list, tuple):
+        return origin(_from_json(inner[0], each) for each in value)
+    if origin is dict:
+        return {key: _from_json(inner[1], each) for key, each in value.items()}
+    if origin is types.UnionType:
+        return None if value is None else _from_json(inner[0], value)
+    if kind is float and type(value) is int:
+        return float(value)
+    if type(value) is not kind:
+        raise TypeError(f"{value!r} is no {kind.__name__}")
+    return value
+
+
+def _read_arrays(path: Path) -> dict[str, np.ndarray]:
+    if not path.is_file():
+        return {}
+    broken = (
+        OSError, EOFError, ValueError, AttributeError, zipfile.BadZipFile,
+        zlib.error,
+    )  # fmt: skip
+    try:
+        # What it opens itself, NumPy leaves open when it cannot read it.
+        with path.open("rb") as file:
+            stored = np.load(file, allow_pickle=False)
+            return {name: stored[name] for name in stored.files}
+    except broken as error:
+        raise UsageError(f"Cannot read {path}: {error}.") from None
+
+
+def _attach(evaluation: Evaluation, arrays: dict[str, np.ndarray]) -> bool:
+    """Gives an evaluation its masks and predictions, if they are its own."""
+    none = np.zeros(0, bool)
+    for result in evaluation.results:
+        name = result.attack
+        if name != CLEAN:
+            name += f"@{result.eps:.6g}"
+        mask, predicted = (
+            arrays.get(name, none),
+            arrays.get(f"{name}:predicted", none),
+        )
+        sizes = {len(mask), len(predicted), len(arrays.get("labels", none))}
+        if sizes != {result.num_images}:
+            return False
+        if np.count_nonzero(mask) != result.num_correct:
+            return False
+        evaluation.masks[result.attack, result.eps] = mask
+        evaluation.predicted[result.attack, result.eps] = predicted
+    return True

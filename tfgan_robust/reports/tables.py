@@ -1,0 +1,166 @@
+"""Evaluations as text and as CSV; needs no TensorFlow."""
+
+import csv
+import dataclasses
+import io
+from collections.abc import Mapping, Sequence
+
+from tfgan_robust.attacks.plan import CLEAN
+from tfgan_robust.reports.radii import format_eps
+from tfgan_robust.reports.results import WORST, Evaluation, Result, StageResult
+from tfgan_robust.reports.verdicts import PASS, Check, format_audit
+
+
+def format_table(evaluations: Mapping[str, Evaluation]) -> str:
+    """Lays evaluations side by side: a row for each classifier and attack.
+
+    Args:
+        evaluations: By the name of the classifier; their radii may differ.
+
+    Returns:
+        A Markdown table of accuracies in percent.
+    """
+    radii = sorted(
+        {
+            result.eps
+            for evaluation in evaluations.values()
+            for result in evaluation.results
+            if result.attack != CLEAN
+        }
+    )
+    header = ["classifier", "attack", "clean", *map(format_eps, radii)]
+    rows = [
+        row
+        for name, evaluation in evaluations.items()
+        for row in _rows(name, evaluation, radii)
+    ]
+    widths = [
+        max(map(len, column)) for column in zip(header, *rows, strict=True)
+    ]
+    lines = [header, ["-" * width for width in widths], *rows]
+    return "\n".join(
+        "| "
+        + " | ".join(c.ljust(w) for c, w in zip(line, widths, strict=True))
+        + " |"
+        for line in lines
+    )
+
+
+def format_report(evaluations: Mapping[str, Evaluation]) -> str:
+    """Returns the table, how it was measured, and each audit.
+
+    Args:
+        evaluations: By the name of the classifier.
+    """
+    lines = [format_table(evaluations)]
+    lines += dict.fromkeys(describe_conditions(e) for e in evaluations.values())
+    for name, evaluation in evaluations.items():
+        prefix = f"{name}: " if len(evaluations) > 1 else ""
+        lines.append(prefix + audit_line(evaluation.audit))
+    return "\n".join(lines)
+
+
+def describe_conditions(evaluation: Evaluation) -> str:
+    """Returns one line on how accuracies were measured."""
+    attacked = [r for r in evaluation.results if r.attack != CLEAN]
+    parts = [f"accuracy in % of {evaluation.num_images} images"]
+    parts += list(dict.fromkeys(_parameters(result) for result in attacked))
+    if evaluation.norm != "linf":
+        parts.append("Euclidean radii")
+    parts.append(f"seed {evaluation.seed}")
+    parts.append("XLA" if evaluation.jit_compile else "plain graph")
+    if not evaluation.complete:
+        parts.append("INCOMPLETE")
+    return "; ".join(parts)
+
+
+def audit_line(checks: Sequence[Check] | None) -> str:
+    """Returns an audit in one line: the verdict, and what did not pass."""
+    if checks is None:
+        return "audit: not run"
+    heading = format_audit(checks).splitlines()[0]
+    doubts = [check.check for check in checks if check.verdict != PASS]
+    return f"{heading}: {', '.join(doubts)}" if doubts else heading
+
+
+def to_csv(evaluation: Evaluation, conditions: Mapping[str, str]) -> str:
+    """Returns one line for each accuracy, with all that it depends on.
+
+    Args:
+        evaluation: The accuracies.
+        conditions: What holds for all of them, such as the device.
+    """
+    rest = {
+        "classifier": evaluation.classifier,
+        "seed": evaluation.seed,
+        "batch_size": evaluation.batch_size,
+        "jit_compile": evaluation.jit_compile,
+        "audit": audit_line(evaluation.audit),
+        **conditions,
+    }
+    text = io.StringIO()
+    fields = [f.name for f in dataclasses.fields(Result) if f.name != "stages"]
+    writer = csv.DictWriter(
+        text, [*fields, "parameters", *rest], lineterminator="\n"
+    )
+    writer.writeheader()
+    for result in evaluation.results:
+        row = {name: getattr(result, name) for name in fields}
+        parameters = "" if result.attack == CLEAN else _parameters(result)
+        writer.writerow(row | {"parameters": parameters} | rest)
+    return text.getvalue()
+
+
+def _rows(
+    name: str, evaluation: Evaluation, radii: list[float]
+) -> list[list[str]]:
+    found = {(r.attack, r.eps): r.accuracy for r in evaluation.results}
+    clean = f"{100 * found[CLEAN, 0.0]:.1f}" if (CLEAN, 0.0) in found else ""
+    attacks = list(dict.fromkeys(a for a, _ in found if a != CLEAN))
+    if len(attacks) > 1:
+        together = {p.eps: p.accuracy for p in evaluation.pointwise}
+        found |= {(WORST, eps): share for eps, share in together.items()}
+        attacks.append(WORST)
+    return [
+        [
+            name,
+            attack,
+            clean,
+            *(
+                f"{100 * found[attack, eps]:.1f}"
+                if (attack, eps) in found
+                else ""
+                for eps in radii
+            ),
+        ]
+        for attack in attacks or ["none"]
+    ]
+
+
+def _parameters(result: Result) -> str:
+    """One line on an attack: what a reader needs to repeat it."""
+    stages = "; ".join(_stage(stage, result.eps) for stage in result.stages)
+    if len(result.stages) > 1:
+        stages = f"{result.attack}: {stages}"
+    return f"{stages}, protocol {result.protocol}"
+
+
+def _stage(stage: StageResult, eps: float) -> str:
+    if stage.name == "fgsm":
+        return "fgsm: one step of eps"
+    parts = [_count(stage.num_steps, "step")]
+    if stage.loss:
+        parts.append(stage.loss)
+    if stage.num_targets:
+        parts.append(f"{stage.num_targets} targets")
+    if stage.step_size:
+        parts.append(f"step {stage.step_size / eps:.3g} eps")
+    if stage.momentum:
+        parts.append(f"momentum {stage.momentum:g}")
+    parts.append("random start" if stage.random_start else "clean start")
+    parts.append(_count(stage.num_restarts, "restart"))
+    return f"{stage.name}: {', '.join(parts)}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -1,0 +1,1 @@
+"""A training run: its settings and its folder; needs no TensorFlow."""

@@ -1,0 +1,172 @@
+"""The folder of a run: its files, its configuration, its lock."""
+
+import dataclasses
+import fcntl
+import importlib.metadata
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import tfgan_robust
+from tfgan_robust.cli import fields
+from tfgan_robust.errors import UsageError
+from tfgan_robust.files import PARTIAL, read_json_object
+from tfgan_robust.runs.config import TrainConfig
+
+# Where the data lie does not change what is trained.
+_MAY_DIFFER = ("data_dir",)
+_VERSIONED = (
+    "tensorflow",
+    "keras",
+    "tensorflow-datasets",
+    "numpy",
+    "scikit-learn",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class RunDirectory:
+    """Where a run keeps its files.
+
+    Attributes:
+        path: The folder.
+    """
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """All settings, versions, the device and the data set."""
+        return self.path / "config.json"
+
+    @property
+    def metrics(self) -> Path:
+        """One row for each epoch."""
+        return self.path / "metrics.csv"
+
+    @property
+    def logs(self) -> Path:
+        """TensorBoard's event files."""
+        return self.path / "logs"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Everything that a run needs to go on."""
+        return self.path / "checkpoints"
+
+    @property
+    def alarms(self) -> Path:
+        """What looked wrong while training."""
+        return self.path / "alarms.json"
+
+    @property
+    def baseline(self) -> Path:
+        """The run directory of the undefended twin, if one was trained."""
+        return self.path / "baseline"
+
+    def networks(self, which: str) -> Path:
+        """The networks of the "best" or the "last" epoch as `.keras`."""
+        return self.path / which
+
+    def classifier(self, which: str) -> Path:
+        """The classifier of the "best" or the "last" epoch."""
+        return self.networks(which) / "classifier.keras"
+
+
+def default_run_directory(config: TrainConfig) -> Path:
+    """Returns runs/<dataset>-<formulation or method>-<seed>."""
+    name = f"{config.dataset}-{config.run_label}-{config.seed}"
+    return Path("runs") / name
+
+
+def check_configuration(run: RunDirectory, config: TrainConfig) -> None:
+    """Refuses to train another configuration in a run's folder.
+
+    Raises:
+        UsageError: if the folder holds a different run, with the
+            differences, or something that is no run.
+    """
+    if not run.config.exists():
+        if run.path.is_file():
+            raise UsageError(f"{run.path} is a file, not a run directory.")
+        # A run that was stopped before it began leaves these.
+        ours = {".lock", run.baseline.name, f"{PARTIAL}{run.config.name}"}
+        if run.path.is_dir() and any(
+            file.name not in ours for file in run.path.iterdir()
+        ):
+            raise UsageError(
+                f"{run.path} holds files but no config.json; choose another "
+                "--run_dir."
+            )
+        return
+    stored = load_run_config(run.path)
+    differences = [
+        f"{name}: {getattr(stored, name)} there, {getattr(config, name)} here"
+        for name in fields.field_names(TrainConfig)
+        if name not in _MAY_DIFFER
+        and getattr(stored, name) != getattr(config, name)
+    ]
+    if differences:
+        raise UsageError(
+            f"{run.path} holds a run with other settings "
+            f"({'; '.join(differences)}). Give the same settings to resume "
+            "it, or another --run_dir."
+        )
+
+
+def load_run_config(path: str | Path) -> TrainConfig:
+    """Reads the settings of a run.
+
+    Raises:
+        UsageError: if the folder is no run directory.
+    """
+    file = RunDirectory(Path(path)).config
+    if not file.exists():
+        raise UsageError(
+            f"{path} is no run directory: it has no config.json. Give the "
+            "--run_dir of a training run."
+        )
+    stored = read_json_object(file)
+    values = stored.get("settings")
+    if not isinstance(values, dict):
+        raise UsageError(f"{file} has no settings; it is no run's file.")
+    return TrainConfig(**fields.convert_mapping(TrainConfig, values))
+
+
+@contextmanager
+def locked(run: RunDirectory) -> Iterator[None]:
+    """Keeps other processes from training in the same folder.
+
+    Raises:
+        UsageError: if one does already.
+    """
+    try:
+        run.path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"Cannot make the run directory: {error.strerror}. "
+            f"Received: run_dir={run.path}."
+        ) from None
+    with (run.path / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(
+                f"Another process is training in {run.path}."
+            ) from None
+        yield
+
+
+def versions() -> dict[str, str]:
+    """Returns the versions on which a result depends."""
+    found = {
+        "python": platform.python_version(),
+        "tfgan_robust": tfgan_robust.__version__,
+    }
+    for package in _VERSIONED:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,1 @@
+"""The min-max game, and the loop that plays it."""

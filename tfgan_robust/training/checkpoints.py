@@ -1,0 +1,117 @@
+"""Saving and resuming a run, exactly.
+
+Keras' own `BackupAndRestore` loses the state of all optimizers but one and
+the seeds of dropout; here every variable is stored, and a checkpoint that
+does not hold each of them is refused.
+"""
+
+import json
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tfgan_robust.errors import TfganRobustError
+from tfgan_robust.files import replacing
+from tfgan_robust.training.model import AdversarialClassifier
+
+_KEPT = 2
+
+
+class RunState:
+    """All that a run needs to go on where it stopped.
+
+    Args:
+        model: The compiled model.
+        directory: Where checkpoints lie.
+
+    Attributes:
+        progress: JSON values that travel with the weights: the step, the
+            best score so far, and the like.
+    """
+
+    def __init__(self, model: AdversarialClassifier, directory: Path) -> None:
+        self.progress: dict[str, Any] = {}
+        self._progress = tf.Variable("{}", dtype=tf.string)
+        self._checkpoint = tf.train.Checkpoint(
+            progress=self._progress,
+            networks=_values(model.variables),
+            metrics=[_values(metric.variables) for metric in model.metrics],
+            optimizers=[
+                _values(optimizer.variables)
+                for optimizer in [model.optimizer, *model.generator_optimizers]
+            ],
+        )
+        self._manager = tf.train.CheckpointManager(
+            self._checkpoint, str(directory), max_to_keep=_KEPT
+        )
+
+    def save(self, step: int) -> None:
+        """Writes a checkpoint; the one before stays.
+
+        Raises:
+            TfganRobustError: if the disk refuses it.
+        """
+        self._progress.assign(json.dumps(self.progress))
+        try:
+            self._manager.save(checkpoint_number=step)
+        except (tf.errors.OpError, OSError) as error:
+            raise TfganRobustError(
+                f"Cannot write a checkpoint to {self._manager.directory}: "
+                f"{error}"
+            ) from None
+
+    def restore(self) -> bool:
+        """Restores the newest checkpoint that is whole.
+
+        Returns:
+            Whether there was one.
+
+        Raises:
+            TfganRobustError: if there are checkpoints and none is whole.
+        """
+        # By the files, not by TensorFlow's list of them: were that list
+        # damaged, the run would silently start over.
+        files = Path(self._manager.directory).glob("ckpt-*.index")
+        paths = sorted((str(f.with_suffix("")) for f in files), key=_step)
+        for path in reversed(paths):
+            try:
+                self._checkpoint.restore(path).assert_consumed()
+            # A damaged file surfaces as almost anything, IndexError included.
+            except Exception as error:
+                logging.warning(
+                    "Checkpoint %s is damaged (%s); trying the one before.",
+                    path,
+                    type(error).__name__,
+                )
+                continue
+            self.progress = json.loads(self._progress.numpy())
+            return True
+        if paths:
+            raise TfganRobustError(
+                f"No checkpoint in {self._manager.directory} can be read. "
+                "Remove the run directory to start over."
+            )
+        return False
+
+
+def save_networks(model: AdversarialClassifier, directory: Path) -> None:
+    """Writes classifier and generators as `.keras` files.
+
+    Each file is replaced as a whole, the classifier last.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    for network in [*model.generators, model.classifier]:
+        with replacing(directory / f"{network.name}.keras") as partial:
+            network.save(partial)
+
+
+def _step(path: str) -> int:
+    return int(path.rpartition("-")[2])
+
+
+def _values(variables: Iterable[keras.Variable]) -> list[tf.Variable]:
+    return [variable.value for variable in variables]

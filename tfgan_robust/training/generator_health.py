@@ -1,0 +1,89 @@
+"""How strong, saturated and varied the generators' perturbations are."""
+
+import itertools
+
+import tensorflow as tf
+
+from tfgan_robust.attacks.fgsm import fgsm
+from tfgan_robust.attacks.result import is_fooled
+from tfgan_robust.networks.logits import LogitsFn
+from tfgan_robust.training.adversaries import GeneratorAdversary
+
+# A tanh output beyond this moves the pixel by practically all of eps.
+SATURATED = 0.95
+
+
+def generator_health(
+    adversary: GeneratorAdversary,
+    logits_fn: LogitsFn,
+    images: tf.Tensor,
+    labels: tf.Tensor,
+    *,
+    eps: float,
+    formulation: str,
+) -> dict[str, tf.Tensor]:
+    """Measures generators on images that the classifier gets right.
+
+    Args:
+        adversary: The generators.
+        logits_fn: The classifier in inference mode.
+        images: float32 [batch, height, width, channels] in [0, 1].
+        labels: Integer [batch].
+        eps: Training radius on the [0, 1] pixel scale.
+        formulation: One of `formulations.FORMULATIONS`.
+
+    Returns:
+        Scalars: success rates (share of images classified rightly while
+        clean that are not when perturbed) of each generator and of FGSM at
+        the same eps; share of tanh outputs beyond `SATURATED`; mean absolute
+        difference between the perturbations of two generators, and for `xz`
+        between two draws of z, in units of eps.
+    """
+    point = adversary.prepare(images, labels, tf.constant([0, 0]))
+    right = _right(logits_fn, images, labels)
+    attacked = fgsm(logits_fn, images, labels, eps=eps).images
+    health = {"fgsm_success": _success(right, logits_fn, attacked, labels)}
+    perturbations = []
+    for index in range(len(adversary.generators)):
+        name = f"generator_{index}"
+        directions = adversary.directions(point, index, training=False)
+        perturbed = adversary.apply(point, directions)
+        perturbations.append(perturbed - images)
+        health[f"{name}_success"] = _success(
+            right, logits_fn, perturbed, labels
+        )
+        health[f"{name}_saturation"] = tf.reduce_mean(
+            tf.cast(tf.abs(directions) > SATURATED, tf.float32)
+        )
+        if formulation == "xz":
+            again = adversary.directions(point, index, training=False, call=1)
+            health[f"{name}_z_sensitivity"] = _difference(
+                perturbed, adversary.apply(point, again), eps
+            )
+    if len(perturbations) > 1:
+        pairs = itertools.combinations(perturbations, 2)
+        health["generator_difference"] = tf.reduce_mean(
+            [_difference(first, second, eps) for first, second in pairs]
+        )
+    return health
+
+
+def _right(
+    logits_fn: LogitsFn, images: tf.Tensor, labels: tf.Tensor
+) -> tf.Tensor:
+    fooled = is_fooled(logits_fn(images), labels)
+    return 1 - tf.cast(fooled, tf.float32)
+
+
+def _success(
+    right: tf.Tensor,
+    logits_fn: LogitsFn,
+    perturbed: tf.Tensor,
+    labels: tf.Tensor,
+) -> tf.Tensor:
+    fooled = right * (1 - _right(logits_fn, perturbed, labels))
+    return tf.math.divide_no_nan(tf.reduce_sum(fooled), tf.reduce_sum(right))
+
+
+def _difference(first: tf.Tensor, second: tf.Tensor, eps: float) -> tf.Tensor:
+    return tf.reduce_mean(tf.abs(first - second)) / eps
