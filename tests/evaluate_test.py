@@ -270,10 +270,11 @@ def test_a_shell_measures_a_keras_file_and_keeps_the_results(tmp_path):
     found = [(r["attack"], r["eps"]) for r in stored["results"]]
     assert found == expected
     assert all(r["num_images"] == 20 for r in stored["results"])
-    from tfgan_robust import data
+    from tfgan_robust.data.registry import load_test
+    from tfgan_robust.data.splits import Split
 
-    _, test = data.load_test("digits")
-    first = data.Split(test.images[:20], test.labels[:20])
+    _, test = load_test("digits")
+    first = Split(test.images[:20], test.labels[:20])
     assert stored["results"][0]["num_correct"] == correct(model, first)
     with (folder / "results.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -297,10 +298,11 @@ def test_a_run_is_measured_on_its_test_images_at_the_usual_radii(tmp_path):
         )
     )
     assert [r.eps for r in found.results] == [0, *REPORT_EPS["digits"]]
-    from tfgan_robust import data
+    from tfgan_robust.data.registry import load_test
+    from tfgan_robust.data.splits import Split
 
-    _, test = data.load_test("digits", image_size=16)
-    first = data.Split(test.images[:30], test.labels[:30])
+    _, test = load_test("digits", image_size=16)
+    first = Split(test.images[:30], test.labels[:30])
     assert found.results[0].num_correct == correct(model, first)
     stored = results(tmp_path)
     assert stored["checkpoint"] == "best"
@@ -320,9 +322,9 @@ def test_the_validation_images_are_those_that_the_run_held_out(tmp_path):
             audit=False,
         )
     )
-    from tfgan_robust import data
+    from tfgan_robust.data.registry import load_training
 
-    _, _, held_out = data.load_training(
+    _, _, held_out = load_training(
         "digits", image_size=16, validation_images=40, seed=3
     )
     assert found.results[0].num_images == 40
@@ -393,7 +395,7 @@ def test_more_images_than_there_are_means_all(tmp_path):
     found = evaluate.evaluate(
         options(run_dir=str(tmp_path), attacks="fgsm", num_images=10**6)
     )
-    from tfgan_robust import data
+    from tfgan_robust.data.registry import load_test
 
-    _, test = data.load_test("digits")
+    _, test = load_test("digits")
     assert found.results[0].num_images == len(test.labels)

@@ -11,15 +11,15 @@ _PUBLIC = {
     "AdversarialClassifier": "training.model",
     "Classifier": "classifiers.loading",
     "TrainConfig": "runs.config",
-    "audit_classifier": "audit",
+    "audit_classifier": "audit.audit",
     "build_model": "training.build",
     "evaluate_classifier": "evaluation.measure",
     "load_classifier": "classifiers.loading",
-    "load_test": "data",
-    "load_training": "data",
+    "load_test": "data.registry",
+    "load_training": "data.registry",
     "parse_attack": "attacks.plan",
     "resolve": "runs.presets",
-    "training_batches": "data",
+    "training_batches": "data.batches",
 }
 
 __all__ = ["__version__", *_PUBLIC]

@@ -6,22 +6,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tfgan_robust.attacks.plan import is_usual
-from tfgan_robust.cli import command, signals, startup
+from tfgan_robust.cli import command, signals
 from tfgan_robust.errors import UsageError
 from tfgan_robust.evaluation.options import (
     EvaluateSettings,
     parse_eps,
     parse_plans,
 )
+from tfgan_robust.lazy import load
 from tfgan_robust.reports.verdicts import format_audit
 from tfgan_robust.runs import directory, presets
 
 if TYPE_CHECKING:
-    from tfgan_robust.audit import Check
-    from tfgan_robust.data import Split
+    from tfgan_robust.data.splits import Split
     from tfgan_robust.evaluation.networks import Contestants
     from tfgan_robust.evaluation.store import EvaluationStore
     from tfgan_robust.reports.results import Evaluation
+    from tfgan_robust.reports.verdicts import Check
 
 USAGE = """
 Measures a classifier's accuracy on clean and on attacked images.
@@ -54,12 +55,12 @@ def evaluate(options: EvaluateSettings) -> "Evaluation":
     for path in (options.model, options.transfer_from, options.undefended):
         if path is not None and not Path(path).exists():
             raise UsageError(f"There is no model at {path}.")
-    startup.load_tensorflow()
+    load("tensorflow")
+    from tfgan_robust.evaluation import networks as loading
     from tfgan_robust.evaluation.measure import evaluate_classifier
-    from tfgan_robust.evaluation.networks import load
     from tfgan_robust.reports.progress import EvaluationProgress
 
-    networks = load(
+    networks = loading.load(
         run_dir=options.run_dir,
         checkpoint=options.checkpoint,
         model=options.model,
@@ -143,7 +144,7 @@ def _audit(
     store: "EvaluationStore | None",
 ) -> "list[Check]":
     """Audits at the middle one of the radii, in the L-infinity ball."""
-    from tfgan_robust.audit import audit_classifier
+    from tfgan_robust.audit.audit import audit_classifier
     from tfgan_robust.reports.progress import audit_progress
 
     radii = sorted(row.eps for row in evaluation.pointwise)
@@ -191,29 +192,30 @@ def _images(
     options: EvaluateSettings,
 ) -> "tuple[dict[str, Any], Split, tuple[float, ...]]":
     """Returns a description of the images, the images, and the radii."""
-    from tfgan_robust import data
+    from tfgan_robust.data.registry import load_test, load_training
+    from tfgan_robust.data.splits import Split
 
     if options.run_dir is None:
         name = str(options.dataset)
-        info, split = data.load_test(
+        info, split = load_test(
             name, data_dir=options.data_dir, image_size=options.image_size
         )
     else:
         trained = directory.load_run_config(options.run_dir)
         name, where = trained.dataset, options.data_dir or trained.data_dir
         if options.split == "test":
-            info, split = data.load_test(
+            info, split = load_test(
                 name, data_dir=where, image_size=trained.image_size
             )
         else:
-            info, _, split = data.load_training(
+            info, _, split = load_training(
                 name,
                 data_dir=where,
                 image_size=trained.image_size,
                 validation_images=trained.validation_images,
                 seed=trained.seed,
             )
-    split = data.Split(*(part[: options.num_images] for part in split))
+    split = Split(*(part[: options.num_images] for part in split))
     radii = presets.REPORT_EPS[name] if options.norm == "linf" else _L2_EPS
     if options.eps is not None:
         radii = parse_eps(options.eps, options.norm)

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from tfgan_robust import files
-from tfgan_robust.cli import command, fields, startup
+from tfgan_robust.cli import command, fields
 from tfgan_robust.cli.fields import setting
 from tfgan_robust.errors import TfganRobustError, UsageError
+from tfgan_robust.lazy import load
 from tfgan_robust.runs import directory
 from tfgan_robust.runs.directory import RunDirectory
 
@@ -161,7 +162,7 @@ def _run(given: dict[str, Any]) -> int:
 def _write_and_check(
     classifier_file: Path, path: Path, metadata: dict[str, Any]
 ) -> float:
-    startup.load_tensorflow()
+    load("tensorflow")
     from tfgan_robust.classifiers.loading import load_float32
     from tfgan_robust.serving import saved_model
 

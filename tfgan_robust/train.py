@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from tfgan_robust import evaluate, files
-from tfgan_robust.cli import command, fields, startup
+from tfgan_robust.cli import command, fields
 from tfgan_robust.cli.fields import setting
 from tfgan_robust.errors import UsageError
 from tfgan_robust.evaluation.options import EvaluateSettings
+from tfgan_robust.lazy import load
 from tfgan_robust.runs import directory, presets
 from tfgan_robust.runs.config import RUN_GROUP, TrainConfig
 from tfgan_robust.runs.directory import RunDirectory
@@ -93,7 +94,7 @@ def _run(given: dict[str, Any]) -> int:
         )
     for each, settled in plan:
         directory.check_configuration(each, settled)
-    startup.load_tensorflow()
+    load("tensorflow")
     from tfgan_robust.training import session
 
     code = session.train_all(plan)

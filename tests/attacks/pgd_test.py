@@ -6,17 +6,12 @@ import pytest
 import tensorflow as tf
 from toys import linear_logits, linear_weights
 
-from tfgan_robust.attacks import (
-    compile_attack,
-    fgsm,
-    input_gradient,
-    pgd,
-    project,
-    random_start,
-    resolve_jit_compile,
-)
+from tfgan_robust.attacks.compile import compile_attack, resolve_jit_compile
+from tfgan_robust.attacks.fgsm import fgsm
+from tfgan_robust.attacks.gradients import input_gradient
 from tfgan_robust.attacks.iterative import Problem, draw_batch, run_attack
-from tfgan_robust.attacks.pgd import PGD
+from tfgan_robust.attacks.linf import project, random_start
+from tfgan_robust.attacks.pgd import PGD, pgd
 from tfgan_robust.attacks.result import is_fooled
 from tfgan_robust.errors import UsageError
 

@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfgan_robust import data
 from tfgan_robust.attacks.engine.runner import AttackRunner
 from tfgan_robust.attacks.pgd import pgd
-from tfgan_robust.audit import Check, audit_classifier, format_audit, overall
+from tfgan_robust.audit.audit import audit_classifier
 from tfgan_robust.audit.checks import CHECKS
 from tfgan_robust.audit.finite_differences import finite_differences
 from tfgan_robust.audit.gradients import gradients, saturation
@@ -29,8 +28,11 @@ from tfgan_robust.audit.strength import (
 )
 from tfgan_robust.audit.subject import Subject
 from tfgan_robust.classifiers.loading import Classifier
+from tfgan_robust.data.batches import training_batches
+from tfgan_robust.data.registry import load_test, load_training
 from tfgan_robust.errors import UsageError
 from tfgan_robust.networks.losses import cross_entropy
+from tfgan_robust.reports.verdicts import Check, format_audit, overall
 
 EPS = 0.15
 NUM_IMAGES = 64
@@ -38,7 +40,7 @@ NUM_IMAGES = 64
 
 @pytest.fixture(scope="module")
 def digits():
-    _, test = data.load_test("digits")
+    _, test = load_test("digits")
     return test.images[:NUM_IMAGES], test.labels[:NUM_IMAGES]
 
 
@@ -60,7 +62,7 @@ def build_network():
 def train(steps, eps=0.0):
     """Trains on digits, attacked by PGD-3 if there is a radius."""
     model, adam = build_network(), keras.optimizers.Adam(3e-3)
-    _, split, _ = data.load_training("digits")
+    _, split, _ = load_training("digits")
 
     @tf.function(autograph=False)
     def step(images, labels, seed, radius):
@@ -73,7 +75,7 @@ def train(steps, eps=0.0):
         gradient = tape.gradient(loss, model.trainable_variables)
         adam.apply(gradient, model.trainable_variables)
 
-    batches = data.training_batches(split, batch_size=64, seed=0, max_shift=0)
+    batches = training_batches(split, batch_size=64, seed=0, max_shift=0)
     for index, (images, labels) in enumerate(batches.take(steps)):
         radius = tf.constant(eps * min(1, 2 * index / steps), tf.float32)
         step(images, labels, tf.constant([0, index]), radius)

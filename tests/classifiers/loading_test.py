@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfgan_robust.attacks import fgsm
+from tfgan_robust.attacks.fgsm import fgsm
 from tfgan_robust.classifiers.loading import (
     Classifier,
     load_classifier,

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import tensorflow_datasets as tfds
 
-from tfgan_robust import data
 from tfgan_robust.data import cifar10
+from tfgan_robust.data.registry import load_test, load_training
 from tfgan_robust.errors import DataNotFoundError
 
 
@@ -25,7 +25,7 @@ def assert_tells_how_to_place(message: str, data_dir: Path) -> None:
         assert part in message
 
 
-@pytest.mark.parametrize("load", [data.load_training, data.load_test])
+@pytest.mark.parametrize("load", [load_training, load_test])
 def test_absent_data_without_network_say_what_to_do(
     load, tmp_path, monkeypatch
 ):
@@ -51,7 +51,7 @@ def test_a_download_that_fails_says_why_and_what_to_do(
     monkeypatch.setattr(cifar10, "_reachable", lambda: True)
     monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", fail)
     with pytest.raises(DataNotFoundError, match=str(failure)) as error:
-        data.load_test("cifar10", data_dir=tmp_path)
+        load_test("cifar10", data_dir=tmp_path)
     assert_tells_how_to_place(str(error.value), tmp_path)
 
 
@@ -67,7 +67,7 @@ def test_without_network_nothing_is_waited_for(tmp_path, monkeypatch):
         tfds.core.DatasetBuilder, "download_and_prepare", prepare
     )
     with pytest.raises(DataNotFoundError, match="cannot be reached"):
-        data.load_test("cifar10", data_dir=tmp_path)
+        load_test("cifar10", data_dir=tmp_path)
 
 
 def test_a_host_that_never_answers_is_given_up(monkeypatch):

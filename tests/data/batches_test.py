@@ -6,8 +6,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfgan_robust import data
-from tfgan_robust.data import Split
+from tfgan_robust.data.batches import (
+    augment,
+    evaluation_batches,
+    training_batches,
+)
+from tfgan_robust.data.splits import Split
 from tfgan_robust.errors import UsageError
 
 COUNT, BATCH = 11, 4
@@ -33,7 +37,7 @@ def first_batches(
 ) -> Batches:
     options = {"batch_size": BATCH, "seed": 3, **changes}
     split = random_split(COUNT) if split is None else split
-    return take(data.training_batches(split, **options), count)
+    return take(training_batches(split, **options), count)
 
 
 def epochs(count: int, *, split: Split, seed: int = 3) -> np.ndarray:
@@ -115,7 +119,7 @@ def test_training_images_are_float32_between_0_and_1_with_their_labels():
 
 
 def test_training_shapes_are_static():
-    spec = data.training_batches(
+    spec = training_batches(
         random_split(COUNT), batch_size=BATCH, seed=0
     ).element_spec
     assert spec == (
@@ -172,7 +176,7 @@ def image() -> np.ndarray:
 def augmented(image: np.ndarray, **options) -> np.ndarray:
     batch = np.repeat(image[np.newaxis], 1000, axis=0)
     options = {"horizontal_flip": True, "max_shift": 0.1, **options}
-    return data.augment(tf.constant(batch), (1, 2), **options).numpy()
+    return augment(tf.constant(batch), (1, 2), **options).numpy()
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(3, 2), (2, 2), (1, 2)])
@@ -215,7 +219,7 @@ def test_augmentation_is_a_function_of_its_seed():
     images = tf.constant(random_split(16, side=20).images)
 
     def shifted(seed: int) -> np.ndarray:
-        return data.augment(
+        return augment(
             images, (0, seed), horizontal_flip=True, max_shift=0.1
         ).numpy()
 
@@ -228,7 +232,7 @@ def test_augmentation_is_a_function_of_its_seed():
 )
 def test_evaluation_shows_every_image_once_in_order(count, batch, batches):
     split = random_split(count)
-    dataset = data.evaluation_batches(split, batch_size=batch)
+    dataset = evaluation_batches(split, batch_size=batch)
     images, labels, masks = zip(*take(dataset, 99), strict=True)
     assert len(masks) == batches
     assert all(set(mask) <= {0.0, 1.0} for mask in masks)
@@ -241,7 +245,7 @@ def test_evaluation_shows_every_image_once_in_order(count, batch, batches):
 
 
 def test_evaluation_shapes_are_static():
-    dataset = data.evaluation_batches(random_split(10), batch_size=BATCH)
+    dataset = evaluation_batches(random_split(10), batch_size=BATCH)
     assert dataset.element_spec == (
         tf.TensorSpec([BATCH, 8, 8, 3], tf.float32),
         tf.TensorSpec([BATCH], tf.int64),

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from tfgan_robust import data
 from tfgan_robust.data import cifar10
+from tfgan_robust.data.registry import load_test, load_training
 from tfgan_robust.errors import DataNotFoundError
 
 URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
@@ -84,7 +84,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as monkeypatch:
         register_small_archive(monkeypatch)
         refuse_network(monkeypatch)
-        data.load_test("cifar10", data_dir=data_dir)
+        load_test("cifar10", data_dir=data_dir)
     return data_dir
 
 
@@ -105,7 +105,7 @@ def in_archive(*seeds: int) -> dict[bytes, int]:
 
 
 def test_an_archive_placed_by_hand_gives_its_test_images(prepared):
-    info, test = data.load_test("cifar10", data_dir=prepared)
+    info, test = load_test("cifar10", data_dir=prepared)
     assert by_pixels(*test) == in_archive(5)
     assert info.class_names == NAMES
     assert info.num_classes == 10
@@ -114,7 +114,7 @@ def test_an_archive_placed_by_hand_gives_its_test_images(prepared):
 
 
 def test_an_archive_placed_by_hand_gives_its_training_images(prepared):
-    _, training, validation = data.load_training("cifar10", data_dir=prepared)
+    _, training, validation = load_training("cifar10", data_dir=prepared)
     assert len(validation.labels) == 6
     assert len(training.labels) == 54
     found = by_pixels(*training) | by_pixels(*validation)
@@ -129,7 +129,7 @@ def test_prepared_data_are_used_as_they_are(prepared, monkeypatch):
     monkeypatch.setattr(
         tfds.core.DatasetBuilder, "download_and_prepare", prepare
     )
-    _, test = data.load_test("cifar10", data_dir=str(prepared))
+    _, test = load_test("cifar10", data_dir=str(prepared))
     assert len(test.labels) == IMAGES_PER_FILE
 
 
@@ -143,13 +143,13 @@ def test_damaged_data_are_said_to_be(prepared, length, tmp_path, monkeypatch):
     if length is not None:
         records.write_bytes(whole[: int(length * len(whole))])
     with pytest.raises(DataNotFoundError, match="damaged; delete") as error:
-        data.load_training("cifar10", data_dir=data_dir)
+        load_training("cifar10", data_dir=data_dir)
     assert str(records.parent) in str(error.value)
 
 
 def test_images_are_resized(prepared):
-    info, small = data.load_test("cifar10", data_dir=prepared, image_size=16)
-    _, full = data.load_test("cifar10", data_dir=prepared)
+    info, small = load_test("cifar10", data_dir=prepared, image_size=16)
+    _, full = load_test("cifar10", data_dir=prepared)
     assert info.image_shape == (16, 16, 3)
     assert small.images.shape == (IMAGES_PER_FILE, 16, 16, 3)
     assert small.images.dtype == np.uint8
@@ -171,11 +171,11 @@ def test_a_wrong_archive_is_refused_until_replaced(
     refuse_network(monkeypatch)
     path = place(tmp_path, content)
     with pytest.raises(DataNotFoundError) as error:
-        data.load_test("cifar10", data_dir=tmp_path)
+        load_test("cifar10", data_dir=tmp_path)
     assert str(error.value).startswith(f"{path} is not the archive")
     assert f"sha256 {cifar10.ARCHIVE_SHA256}" in str(error.value)
     place(tmp_path, ARCHIVE)
-    _, test = data.load_test("cifar10", data_dir=tmp_path)
+    _, test = load_test("cifar10", data_dir=tmp_path)
     assert len(test.labels) == IMAGES_PER_FILE
 
 
@@ -185,7 +185,7 @@ def test_another_archive_than_the_published_one_is_refused(
     refuse_network(monkeypatch)
     place(tmp_path, ARCHIVE)
     with pytest.raises(DataNotFoundError, match="is not the archive"):
-        data.load_training("cifar10", data_dir=tmp_path)
+        load_training("cifar10", data_dir=tmp_path)
 
 
 def test_the_stated_archive_is_the_one_that_tensorflow_datasets_expects():
@@ -200,7 +200,7 @@ def test_the_stated_archive_is_the_one_that_tensorflow_datasets_expects():
     reason="CIFAR-10 is not prepared in TFDS_DATA_DIR",
 )
 def test_the_real_images():
-    info, test = data.load_test("cifar10")
+    info, test = load_test("cifar10")
     assert info.class_names == NAMES
     assert test.images.shape == (10_000, 32, 32, 3)
     assert (np.bincount(test.labels) == 1000).all()

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfgan_robust import data
 from tfgan_robust.data.folder import load
+from tfgan_robust.data.registry import load_test, load_training
 from tfgan_robust.errors import DataNotFoundError, UsageError
 
 SIDE = 16
@@ -48,7 +48,7 @@ def root(tmp_path: Path) -> Path:
 def refused(root: Path, **options) -> str:
     """The message with which training on a folder is refused."""
     with pytest.raises(UsageError) as error:
-        data.load_training("folder", data_dir=root, **options)
+        load_training("folder", data_dir=root, **options)
     return str(error.value)
 
 
@@ -65,13 +65,13 @@ def test_images_come_by_class_and_name_whatever_order_they_lie_in(root):
 
 
 def test_test_images_are_those_of_the_test_folder(root):
-    _, test = data.load_test("folder", data_dir=str(root))
+    _, test = load_test("folder", data_dir=str(root))
     np.testing.assert_array_equal(test.images, [noise(19), noise(9)])
     np.testing.assert_array_equal(test.labels, [0, 1])
 
 
 def test_training_and_validation_are_the_train_folder(root):
-    info, training, validation = data.load_training(
+    info, training, validation = load_training(
         "folder", data_dir=root, validation_images=2
     )
     np.testing.assert_array_equal(np.bincount(validation.labels), [1, 1])
@@ -132,7 +132,7 @@ def test_other_folders_do_not_shift_the_labels(root):
 
 def test_a_tilde_is_the_home(root, monkeypatch):
     monkeypatch.setenv("HOME", str(root.parent))
-    _, test = data.load_test("folder", data_dir="~/animals")
+    _, test = load_test("folder", data_dir="~/animals")
     assert len(test.labels) == 2
 
 
@@ -141,7 +141,7 @@ def test_a_directory_must_be_given():
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
-@pytest.mark.parametrize("load", [data.load_training, data.load_test])
+@pytest.mark.parametrize("load", [load_training, load_test])
 def test_a_missing_split_is_named(root, split, load):
     (root / split).rename(root / "elsewhere")
     with pytest.raises(DataNotFoundError) as error:

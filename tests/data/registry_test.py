@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from tfgan_robust import data
-from tfgan_robust.data import Split
-from tfgan_robust.data.splits import hold_out
+from tfgan_robust.data import registry
+from tfgan_robust.data.registry import load_test, load_training
+from tfgan_robust.data.splits import Split, hold_out
 from tfgan_robust.errors import UsageError
 from tfgan_robust.runs import presets
 from tfgan_robust.runs.config import DATASET_NAMES
@@ -109,7 +109,7 @@ def test_an_empty_part_is_refused(split, name, count):
         held_out(split, **{name: count})
 
 
-@pytest.mark.parametrize("load", [data.load_training, data.load_test])
+@pytest.mark.parametrize("load", [load_training, load_test])
 def test_unknown_names_are_refused_with_the_known_ones(load):
     known = "must be one of cifar10, digits, folder. Received: dataset=mnist"
     with pytest.raises(UsageError, match=known):
@@ -117,7 +117,7 @@ def test_unknown_names_are_refused_with_the_known_ones(load):
 
 
 def test_every_name_on_the_command_line_has_a_loader():
-    assert set(data.sources.LOADERS) == set(DATASET_NAMES)
+    assert set(registry.LOADERS) == set(DATASET_NAMES)
 
 
 def by_pixels(*splits: Split) -> dict[bytes, int]:
@@ -131,12 +131,12 @@ def by_pixels(*splits: Split) -> dict[bytes, int]:
 
 @pytest.fixture(scope="module")
 def small_test() -> Split:
-    return data.load_test("digits", image_size=8)[1]
+    return load_test("digits", image_size=8)[1]
 
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_digits_are_all_of_scikit_learns_whatever_the_seed(small_test, seed):
-    _, *parts = data.load_training("digits", image_size=8, seed=seed)
+    _, *parts = load_training("digits", image_size=8, seed=seed)
     assert [len(part.labels) for part in parts] == [1294, 143]
     assert len(small_test.labels) == 360
     original = load_digits()
@@ -153,14 +153,14 @@ def test_the_digits_test_split_is_stratified_and_fixed(small_test):
     shares = np.bincount(load_digits().target) / 1797
     counts = np.bincount(small_test.labels)
     np.testing.assert_allclose(counts, shares * 360, atol=1)
-    again = data.load_test("digits", image_size=8)[1]
+    again = load_test("digits", image_size=8)[1]
     np.testing.assert_array_equal(small_test.images, again.images)
     np.testing.assert_array_equal(small_test.labels, again.labels)
 
 
 @pytest.mark.parametrize(("image_size", "side"), [(None, 16), (20, 20)])
 def test_digits_are_scaled_up_with_three_equal_channels(image_size, side):
-    info, test = data.load_test("digits", image_size=image_size)
+    info, test = load_test("digits", image_size=image_size)
     assert test.images.shape == (360, side, side, 3)
     assert info.image_shape == (side, side, 3)
     assert test.images.dtype == np.uint8
@@ -170,14 +170,14 @@ def test_digits_are_scaled_up_with_three_equal_channels(image_size, side):
 
 
 def test_digits_are_never_mirrored():
-    info, _ = data.load_test("digits")
+    info, _ = load_test("digits")
     assert not info.horizontal_flip
     assert info.class_names == tuple("0123456789")
 
 
 def test_digits_take_no_directory(tmp_path):
     with pytest.raises(UsageError, match="takes no data_dir") as error:
-        data.load_test("digits", data_dir=tmp_path)
+        load_test("digits", data_dir=tmp_path)
     assert str(tmp_path) in str(error.value)
 
 

@@ -11,7 +11,7 @@ from toys import linear_logits, linear_weights
 from tfgan_robust.attacks.noise import Noise
 from tfgan_robust.attacks.plan import parse_attack
 from tfgan_robust.classifiers.loading import Classifier
-from tfgan_robust.data import Split
+from tfgan_robust.data.splits import Split
 from tfgan_robust.errors import TfganRobustError, UsageError
 from tfgan_robust.evaluation.measure import evaluate_classifier
 from tfgan_robust.reports.intervals import wilson

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfgan_robust.attacks import fgsm, pgd
-from tfgan_robust.data import Split
+from tfgan_robust.attacks.fgsm import fgsm
+from tfgan_robust.attacks.pgd import pgd
+from tfgan_robust.data.splits import Split
 from tfgan_robust.runs.presets import resolve
 from tfgan_robust.training.build import build_model
 from tfgan_robust.training.validation import PGD_STEPS, Validator

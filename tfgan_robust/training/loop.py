@@ -7,9 +7,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfgan_robust import data, files
+from tfgan_robust import files
 from tfgan_robust.cli.signals import StopRequest
-from tfgan_robust.data import DatasetInfo, Split
+from tfgan_robust.data.batches import training_batches
+from tfgan_robust.data.splits import DatasetInfo, Split
 from tfgan_robust.errors import DivergenceError, UsageError
 from tfgan_robust.reports.progress import ProgressReporter
 from tfgan_robust.runs.config import TrainConfig
@@ -141,7 +142,7 @@ class Trainer:
 
     def _batches(self, start_step: int) -> tf.data.Dataset:
         flip = self._config.horizontal_flip
-        return data.training_batches(
+        return training_batches(
             self._training,
             batch_size=self._config.batch_size,
             seed=self._config.seed,

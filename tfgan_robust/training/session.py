@@ -6,8 +6,9 @@ from typing import Any
 
 import keras
 
-from tfgan_robust import data, files
-from tfgan_robust.data import DatasetInfo
+from tfgan_robust import files
+from tfgan_robust.data.registry import load_training
+from tfgan_robust.data.splits import DatasetInfo
 from tfgan_robust.runs import directory
 from tfgan_robust.runs.config import TrainConfig
 from tfgan_robust.runs.directory import RunDirectory
@@ -32,7 +33,7 @@ def train_all(plan: Sequence[tuple[RunDirectory, TrainConfig]]) -> int:
     """
     first = plan[0][1]
     strategy = devices.configure(first)
-    info, training, validation = data.load_training(
+    info, training, validation = load_training(
         first.dataset,
         data_dir=first.data_dir,
         image_size=first.image_size,

@@ -6,12 +6,12 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from tfgan_robust import data
 from tfgan_robust.attacks.compile import compile_attack, resolve_jit_compile
 from tfgan_robust.attacks.fgsm import fgsm
 from tfgan_robust.attacks.pgd import pgd
 from tfgan_robust.attacks.result import is_fooled
-from tfgan_robust.data import Split
+from tfgan_robust.data.batches import evaluation_batches
+from tfgan_robust.data.splits import Split
 from tfgan_robust.networks.logits import attacked_logits, classifier_logits
 from tfgan_robust.training.adversaries import GeneratorAdversary
 from tfgan_robust.training.generator_health import generator_health
@@ -115,7 +115,7 @@ class Validator:
 
     def _accuracy(self, fooled: Fooled, split: Split) -> float:
         correct = 0.0
-        for images, labels, mask in data.evaluation_batches(
+        for images, labels, mask in evaluation_batches(
             split, batch_size=self._batch_size
         ):
             right = tf.logical_not(fooled(images, labels))
