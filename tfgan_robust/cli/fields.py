@@ -2,7 +2,7 @@
 
 A command's settings are a frozen dataclass whose fields are made with
 `setting(...)`. From those fields come the command-line flags and their help
-(`cli.py`), the check of every value, and the JSON form. Nothing here imports
+(`flags.py`), the check of every value, and the JSON form. Nothing here imports
 TensorFlow, so that a bad value fails at once.
 """
 
@@ -10,7 +10,7 @@ import dataclasses
 import math
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from tfgan_robust.errors import UsageError
@@ -27,10 +27,11 @@ class Limits:
 
     help: str
     group: str
-    choices: tuple[str, ...] | None = None
+    choices: Collection[str] | None = None
     minimum: float | None = None
     maximum: float | None = None
     above: float | None = None
+    positional: str | None = None
 
 
 def setting(
@@ -38,10 +39,11 @@ def setting(
     help: str,
     *,
     group: str,
-    choices: tuple[str, ...] | None = None,
+    choices: Collection[str] | None = None,
     minimum: float | None = None,
     maximum: float | None = None,
     above: float | None = None,
+    positional: str | None = None,
 ) -> Any:
     """Makes a dataclass field for one setting.
 
@@ -49,15 +51,20 @@ def setting(
         default: The value when nothing else is given.
         help: One or two sentences for `--help`.
         group: The heading under which `--help` lists it.
-        choices: The allowed strings, or None for any.
+        choices: The allowed strings, or None for any. They are looked at
+            when a value is checked, so that a table may grow.
         minimum: Smallest allowed number.
         maximum: Largest allowed number.
         above: Number that the value must exceed.
+        positional: Of a tuple of texts: what one of them is called. They
+            are given without a flag, and at least one must be.
 
     Returns:
         A `dataclasses.field` carrying the limits as metadata.
     """
-    limits = Limits(help, group, choices, minimum, maximum, above)
+    limits = Limits(
+        help, group, choices, minimum, maximum, above, positional
+    )
     return dataclasses.field(default=default, metadata={_METADATA_KEY: limits})
 
 
@@ -72,7 +79,7 @@ def value_type(settings_class: type, name: str) -> tuple[type, bool]:
     if isinstance(hint, types.UnionType):
         (inner,) = [t for t in hint.__args__ if t is not type(None)]
         return inner, True
-    return hint, False
+    return typing.get_origin(hint) or hint, False
 
 
 def parse_number(text: str) -> float:
@@ -151,25 +158,30 @@ def check_values(settings_class: type, values: Mapping[str, Any]) -> None:
 
 
 def convert_mapping(
-    settings_class: type, values: Mapping[str, Any]
+    classes: Sequence[type], values: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Brings values by name, as JSON holds them, to the fields' types.
 
     Numbers may be strings such as "8/255" and whole numbers stand for
     floats. Limits are not checked here.
 
+    Args:
+        classes: Dataclasses whose fields are made with `setting`; where
+            several have a field of one name, it is the same setting.
+        values: By the names of fields.
+
     Raises:
         UsageError: for an unknown name or text that is no number.
     """
-    names = field_names(settings_class)
-    unknown = sorted(set(values) - set(names))
+    owners = {name: kind for kind in classes for name in field_names(kind)}
+    unknown = sorted(set(values) - set(owners))
     if unknown:
         raise UsageError(
             f"Unknown setting{'s' if len(unknown) > 1 else ''}: "
-            f"{', '.join(unknown)}. Known: {', '.join(names)}."
+            f"{', '.join(unknown)}. Known: {', '.join(owners)}."
         )
     return {
-        name: _from_json(settings_class, name, value)
+        name: _from_json(owners[name], name, value)
         for name, value in values.items()
     }
 
@@ -189,31 +201,34 @@ def _from_json(settings_class: type, name: str, value: Any) -> Any:
 
 
 def _check_value(name: str, value: Any, kind: type, limits: Limits) -> None:
-    received = f"Received: {name}={value}."
+    unmet = _unmet(value, kind, limits)
+    if unmet is not None:
+        raise UsageError(f"`{name}` must {unmet}. Received: {name}={value}.")
+
+
+def _unmet(value: Any, kind: type, limits: Limits) -> str | None:
+    """Returns the first demand that a value fails, or None."""
     if type(value) is not kind:
-        raise UsageError(f"`{name}` must be {_describe(kind)}. {received}")
+        return f"be {_describe(kind)}"
     if limits.choices is not None and value not in limits.choices:
-        raise UsageError(
-            f"`{name}` must be one of {', '.join(limits.choices)}. {received}"
-        )
-    if value == "":
-        raise UsageError(f"`{name}` must not be empty. {received}")
-    if not isinstance(value, (int, float)):
-        return
-    if kind is float and not math.isfinite(value):
-        raise UsageError(f"`{name}` must be finite. {received}")
+        return f"be one of {', '.join(limits.choices)}"
+    if value == "" or value == ():
+        return "not be empty"
+    if kind in (int, float):
+        return _unmet_bound(value, limits)
+    return None
+
+
+def _unmet_bound(value: float, limits: Limits) -> str | None:
+    if isinstance(value, float) and not math.isfinite(value):
+        return "be finite"
     if limits.above is not None and not value > limits.above:
-        raise UsageError(
-            f"`{name}` must be greater than {limits.above:g}. {received}"
-        )
+        return f"be greater than {limits.above:g}"
     if limits.minimum is not None and value < limits.minimum:
-        raise UsageError(
-            f"`{name}` must be at least {limits.minimum:g}. {received}"
-        )
+        return f"be at least {limits.minimum:g}"
     if limits.maximum is not None and value > limits.maximum:
-        raise UsageError(
-            f"`{name}` must be at most {limits.maximum:g}. {received}"
-        )
+        return f"be at most {limits.maximum:g}"
+    return None
 
 
 def _describe(kind: type) -> str:
@@ -222,4 +237,5 @@ def _describe(kind: type) -> str:
         float: "a number (a decimal or a fraction such as 8/255)",
         bool: "true or false",
         str: "text",
+        tuple: "a tuple of texts",
     }[kind]
