@@ -5,31 +5,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from tfgan_robust.cli import fields
+from tfgan_robust.data.registry import DATASETS
 from tfgan_robust.errors import UsageError
 from tfgan_robust.runs.config import TrainConfig, default_of
-
-DATASET_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
-    "cifar10": {},
-    "folder": {},
-    # Papers on MNIST use eps from 0.1 to 0.3 (arXiv:1706.06083,
-    # arXiv:1711.00851); digits of 8 x 8 strokes leave room for 0.1 only.
-    "digits": {
-        "eps": 0.2,
-        "eval_eps": 0.1,
-        "eval_images": 144,
-        "classifier_width": 0.25,
-        "generator_width": 0.25,
-        "batch_size": 64,
-        "epochs": 30,
-        "eval_every": 5,
-    },
-}
-
-REPORT_EPS: Mapping[str, tuple[float, ...]] = {
-    "cifar10": (4 / 255, 8 / 255, 16 / 255),
-    "folder": (4 / 255, 8 / 255, 16 / 255),
-    "digits": (0.05, 0.1, 0.2),
-}
 
 # The defaults of `TrainConfig` are the recommended ones.
 PRESETS: Mapping[str, Mapping[str, Any]] = {
@@ -150,7 +128,7 @@ def _defaults_for(given: Mapping[str, Any]) -> TrainConfig:
         selected["formulation"] = default_of("formulation")
     fields.check_values(TrainConfig, selected)
     defaults = {
-        **DATASET_DEFAULTS[selected["dataset"]],
+        **DATASETS[selected["dataset"]].defaults,
         **PRESETS[selected["preset"]],
         **_METHOD_DEFAULTS[selected["method"]],
         **selected,
