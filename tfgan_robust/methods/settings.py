@@ -264,4 +264,3 @@ class GeneratorSettings(Equation5Settings):
             "classifier update; use update=alternating for more. Received: "
             f"generator_updates={self.generator_updates}.",
         )
-

@@ -99,9 +99,7 @@ def check_configuration(run: RunDirectory, config: TrainConfig) -> None:
                 "--run_dir."
             )
         return
-    there, here = map(
-        dataclasses.asdict, (load_run_config(run.path), config)
-    )
+    there, here = map(dataclasses.asdict, (load_run_config(run.path), config))
     differences = [
         f"{name}: {there.get(name, 'none')} there, "
         f"{here.get(name, 'none')} here"

@@ -6,8 +6,6 @@ from typing import Any
 
 from tfgan_robust.cli import fields
 from tfgan_robust.data.registry import DATASETS
-from tfgan_robust.methods.settings import MethodSettings
-from tfgan_robust.networks.registry import NetworkSettings
 from tfgan_robust.runs import config
 from tfgan_robust.runs.config import TrainConfig, default_of
 
