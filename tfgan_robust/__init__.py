@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from tfgan_robust.audit.audit import audit_classifier
     from tfgan_robust.classifiers.loading import Classifier, load_classifier
     from tfgan_robust.data.batches import training_batches
-    from tfgan_robust.data.registry import load_test, load_training
+    from tfgan_robust.data.loading import load_test, load_training
     from tfgan_robust.evaluation.measure import evaluate_classifier
     from tfgan_robust.runs.config import TrainConfig
     from tfgan_robust.runs.presets import resolve
@@ -43,8 +43,8 @@ _MODULES = {
     "build_model": "training.build",
     "evaluate_classifier": "evaluation.measure",
     "load_classifier": "classifiers.loading",
-    "load_test": "data.registry",
-    "load_training": "data.registry",
+    "load_test": "data.loading",
+    "load_training": "data.loading",
     "parse_attack": "attacks.plan",
     "resolve": "runs.presets",
     "training_batches": "data.batches",

@@ -11,6 +11,8 @@ from tfgan_robust.cli.flags import Part
 from tfgan_robust.errors import UsageError
 from tfgan_robust.evaluation.options import EvaluateSettings
 from tfgan_robust.lazy import load
+from tfgan_robust.methods.registry import METHODS
+from tfgan_robust.networks.registry import NETWORKS
 from tfgan_robust.runs import directory, presets
 from tfgan_robust.runs.config import RUN_GROUP, TrainConfig
 from tfgan_robust.runs.directory import RunDirectory
@@ -79,13 +81,18 @@ def main() -> None:
 
 
 def _parts() -> list[Part]:
-    return [Part(TrainConfig), Part(TrainFlags)]
+    return [
+        Part(TrainConfig),
+        Part(TrainFlags),
+        *(Part(m.settings, f"method={name}") for name, m in METHODS.items()),
+        *(Part(n.settings, f"classifier={k}") for k, n in NETWORKS.items()),
+    ]
 
 
 def _run(given: dict[str, Any]) -> int:
-    ours = {n: given.pop(n) for n in fields.field_names(TrainFlags) if n in given}
-    flags = TrainFlags(**ours)
-    plan = _plan(flags, given)
+    own = fields.field_names(TrainFlags)
+    flags = TrainFlags(**{n: v for n, v in given.items() if n in own})
+    plan = _plan(flags, {n: v for n, v in given.items() if n not in own})
     code = load("tfgan_robust.training.session:train_all")(plan)
     if code == 0 and flags.report_images > 0:
         _report(plan, flags)

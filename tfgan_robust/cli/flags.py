@@ -4,7 +4,7 @@ import argparse
 import dataclasses
 import difflib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn
 
 from tfgan_robust.cli import fields
@@ -130,9 +130,10 @@ class Flags:
         sentences = [limits.help]
         owners = [part.goes_with for part in self._owners[name]]
         if all(owners):
-            sentences.append(f"Goes with {' or '.join(owners)}.")
+            sentences.append(f"Goes with {', '.join(owners)}.")
         if limits.choices is not None:
-            sentences.append(f"One of: {', '.join(limits.choices)}.")
+            shown = ", ".join(_show_choices(limits.choices))
+            sentences.append(f"One of: {shown}.")
         defaults = list(dict.fromkeys(self._defaults(name)))
         if defaults:
             sentences.append(f"Default: {' or '.join(defaults)}.")
@@ -187,6 +188,14 @@ class _Parser(argparse.ArgumentParser):
 class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
     def __init__(self, prog: str) -> None:
         super().__init__(prog, max_help_position=6, width=78)
+
+
+def _show_choices(choices: Collection[str]) -> Iterator[str]:
+    """Yields the names, with what a table of parts says of each."""
+    for name in choices:
+        row = choices[name] if isinstance(choices, Mapping) else None
+        text = getattr(row, "help", "")
+        yield f"{name} ({text})" if text else name
 
 
 def _flag(name: str) -> str:
