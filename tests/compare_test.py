@@ -18,7 +18,7 @@ import tfgan_robust
 from tfgan_robust import compare
 from tfgan_robust.errors import UsageError
 from tfgan_robust.reports import comparison
-from tfgan_robust.reports.intervals import wilson
+from tfgan_robust.reports.numbers import wilson
 from tfgan_robust.reports.results import (
     Evaluation,
     Pointwise,

@@ -14,11 +14,10 @@ from tfgan_robust.attacks.plan import CLEAN
 from tfgan_robust.errors import TfganRobustError, UsageError
 from tfgan_robust.reports import plots
 from tfgan_robust.reports.comparison import Runs, differences, load, paired
-from tfgan_robust.reports.markdown import markdown_table
-from tfgan_robust.reports.radii import format_eps
+from tfgan_robust.reports.numbers import format_eps
 from tfgan_robust.reports.reading import accuracies, named_rows
 from tfgan_robust.reports.results import WORST
-from tfgan_robust.reports.tables import audit_line
+from tfgan_robust.reports.tables import audit_line, markdown_table
 
 USAGE = """
 Lays evaluations side by side: accuracies, whether they can be compared, and
