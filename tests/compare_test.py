@@ -15,10 +15,9 @@ from matplotlib.image import imread
 from toys import share
 
 import tfgan_robust
-from tfgan_robust import compare
 from tfgan_robust.errors import UsageError
-from tfgan_robust.reports import comparison
-from tfgan_robust.reports.intervals import wilson
+from tfgan_robust.reports import comparison, comparison_page
+from tfgan_robust.reports.numbers import wilson
 from tfgan_robust.reports.results import (
     Evaluation,
     Pointwise,
@@ -139,7 +138,7 @@ def test_accuracies_stand_side_by_side(tmp_path):
     runs = load(
         tmp_path, {"audit": audit}, {"wrong": STRONG, "complete": False}
     )
-    lines = compare.format_comparison(runs).splitlines()
+    lines = comparison_page.format_comparison(runs).splitlines()
     rows = [[c.strip() for c in ln.split("|")[1:-1]] for ln in lines[:4]]
     assert rows[0] == [
         "run", "classifier", "n", "audit", "clean", "fgsm 4/255", "fgsm 8/255",
@@ -160,7 +159,7 @@ def test_what_was_not_measured_is_blank(tmp_path):
         {"wrong": {("clean", 0.0): 2, ("fgsm", SMALL): 8}},
         {"wrong": {("clean", 0.0): 2, ("square", LARGE): 9}},
     )
-    header, _, *rows = compare.format_comparison(runs).splitlines()[:4]
+    header, _, *rows = comparison_page.format_comparison(runs).splitlines()[:4]
     titles = [cell.strip() for cell in header.split("|")[5:-1]]
     assert titles == [
         "clean", "fgsm 4/255", "square 8/255", "worst case 4/255",
@@ -175,7 +174,7 @@ def test_what_was_not_measured_is_blank(tmp_path):
 
 def test_a_single_attack_needs_no_worst_case(tmp_path):
     wrong = {("clean", 0.0): 2, ("fgsm", SMALL): 8}
-    text = compare.format_comparison(load(tmp_path, {"wrong": wrong}))
+    text = comparison_page.format_comparison(load(tmp_path, {"wrong": wrong}))
     assert "| clean | fgsm 4/255 |\n" in text
     assert "warning" not in text
 
@@ -183,12 +182,12 @@ def test_a_single_attack_needs_no_worst_case(tmp_path):
 def test_norms_have_columns_of_their_own(tmp_path):
     wrong = {("clean", 0.0): 2, ("pgd-10", 0.5): 8}
     runs = load(tmp_path, {"wrong": wrong}, {"wrong": wrong, "norm": "l2"})
-    text = compare.format_comparison(runs)
+    text = comparison_page.format_comparison(runs)
     header = text.splitlines()[0]
     assert "| clean | pgd-10 0.5 l2 | pgd-10 0.5 linf |" in header
     assert "- warning: norm differs: linf (a); l2 (b)" in text
     # Radii of two kinds fit on no axis, and balls into no pair.
-    assert not compare.draw(runs, tmp_path / "compare.png")
+    assert not comparison_page.draw_comparison(runs, tmp_path / "compare.png")
     assert comparison.paired(runs) == []
 
 
@@ -264,7 +263,7 @@ def test_pairs_are_compared_image_by_image(tmp_path):
         f"worst case 4/255: 0 and 4, p = {p_small:.2g}; "
         f"worst case 8/255: 0 and 9, p = {p_large:.2g}"
     ]
-    assert "a and b: clean" in compare.format_comparison(runs)
+    assert "a and b: clean" in comparison_page.format_comparison(runs)
 
 
 def test_pairs_are_judged_by_the_attacks_that_both_underwent(tmp_path):
@@ -303,7 +302,7 @@ def test_a_folder_can_be_given_once(tmp_path):
 
 def test_csv_holds_every_accuracy(tmp_path):
     runs = load(tmp_path, {}, {"wrong": STRONG, "seed": 4})
-    rows = list(csv.DictReader(io.StringIO(compare.to_csv(runs))))
+    rows = list(csv.DictReader(io.StringIO(comparison_page.to_csv(runs))))
     assert len(rows) == 2 * (len(WEAK) + 2)
     found = {(r["run"], r["attack"], float(r["eps"])): r for r in rows}
     row = found["b", "pgd-10", LARGE]
@@ -344,8 +343,8 @@ def test_the_command_writes_nothing_unasked(tmp_path, call):
 def test_clean_accuracies_alone_are_compared_without_a_figure(tmp_path):
     wrong = {("clean", 0.0): 2}
     runs = load(tmp_path, {"wrong": wrong}, {"wrong": {("clean", 0.0): 5}})
-    assert not compare.draw(runs, tmp_path / "compare.png")
-    assert "clean: 3 and 0, p = 0.25" in compare.format_comparison(runs)
+    assert not comparison_page.draw_comparison(runs, tmp_path / "compare.png")
+    assert "clean: 3 and 0, p = 0.25" in comparison_page.format_comparison(runs)
 
 
 def test_help_is_printed(call):

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from tfgan_robust.reports.intervals import wilson
+from tfgan_robust.reports.numbers import wilson
 
 _PIXELS = 48
 

@@ -14,7 +14,7 @@ from tfgan_robust.classifiers.loading import Classifier
 from tfgan_robust.data.splits import Split
 from tfgan_robust.errors import TfganRobustError, UsageError
 from tfgan_robust.evaluation.measure import evaluate_classifier
-from tfgan_robust.reports.intervals import wilson
+from tfgan_robust.reports.numbers import wilson
 from tfgan_robust.reports.results import (
     Evaluation,
     Pointwise,

@@ -16,7 +16,7 @@ from toys import share
 import tfgan_robust
 from tfgan_robust.errors import UsageError
 from tfgan_robust.reports import reading
-from tfgan_robust.reports.intervals import wilson
+from tfgan_robust.reports.numbers import wilson
 from tfgan_robust.reports.page import write_report
 from tfgan_robust.reports.reading import read_evaluation
 from tfgan_robust.reports.results import (

@@ -10,7 +10,7 @@ import pytest
 from matplotlib.image import imread
 
 from tfgan_robust.reports import plots
-from tfgan_robust.reports.intervals import wilson
+from tfgan_robust.reports.numbers import wilson
 from tfgan_robust.reports.results import Pointwise
 
 CLASSES = ("cat", "dog", "frog")

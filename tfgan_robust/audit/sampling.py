@@ -1,7 +1,5 @@
 """Tells apart what a check found and what chance explains."""
 
-import math
-
 import numpy as np
 
 from tfgan_robust.reports.verdicts import FAIL, PASS, WARN
@@ -31,17 +29,10 @@ def tail(count: int, trials: int, share: float) -> float:
     Returns:
         Probability under the binomial distribution, in [0, 1].
     """
-    if count <= 0:
-        return 1.0
-    logs = [
-        math.lgamma(trials + 1)
-        - math.lgamma(hits + 1)
-        - math.lgamma(trials - hits + 1)
-        + hits * math.log(share)
-        + (trials - hits) * math.log1p(-share)
-        for hits in range(count, trials + 1)
-    ]
-    return min(1.0, math.fsum(map(math.exp, logs)))
+    # Takes a second to load.
+    from scipy.stats import binom
+
+    return float(binom.sf(count - 1, trials, share))
 
 
 def judge_share(count: int, trials: int, *, warn: float, fail: float) -> str:

@@ -7,7 +7,7 @@ from tfgan_robust.classifiers.loading import Classifier
 from tfgan_robust.errors import UsageError
 from tfgan_robust.networks.logits import LogitsFn, as_floats
 from tfgan_robust.networks.losses import cross_entropy
-from tfgan_robust.reports.intervals import wilson
+from tfgan_robust.reports.numbers import wilson
 
 _NUM_IMAGES = 256
 # Of probabilities and of their sums; bfloat16 rounds them to about 1/256.

@@ -24,8 +24,9 @@ from tfgan_robust.classifiers.loading import Classifier
 from tfgan_robust.classifiers.preflight import check_classifier
 from tfgan_robust.errors import UsageError
 from tfgan_robust.evaluation.smallest import NearestSearch
-from tfgan_robust.reports.intervals import wilson
+from tfgan_robust.reports.numbers import wilson
 from tfgan_robust.reports.results import Evaluation, Result
+from tfgan_robust.reports.tables import format_report
 from tfgan_robust.runs.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -34,6 +35,14 @@ if TYPE_CHECKING:
 # Told an attack's name, its eps, how much of it is done (images times
 # stages), of how much, and the accuracy so far.
 Progress = Callable[[str, float, int, int, float], None]
+
+
+class MeasuredEvaluation(Evaluation):
+    """An `Evaluation` that shows itself."""
+
+    def table(self) -> str:
+        """Returns accuracies, conditions and audit as text."""
+        return format_report({self.classifier: self})
 
 
 def evaluate_classifier(
@@ -51,7 +60,7 @@ def evaluate_classifier(
     allow_random: bool = False,
     progress: Progress | None = None,
     store: "EvaluationStore | None" = None,
-) -> Evaluation:
+) -> MeasuredEvaluation:
     """Measures accuracy on clean images and under each attack at each eps.
 
     Args:
@@ -114,7 +123,7 @@ def evaluate_classifier(
         runners,
         images,
         labels.astype(np.int64),
-        Evaluation(
+        MeasuredEvaluation(
             classifier.description,
             len(labels),
             seed,
@@ -136,7 +145,7 @@ class _Measurement:
         runners: Mapping[bool, AttackRunner],
         images: np.ndarray,
         labels: np.ndarray,
-        evaluation: Evaluation,
+        evaluation: MeasuredEvaluation,
         progress: Progress | None,
         store: "EvaluationStore | None",
     ) -> None:
@@ -154,7 +163,7 @@ class _Measurement:
 
     def run(
         self, plans: Sequence[AttackPlan], radii: Sequence[float]
-    ) -> Evaluation:
+    ) -> MeasuredEvaluation:
         """Measures everything, and keeps what is done whatever happens."""
         evaluation = self._evaluation
         clean = self._look()

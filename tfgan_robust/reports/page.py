@@ -10,9 +10,7 @@ from matplotlib.figure import Figure
 from tfgan_robust import files
 from tfgan_robust.attacks.plan import CLEAN
 from tfgan_robust.reports import plots
-from tfgan_robust.reports.intervals import wilson
-from tfgan_robust.reports.markdown import escape, markdown_table
-from tfgan_robust.reports.radii import format_eps
+from tfgan_robust.reports.numbers import format_eps, wilson
 from tfgan_robust.reports.reading import (
     StoredEvaluation,
     accuracies,
@@ -23,7 +21,7 @@ from tfgan_robust.reports.reading import (
     surviving,
 )
 from tfgan_robust.reports.results import WORST, Evaluation, StageResult
-from tfgan_robust.reports.tables import audit_line
+from tfgan_robust.reports.tables import audit_line, escape, markdown_table
 
 _FIGURES = ("accuracy", "classes", "confusion", "smallest")
 _NORMS = {"linf": "L-infinity, on the [0, 1] pixel scale", "l2": "Euclidean"}

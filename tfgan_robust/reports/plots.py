@@ -15,7 +15,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator, PercentFormatter
 
-from tfgan_robust.reports.radii import format_eps
+from tfgan_robust.reports.numbers import format_eps
 from tfgan_robust.reports.results import Pointwise, Result
 
 MAX_BYTES = 200_000

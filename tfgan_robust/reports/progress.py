@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from tqdm import tqdm
 
-from tfgan_robust.reports.radii import format_eps
+from tfgan_robust.reports.numbers import format_eps
 
 
 class ProgressReporter:

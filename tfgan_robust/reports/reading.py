@@ -14,7 +14,7 @@ import numpy as np
 from tfgan_robust import files
 from tfgan_robust.attacks.plan import CLEAN
 from tfgan_robust.errors import UsageError
-from tfgan_robust.reports.radii import format_eps
+from tfgan_robust.reports.numbers import format_eps
 from tfgan_robust.reports.results import (
     SCHEMA_VERSION,
     WORST,

@@ -166,12 +166,6 @@ class Evaluation:
                 return result.accuracy
         raise UsageError(f"{attack} at eps={eps:g} was not measured.")
 
-    def table(self) -> str:
-        """Returns accuracies, conditions and audit as text."""
-        from tfgan_robust.reports import tables
-
-        return tables.format_report({self.classifier: self})
-
     def to_json(self) -> dict[str, Any]:
         """Returns everything but the masks and images as JSON values."""
         bulky = ("masks", "predicted", "smallest", "audit")

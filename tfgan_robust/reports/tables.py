@@ -1,14 +1,30 @@
-"""Evaluations as text and as CSV; needs no TensorFlow."""
+"""Evaluations as Markdown tables, as text and as CSV."""
 
 import csv
 import dataclasses
 import io
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 
 from tfgan_robust.attacks.plan import CLEAN
-from tfgan_robust.reports.radii import format_eps
+from tfgan_robust.reports.numbers import format_eps
 from tfgan_robust.reports.results import WORST, Evaluation, Result, StageResult
 from tfgan_robust.reports.verdicts import PASS, Check, format_audit
+
+
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Returns a Markdown table, aligned for those who read it as text."""
+    lines = [[escape(cell) for cell in line] for line in (header, *rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    lines.insert(1, ["-" * width for width in widths])
+    return "\n".join(
+        f"| {' | '.join(map(str.ljust, line, widths))} |" for line in lines
+    )
+
+
+def escape(text: str) -> str:
+    """Keeps what a name holds from being Markdown, or more than a line."""
+    return re.sub(r"([\\|`*<]|(?<=\])\()", r"\\\1", " ".join(text.split()))
 
 
 def format_table(evaluations: Mapping[str, Evaluation]) -> str:
@@ -34,16 +50,7 @@ def format_table(evaluations: Mapping[str, Evaluation]) -> str:
         for name, evaluation in evaluations.items()
         for row in _rows(name, evaluation, radii)
     ]
-    widths = [
-        max(map(len, column)) for column in zip(header, *rows, strict=True)
-    ]
-    lines = [header, ["-" * width for width in widths], *rows]
-    return "\n".join(
-        "| "
-        + " | ".join(c.ljust(w) for c, w in zip(line, widths, strict=True))
-        + " |"
-        for line in lines
-    )
+    return markdown_table(header, rows)
 
 
 def format_report(evaluations: Mapping[str, Evaluation]) -> str:

@@ -8,7 +8,7 @@ import dataclasses
 import numpy as np
 
 from tfgan_robust.attacks.plan import CLEAN, AttackPlan
-from tfgan_robust.reports.intervals import wilson
+from tfgan_robust.reports.numbers import wilson
 from tfgan_robust.reports.results import (
     Evaluation,
     Pointwise,

@@ -1,10 +1,11 @@
-"""Wilson's interval against published values and its defining equation."""
+"""Radii as people write them; Wilson intervals against published values."""
 
 import math
 
 import pytest
 
-from tfgan_robust.reports.intervals import wilson
+from tfgan_robust.errors import UsageError
+from tfgan_robust.reports.numbers import check_eps, format_eps, wilson
 
 
 @pytest.mark.parametrize(
@@ -56,3 +57,40 @@ def test_intervals_hold_the_share_and_mirror_each_other(num_images):
 def test_more_images_narrow_an_interval():
     widths = [high - low for low, high in (wilson(n, 2 * n) for n in (5, 50))]
     assert widths[0] > 2.5 * widths[1]
+
+
+@pytest.mark.parametrize(
+    ("eps", "text"),
+    [
+        (8 / 255, "8/255"),
+        (0.5 / 255, "0.001961"),
+        (16 / 255, "16/255"),
+        (1 / 255, "1/255"),
+        (0.1, "0.1"),
+        (0.05, "0.05"),
+        (0.2, "0.2"),
+        (51 / 255, "0.2"),
+        (1.0, "1"),
+        (0.1 + 0.2, "0.3"),
+        (0.0123456, "0.01235"),
+    ],
+)
+def test_radii_are_written_as_people_write_them(eps, text):
+    assert format_eps(eps) == text
+
+
+@pytest.mark.parametrize("eps", [0, 0.0, -0.1, 1.5, 8, float("nan")])
+def test_radii_outside_the_pixel_scale_are_refused(eps):
+    with pytest.raises(UsageError, match=r"in \(0, 1\].*Received: eps="):
+        check_eps(eps)
+
+
+@pytest.mark.parametrize("eps", [0, -1.0, float("inf"), float("nan")])
+def test_euclidean_radii_are_positive_and_finite(eps):
+    with pytest.raises(UsageError, match="positive and finite"):
+        check_eps(eps, "l2")
+
+
+def test_the_largest_radius_is_allowed_as_a_whole_number():
+    check_eps(1)
+    check_eps(8.0, "l2")
