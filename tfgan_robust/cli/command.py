@@ -47,7 +47,9 @@ def main(
     except Exception as error:
         if not _is_of_the_machine(error):
             raise
-        _exit(f"error: {str(error).splitlines()[0]}", TfganRobustError.exit_code)
+        _exit(
+            f"error: {str(error).splitlines()[0]}", TfganRobustError.exit_code
+        )
 
 
 def _call(

@@ -32,6 +32,7 @@ class Limits:
     maximum: float | None = None
     above: float | None = None
     positional: str | None = None
+    names: Collection[str] | None = None
 
 
 def setting(
@@ -44,6 +45,7 @@ def setting(
     maximum: float | None = None,
     above: float | None = None,
     positional: str | None = None,
+    names: Collection[str] | None = None,
 ) -> Any:
     """Makes a dataclass field for one setting.
 
@@ -58,12 +60,14 @@ def setting(
         above: Number that the value must exceed.
         positional: Of a tuple of texts: what one of them is called. They
             are given without a flag, and at least one must be.
+        names: Names that the text may be or hold beside others; listed in
+            the help and not checked.
 
     Returns:
         A `dataclasses.field` carrying the limits as metadata.
     """
     limits = Limits(
-        help, group, choices, minimum, maximum, above, positional
+        help, group, choices, minimum, maximum, above, positional, names
     )
     return dataclasses.field(default=default, metadata={_METADATA_KEY: limits})
 

@@ -131,9 +131,12 @@ class Flags:
         owners = [part.goes_with for part in self._owners[name]]
         if all(owners):
             sentences.append(f"Goes with {', '.join(owners)}.")
-        if limits.choices is not None:
-            shown = ", ".join(_show_choices(limits.choices))
-            sentences.append(f"One of: {shown}.")
+        for text, names in (
+            ("One of", limits.choices),
+            ("Known", limits.names),
+        ):
+            if names is not None:
+                sentences.append(f"{text}: {', '.join(_show(names))}.")
         defaults = list(dict.fromkeys(self._defaults(name)))
         if defaults:
             sentences.append(f"Default: {' or '.join(defaults)}.")
@@ -190,10 +193,10 @@ class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
         super().__init__(prog, max_help_position=6, width=78)
 
 
-def _show_choices(choices: Collection[str]) -> Iterator[str]:
+def _show(names: Collection[str]) -> Iterator[str]:
     """Yields the names, with what a table of parts says of each."""
-    for name in choices:
-        row = choices[name] if isinstance(choices, Mapping) else None
+    for name in names:
+        row = names[name] if isinstance(names, Mapping) else None
         text = getattr(row, "help", "")
         yield f"{name} ({text})" if text else name
 
