@@ -6,7 +6,7 @@ imports TensorFlow.
 
 import dataclasses
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from typing import Any
 
 from tfgan_robust.cli import fields
@@ -219,10 +219,10 @@ class TrainConfig:
             )
         fields.check(self)
         for part in type(self).__mro__:
-            if "problems" in vars(part):
-                for wrong, remedy in part.problems(self):
-                    if wrong:
-                        raise UsageError(remedy)
+            problems = vars(part).get("problems", lambda _: ())
+            for wrong, remedy in problems(self):
+                if wrong:
+                    raise UsageError(remedy)
 
     def problems(self) -> Iterator[tuple[bool, str]]:
         """Yields what must not hold, and what to say if it does."""
@@ -278,7 +278,7 @@ class TrainConfig:
         return getattr(self, "formulation", self.method)
 
 
-def config_class(method: str, classifier: str) -> type[TrainConfig]:
+def config_class(method: str, classifier: str) -> Any:
     """Returns the class of configurations of a method and a network.
 
     Args:
@@ -289,7 +289,7 @@ def config_class(method: str, classifier: str) -> type[TrainConfig]:
     Raises:
         UsageError: for an unknown method.
     """
-    return _joined(METHODS[method].settings, _network_settings(classifier))
+    return _joined(_network_settings(classifier), METHODS[method].settings)
 
 
 def from_values(values: Mapping[str, Any]) -> TrainConfig:
@@ -303,7 +303,7 @@ def from_values(values: Mapping[str, Any]) -> TrainConfig:
         UsageError: for a bad value, or one that is no setting of its class.
     """
     kind = config_class(*_selected(values))
-    refuse_foreign(kind, values)
+    _refuse_foreign(kind, values)
     return kind(**values)
 
 
@@ -330,7 +330,7 @@ def convert(values: Mapping[str, Any]) -> dict[str, Any]:
     return fields.convert_mapping(setting_classes(), values)
 
 
-def refuse_foreign(kind: type[TrainConfig], given: Mapping[str, Any]) -> None:
+def _refuse_foreign(kind: type, given: Mapping[str, Any]) -> None:
     """Refuses settings of another method or network.
 
     Raises:
@@ -340,28 +340,43 @@ def refuse_foreign(kind: type[TrainConfig], given: Mapping[str, Any]) -> None:
     for name, value in given.items():
         if name in own:
             continue
-        tables: tuple[tuple[str, Mapping[str, Any]], ...] = (
-            ("method", METHODS),
-            ("classifier", NETWORKS),
+        what, users = _users_of(name)
+        raise UsageError(
+            f"`{name}` goes with {what} {' or '.join(users)}. Received: "
+            f"{name}={value} with {what}={given.get(what, default_of(what))}."
         )
-        for what, table in tables:
-            users = [
-                part
-                for part, row in table.items()
-                if name in fields.field_names(row.settings)
-            ]
-            if users:
-                selected = given.get(what, default_of(what))
-                raise UsageError(
-                    f"`{name}` goes with {what} {' or '.join(users)}. "
-                    f"Received: {name}={value} with {what}={selected}."
-                )
+
+
+def _users_of(name: str) -> tuple[str, list[str]]:
+    """Returns the table whose parts have a setting, and these parts."""
+    tables: Mapping[str, Mapping[str, Any]] = {
+        "method": METHODS,
+        "classifier": NETWORKS,
+    }
+    for what, table in tables.items():
+        users = [
+            part
+            for part, row in table.items()
+            if name in fields.field_names(row.settings)
+        ]
+        if users:
+            return what, users
+    raise UsageError(f"There is no setting `{name}`.")
 
 
 def setting_classes() -> list[type]:
     """Returns the classes that settings of training are fields of."""
     rows = [*METHODS.values(), *NETWORKS.values()]
     return [TrainConfig, *dict.fromkeys(row.settings for row in rows)]
+
+
+def field_defaults() -> dict[str, Any]:
+    """Returns the default of each setting, whatever part has it."""
+    return {
+        field.name: field.default
+        for kind in setting_classes()
+        for field in dataclasses.fields(kind)
+    }
 
 
 def default_of(name: str) -> Any:
@@ -383,6 +398,6 @@ def _network_settings(classifier: str) -> type[NetworkSettings]:
 
 
 @functools.cache
-def _joined(method: type, network: type) -> type[TrainConfig]:
-    joined = type("TrainConfig", (TrainConfig, method, network), {})
+def _joined(*parts: Hashable) -> Any:
+    joined = type("TrainConfig", (*parts, TrainConfig), {})
     return dataclasses.dataclass(frozen=True, kw_only=True)(joined)
