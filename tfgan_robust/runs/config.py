@@ -289,7 +289,8 @@ def config_class(method: str, classifier: str) -> Any:
     Raises:
         UsageError: for an unknown method.
     """
-    return _joined(_network_settings(classifier), METHODS[method].settings)
+    parts: list[Any] = [_network_settings(classifier), METHODS[method].settings]
+    return _joined(*parts)
 
 
 def from_values(values: Mapping[str, Any]) -> TrainConfig:
