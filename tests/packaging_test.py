@@ -85,9 +85,11 @@ def imports(source: str) -> Iterator[str]:
 def named(source: str) -> Iterator[str]:
     """Dotted names that a file has imported later: "package.module:name"."""
     for node in ast.walk(ast.parse(read(source))):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            if re.fullmatch(r"tfgan_robust(\.\w+)+(:\w+)?", node.value):
-                yield node.value.replace(":", ".")
+        value = getattr(node, "value", None)
+        if isinstance(value, str) and re.fullmatch(
+            r"tfgan_robust(\.\w+)+(:\w+)?", value
+        ):
+            yield value.replace(":", ".")
 
 
 def own_imports(source: str) -> set[str]:
