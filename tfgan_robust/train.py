@@ -14,7 +14,8 @@ from tfgan_robust.lazy import load
 from tfgan_robust.methods.registry import METHODS
 from tfgan_robust.networks.registry import NETWORKS
 from tfgan_robust.runs import directory, presets
-from tfgan_robust.runs.config import RUN_GROUP, TrainConfig
+from tfgan_robust.runs.common import RUN_GROUP
+from tfgan_robust.runs.config import TrainConfig
 from tfgan_robust.runs.directory import RunDirectory
 
 USAGE = """
