@@ -71,7 +71,7 @@ def command(
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
         with pytest.raises(SystemExit) as end:
             export_command.main()
-        return end.value.code or 0, *capsys.readouterr()
+        return int(end.value.code or 0), *capsys.readouterr()
 
     return command
 
