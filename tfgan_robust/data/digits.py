@@ -38,13 +38,14 @@ def load(
         )
     size = image_size or _SIZE
     digits = load_digits()
-    positions = train_test_split(
+    parts = train_test_split(
         np.arange(len(digits.target)),
         test_size=_TEST_SHARE,
         stratify=digits.target,
         random_state=0,
-    )[("train", "test").index(split)]
-    small = digits.images[np.sort(positions)] * (255 / _BRIGHTEST)
+    )
+    positions = np.sort(parts[("train", "test").index(split)])
+    small = digits.images[positions] * (255 / _BRIGHTEST)
     grey = np.rint(small).astype(np.uint8)[..., np.newaxis]
     info = DatasetInfo(
         class_names=tuple(str(digit) for digit in range(10)),
@@ -52,5 +53,5 @@ def load(
         source=f"scikit-learn digits, 8 x 8 scaled to {size} x {size}",
     )
     images = np.repeat(resize(grey, size), 3, axis=-1)
-    labels = digits.target[np.sort(positions)].astype(np.int64)
+    labels = digits.target[positions].astype(np.int64)
     return info, Split(images, labels)
