@@ -2,11 +2,8 @@
 
 import hashlib
 import io
-import os
 import shutil
 import socket
-import subprocess
-import sys
 import tarfile
 import threading
 from pathlib import Path
@@ -18,6 +15,9 @@ import tensorflow_datasets as tfds
 from tfgan_robust.data import cifar10
 from tfgan_robust.data.loading import load_test, load_training
 from tfgan_robust.errors import DataNotFoundError
+from tfgan_robust.runs.directory import RunDirectory
+from tfgan_robust.runs.presets import resolve
+from tfgan_robust.training.session import train_all
 
 URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 META = (
@@ -264,37 +264,16 @@ def test_a_host_that_answers_is_reachable(monkeypatch):
     there.close()
 
 
-def test_training_without_data_exits_with_4_and_leaves_nothing(tmp_path):
-    run_dir, data_dir = tmp_path / "run", tmp_path / "empty"
+def test_training_without_data_leaves_nothing(tmp_path, monkeypatch):
+    refuse = fail_with(OSError("Network is unreachable"))
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    run, data_dir = RunDirectory(tmp_path / "run"), tmp_path / "empty"
     data_dir.mkdir()
-    # Python imports this by itself; it takes the process off the network.
-    (tmp_path / "sitecustomize.py").write_text(
-        "import socket\n"
-        "def refuse(*_):\n"
-        "    raise OSError('Network is unreachable')\n"
-        "socket.create_connection = refuse\n"
-    )
-    finished = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "tfgan_robust.train",
-            f"--data_dir={data_dir}",
-            f"--run_dir={run_dir}",
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=Path(__file__).parents[2],
-        env={**os.environ, "PYTHONPATH": str(tmp_path)},
-    )
-    assert finished.returncode == 4
-    assert finished.stdout == ""
-    last = finished.stderr.splitlines()[-1]
-    assert last.startswith("error: No prepared CIFAR-10 in ")
-    assert_tells_how_to_place(last, data_dir)
-    assert "Traceback" not in finished.stderr
-    assert not run_dir.exists()
+    with pytest.raises(DataNotFoundError, match="No prepared") as error:
+        train_all([(run, resolve({"data_dir": str(data_dir)}))])
+    assert error.value.exit_code == 4
+    assert_tells_how_to_place(str(error.value), data_dir)
+    assert not run.path.exists()
     assert not list(data_dir.iterdir())
 
 
