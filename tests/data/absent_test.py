@@ -11,7 +11,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from tfgan_robust.data import cifar10
-from tfgan_robust.data.registry import load_test, load_training
+from tfgan_robust.data.loading import load_test, load_training
 from tfgan_robust.errors import DataNotFoundError
 
 

@@ -11,7 +11,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from tfgan_robust.data import cifar10
-from tfgan_robust.data.registry import load_test, load_training
+from tfgan_robust.data.loading import load_test, load_training
 from tfgan_robust.errors import DataNotFoundError
 
 URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
@@ -110,7 +110,6 @@ def test_an_archive_placed_by_hand_gives_its_test_images(prepared):
     assert info.class_names == NAMES
     assert info.num_classes == 10
     assert info.image_shape == (32, 32, 3)
-    assert info.horizontal_flip
 
 
 def test_an_archive_placed_by_hand_gives_its_training_images(prepared):

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from tfgan_robust.data.folder import load
-from tfgan_robust.data.registry import load_test, load_training
+from tfgan_robust.data.loading import load_test, load_training
 from tfgan_robust.errors import DataNotFoundError, UsageError
 
 SIDE = 16

@@ -6,6 +6,7 @@ import math
 import pytest
 
 from tfgan_robust.cli import fields
+from tfgan_robust.data.registry import DATASETS
 from tfgan_robust.errors import UsageError
 from tfgan_robust.runs import config, presets
 from tfgan_robust.runs.config import TrainConfig
@@ -32,7 +33,7 @@ def test_later_sources_win(monkeypatch):
     """default < data set < preset < method < file < command line."""
     field = TrainConfig.__dataclass_fields__["epochs"]
     layers = [
-        (presets.DATASET_DEFAULTS["cifar10"], 2),
+        (DATASETS["cifar10"].defaults, 2),
         (presets.PRESETS["recommended"], 3),
         (presets._METHOD_DEFAULTS["gan"], 4),
     ]
@@ -50,7 +51,7 @@ def test_the_last_choice_of_preset_data_set_and_method_decides():
     assert resolve(from_file).update == "alternating"
     recommended = resolve(from_file, {"preset": "recommended"})
     assert recommended.update == "simultaneous"
-    assert resolve(from_file).eps == presets.DATASET_DEFAULTS["digits"]["eps"]
+    assert resolve(from_file).eps == DATASETS["digits"].defaults["eps"]
     assert resolve(from_file, {"dataset": "cifar10"}).eps == 16 / 255
     assert resolve(from_file, {"method": "pgd"}).random_start == 1
 
@@ -277,7 +278,7 @@ def test_settings_cannot_be_changed_behind_the_checks():
     "defaults",
     [
         *presets.PRESETS.values(),
-        *presets.DATASET_DEFAULTS.values(),
+        *(dataset.defaults for dataset in DATASETS.values()),
         *presets._METHOD_DEFAULTS.values(),
     ],
     ids=str,
@@ -290,12 +291,9 @@ def test_sets_of_defaults_name_known_settings_with_legal_values(defaults):
 def test_tables_cover_every_name():
     choices = {field.name: fields.limits_of(field).choices for field in FIELDS}
     assert set(presets.PRESETS) == set(choices["preset"])
-    assert set(presets.DATASET_DEFAULTS) == set(choices["dataset"])
-    assert set(presets.REPORT_EPS) == set(choices["dataset"])
+    assert set(DATASETS) == set(choices["dataset"])
     assert set(presets._METHOD_DEFAULTS) == set(choices["method"])
     assert set(presets._ONLY_FOR) <= set(choices)
-    for radii in presets.REPORT_EPS.values():
-        assert all(0 < eps <= 1 for eps in radii)
 
 
 @pytest.mark.parametrize("field", FIELDS, ids=lambda field: field.name)

@@ -56,10 +56,8 @@ def load(
     examples = _read(builder, split)
     size = image_size or 32
     info = DatasetInfo(
-        name="cifar10",
         class_names=tuple(builder.info.features["label"].names),
         image_shape=(size, size, 3),
-        horizontal_flip=True,
         source=f"CIFAR-10, tensorflow-datasets {builder.info.version}",
     )
     images = resize(np.asarray(examples["image"]), size)

@@ -47,10 +47,8 @@ def load(
     small = digits.images[np.sort(places)] * (255 / _BRIGHTEST)
     grey = np.rint(small).astype(np.uint8)[..., np.newaxis]
     info = DatasetInfo(
-        name="digits",
         class_names=tuple(str(digit) for digit in range(10)),
         image_shape=(size, size, 3),
-        horizontal_flip=False,
         source=f"scikit-learn digits, 8 x 8 scaled to {size} x {size}",
     )
     images = np.repeat(resize(grey, size), 3, axis=-1)

@@ -58,10 +58,8 @@ def load(
     )
     names = builder.info.features["label"].names
     info = DatasetInfo(
-        name="folder",
         class_names=class_names,
         image_shape=tuple(images.shape[1:]),
-        horizontal_flip=True,
         source=f"folder {root.name}",
     )
     labels = [class_names.index(names[e["label"]]) for e in examples]

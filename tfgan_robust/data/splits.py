@@ -27,17 +27,13 @@ class DatasetInfo:
     """What networks and reports need to know of a data set.
 
     Attributes:
-        name: As on the command line.
         class_names: In the order of the labels.
         image_shape: Height, width, channels.
-        horizontal_flip: Whether a mirrored image is still of its class.
         source: One line for reports.
     """
 
-    name: str
     class_names: tuple[str, ...]
     image_shape: tuple[int, int, int]
-    horizontal_flip: bool
     source: str
 
     @property
