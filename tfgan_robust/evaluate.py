@@ -170,7 +170,7 @@ def _audit(
             networks.classifier,
             *split,
             eps=eps,
-            robust=known,
+            correct=known,
             undefended=undefended,
             seed=options.seed,
             batch_size=options.batch_size,
