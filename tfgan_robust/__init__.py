@@ -1,13 +1,41 @@
 """Classifiers that withstand adversarial attacks, and their evaluation."""
 
-import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from tfgan_robust.lazy import load
+
+if TYPE_CHECKING:
+    from tfgan_robust.attacks.plan import parse_attack
+    from tfgan_robust.audit.audit import audit_classifier
+    from tfgan_robust.classifiers.loading import Classifier, load_classifier
+    from tfgan_robust.data.batches import training_batches
+    from tfgan_robust.data.loading import load_test, load_training
+    from tfgan_robust.evaluation.measure import evaluate_classifier
+    from tfgan_robust.runs.config import TrainConfig
+    from tfgan_robust.runs.presets import resolve
+    from tfgan_robust.training.build import build_model
+    from tfgan_robust.training.model import AdversarialClassifier
 
 __version__ = "0.1.0"
 
-# Name to module, imported on first use: a bad flag is then reported before
-# TensorFlow has loaded.
-_PUBLIC = {
+__all__ = [
+    "AdversarialClassifier",
+    "Classifier",
+    "TrainConfig",
+    "__version__",
+    "audit_classifier",
+    "build_model",
+    "evaluate_classifier",
+    "load_classifier",
+    "load_test",
+    "load_training",
+    "parse_attack",
+    "resolve",
+    "training_batches",
+]
+
+# Imported on first use: a bad flag is then reported before TensorFlow loads.
+_MODULES = {
     "AdversarialClassifier": "training.model",
     "Classifier": "classifiers.loading",
     "TrainConfig": "runs.config",
@@ -22,14 +50,11 @@ _PUBLIC = {
     "training_batches": "data.batches",
 }
 
-__all__ = ["__version__", *_PUBLIC]
-
 
 def __getattr__(name: str) -> Any:
-    if name not in _PUBLIC:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = importlib.import_module(f"{__name__}.{_PUBLIC[name]}")
-    return getattr(module, name)
+    return load(f"{__name__}.{_MODULES[name]}:{name}")
 
 
 def __dir__() -> list[str]:

@@ -1,17 +1,13 @@
-"""Lays evaluations side by side: `python -m tfgan_robust.compare`."""
+"""Command line of comparisons: `python -m tfgan_robust.compare`."""
 
-import argparse
-import sys
-from collections.abc import Sequence
+import dataclasses
 from pathlib import Path
-from typing import NoReturn
+from typing import Any
 
-from tfgan_robust.errors import TfganRobustError, UsageError
-from tfgan_robust.reports.comparison import load
-from tfgan_robust.reports.comparison_page import (
-    format_comparison,
-    write_comparison,
-)
+from tfgan_robust.cli import command, fields
+from tfgan_robust.cli.fields import setting
+from tfgan_robust.cli.flags import Part
+from tfgan_robust.reports import comparison, comparison_page
 
 USAGE = """
 Lays evaluations side by side: accuracies, whether they can be compared, and
@@ -20,49 +16,45 @@ whether classifiers differ by more than chance.
   python -m tfgan_robust.compare runs/cifar10-grad_x-0 runs/cifar10-pgd-0
   python -m tfgan_robust.compare R1 R2 R3 --output=comparison
 """
+_GROUP = "Comparison"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CompareSettings:
+    """What to compare.
+
+    Raises:
+        UsageError: for empty text, or no folder.
+    """
+
+    runs: tuple[str, ...] = setting(
+        (),
+        "Folders that hold results.json.",
+        group=_GROUP,
+        positional="RUN",
+    )
+    output: str | None = setting(
+        None,
+        "Folder for compare.md, compare.csv and compare.png.",
+        group=_GROUP,
+    )
+
+    def __post_init__(self) -> None:
+        fields.check(self)
 
 
 def main() -> None:
     """Runs the command line."""
-    try:
-        options = _parse(sys.argv[1:])
-        runs = load(options.runs)
-        text = format_comparison(runs)
-        if options.output is not None:
-            write_comparison(runs, options.output)
-        print(text)
-    except (TfganRobustError, OSError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(getattr(error, "exit_code", TfganRobustError.exit_code))
+    command.main(lambda: [Part(CompareSettings)], _run, usage=USAGE)
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message}. See --help.")
-
-
-def _parse(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = _Parser(
-        prog="python -m tfgan_robust.compare",
-        usage="%(prog)s RUN... [--output=DIR]",
-        description=USAGE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument(
-        "runs",
-        nargs="+",
-        metavar="RUN",
-        type=Path,
-        help="A folder that holds results.json.",
-    )
-    parser.add_argument(
-        "--output",
-        metavar="DIR",
-        type=Path,
-        help="Folder for compare.md, compare.csv and compare.png.",
-    )
-    return parser.parse_args(arguments)
+def _run(given: dict[str, Any]) -> None:
+    options = CompareSettings(**given)
+    runs = comparison.load([Path(run) for run in options.runs])
+    text = comparison_page.format_comparison(runs)
+    if options.output is not None:
+        comparison_page.write_comparison(runs, Path(options.output))
+    print(text)
 
 
 if __name__ == "__main__":

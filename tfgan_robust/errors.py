@@ -1,4 +1,7 @@
-"""Errors that a user can cause and mend, each with its exit code."""
+"""Errors that a user can cause and mend, and the exit codes of commands."""
+
+EXIT_INTERRUPTED = 130
+EXIT_TERMINATED = 143
 
 
 class TfganRobustError(Exception):

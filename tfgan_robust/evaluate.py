@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tfgan_robust.attacks.plan import is_usual
 from tfgan_robust.cli import command, signals
+from tfgan_robust.cli.flags import Part
 from tfgan_robust.data.registry import DATASETS
 from tfgan_robust.errors import UsageError
 from tfgan_robust.evaluation.options import (
@@ -59,7 +60,7 @@ def evaluate(options: EvaluateSettings) -> "Evaluation":
     load("tensorflow")
     from tfgan_robust.evaluation import networks as loading
     from tfgan_robust.evaluation.measure import evaluate_classifier
-    from tfgan_robust.reports.progress import EvaluationProgress
+    from tfgan_robust.reports.progress import evaluation_progress
 
     networks = loading.load(
         run_dir=options.run_dir,
@@ -75,7 +76,9 @@ def evaluate(options: EvaluateSettings) -> "Evaluation":
     if networks.surrogate is not None:
         stages *= 2
     total = len(split.labels) * (1 + stages * len(radii))
-    with EvaluationProgress(networks.classifier.description, total) as progress:
+    with evaluation_progress(
+        networks.classifier.description, total
+    ) as progress:
         try:
             evaluation = evaluate_classifier(
                 networks.classifier,
@@ -111,7 +114,7 @@ def print_table(evaluations: "dict[str, Evaluation]") -> None:
 
 def main() -> None:
     """Runs the command line."""
-    command.main(EvaluateSettings, _run, usage=USAGE)
+    command.main(lambda: [Part(EvaluateSettings)], _run, usage=USAGE)
 
 
 def _run(given: dict[str, Any]) -> int:

@@ -4,12 +4,15 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from tfgan_robust import evaluate, files
+from tfgan_robust import evaluate
 from tfgan_robust.cli import command, fields
 from tfgan_robust.cli.fields import setting
+from tfgan_robust.cli.flags import Part
 from tfgan_robust.errors import UsageError
 from tfgan_robust.evaluation.options import EvaluateSettings
 from tfgan_robust.lazy import load
+from tfgan_robust.methods.registry import METHODS
+from tfgan_robust.networks.registry import NETWORKS
 from tfgan_robust.runs import directory, presets
 from tfgan_robust.runs.common import RUN_GROUP
 from tfgan_robust.runs.config import TrainConfig
@@ -26,10 +29,16 @@ Starting again with the same settings goes on where the run stopped.
 Watch it with: tensorboard --logdir runs
 """
 
+_Plan = list[tuple[RunDirectory, TrainConfig]]
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class TrainFlags(TrainConfig):
-    """The flags of the command: a run's settings and where to keep it."""
+class TrainFlags:
+    """Where to keep a run, and what to do before and after it.
+
+    Raises:
+        UsageError: for a value out of its limits or an unknown attack.
+    """
 
     run_dir: str | None = setting(
         None,
@@ -62,75 +71,71 @@ class TrainFlags(TrainConfig):
         group=RUN_GROUP,
     )
 
+    def __post_init__(self) -> None:
+        fields.check(self)
+        EvaluateSettings(run_dir=".", attacks=self.report_attacks)
+
 
 def main() -> None:
     """Runs the command line."""
-    command.main(TrainFlags, _run, usage=USAGE)
+    command.main(_parts, _run, usage=USAGE)
+
+
+def _parts() -> list[Part]:
+    return [
+        Part(TrainConfig),
+        Part(TrainFlags),
+        *(Part(m.settings, f"method={name}") for name, m in METHODS.items()),
+        *(Part(n.settings, f"classifier={k}") for k, n in NETWORKS.items()),
+    ]
 
 
 def _run(given: dict[str, Any]) -> int:
-    run_flags = {
-        name: given.get(name, field.default)
-        for name, field in TrainFlags.__dataclass_fields__.items()
-        if name not in fields.field_names(TrainConfig)
-    }
-    overrides = {k: v for k, v in given.items() if k not in run_flags}
-    from_file = _load_settings(run_flags["config"])
-    configuration = presets.resolve(from_file, overrides)
-    fields.check_values(TrainFlags, run_flags)
-    EvaluateSettings(run_dir=".", attacks=run_flags["report_attacks"])
-    path = run_flags["run_dir"] or directory.default_run_directory(
-        configuration
+    own = fields.field_names(TrainFlags)
+    flags = TrainFlags(**{n: v for n, v in given.items() if n in own})
+    plan = _plan(flags, {n: v for n, v in given.items() if n not in own})
+    code = load("tfgan_robust.training.session:train_all")(plan)
+    if code == 0 and flags.report_images > 0:
+        _report(plan, flags)
+    return code
+
+
+def _plan(flags: TrainFlags, settings: dict[str, Any]) -> _Plan:
+    """Returns what to train and where, which is known to fit together."""
+    from_file = directory.load_settings(flags.config) if flags.config else {}
+    configuration = presets.resolve(from_file, settings)
+    run = RunDirectory(
+        Path(flags.run_dir or directory.default_run_directory(configuration))
     )
-    run = RunDirectory(Path(path))
     plan = [(run, configuration)]
-    if run_flags["baseline"]:
+    if flags.baseline:
         if configuration.method == "natural":
             raise UsageError(
                 "`baseline` adds an undefended classifier to a defended one. "
                 "Received: baseline with method=natural."
             )
-        plan.insert(
-            0, (RunDirectory(run.baseline), presets.baseline_of(configuration))
-        )
+        twin = presets.baseline_of(configuration)
+        plan.insert(0, (RunDirectory(run.baseline), twin))
     for each, settled in plan:
         directory.check_configuration(each, settled)
-    load("tensorflow")
-    from tfgan_robust.training import session
-
-    code = session.train_all(plan)
-    if code == 0 and run_flags["report_images"] > 0:
-        _report(plan, run_flags)
-    return code
+    return plan
 
 
-def _report(
-    plan: list[tuple[RunDirectory, TrainConfig]], run_flags: dict[str, Any]
-) -> None:
+def _report(plan: _Plan, flags: TrainFlags) -> None:
     """Measures the best checkpoint of each run on test images."""
-    evaluations = {}
-    for run, settled in plan:
-        evaluations[settled.run_label] = evaluate.evaluate(
+    evaluations = {
+        settled.run_label: evaluate.evaluate(
             EvaluateSettings(
                 run_dir=str(run.path),
                 data_dir=settled.data_dir,
-                attacks=run_flags["report_attacks"],
-                num_images=run_flags["report_images"],
+                attacks=flags.report_attacks,
+                num_images=flags.report_images,
                 audit=False,
             )
         )
+        for run, settled in plan
+    }
     evaluate.print_table(evaluations)
-
-
-def _load_settings(path: str | None) -> dict[str, Any]:
-    if path is None:
-        return {}
-    loaded = files.read_json_object(path)
-    # A run's config.json holds its settings beside other things.
-    inner = loaded.get("settings", loaded)
-    if not isinstance(inner, dict):
-        raise UsageError(f"`settings` in {path} must be a JSON object.")
-    return inner
 
 
 if __name__ == "__main__":

@@ -5,15 +5,15 @@ import signal
 
 import pytest
 
-from tfgan_robust.cli import command
 from tfgan_robust.cli.signals import StopRequest, raising_on_sigterm
+from tfgan_robust.errors import EXIT_INTERRUPTED, EXIT_TERMINATED
 
 
 @pytest.mark.parametrize(
     ("number", "code"),
     [
-        (signal.SIGINT, command.EXIT_INTERRUPTED),
-        (signal.SIGTERM, command.EXIT_TERMINATED),
+        (signal.SIGINT, EXIT_INTERRUPTED),
+        (signal.SIGTERM, EXIT_TERMINATED),
     ],
 )
 def test_the_first_signal_is_noted_and_the_second_interrupts(number, code):
@@ -31,7 +31,7 @@ def test_sigterm_interrupts_with_an_exit_code_of_its_own():
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(KeyboardInterrupt) as stop, raising_on_sigterm():
         os.kill(os.getpid(), signal.SIGTERM)
-    assert stop.value.exit_code == command.EXIT_TERMINATED
+    assert stop.value.exit_code == EXIT_TERMINATED
     assert signal.getsignal(signal.SIGTERM) is before
 
 

@@ -2,7 +2,7 @@
 
 A command's settings are a frozen dataclass whose fields are made with
 `setting(...)`. From those fields come the command-line flags and their help
-(`cli.py`), the check of every value, and the JSON form. Nothing here imports
+(`flags.py`), the check of every value, and the JSON form. Nothing here imports
 TensorFlow, so that a bad value fails at once.
 """
 
@@ -31,6 +31,8 @@ class Limits:
     minimum: float | None = None
     maximum: float | None = None
     above: float | None = None
+    positional: str | None = None
+    names: Collection[str] | None = None
 
 
 def setting(
@@ -42,6 +44,8 @@ def setting(
     minimum: float | None = None,
     maximum: float | None = None,
     above: float | None = None,
+    positional: str | None = None,
+    names: Collection[str] | None = None,
 ) -> Any:
     """Makes a dataclass field for one setting.
 
@@ -54,11 +58,17 @@ def setting(
         minimum: Smallest allowed number.
         maximum: Largest allowed number.
         above: Number that the value must exceed.
+        positional: Of a tuple of texts: what one of them is called. They
+            are given without a flag, and at least one must be.
+        names: Names that the text may be or hold beside others; listed in
+            the help and not checked.
 
     Returns:
         A `dataclasses.field` carrying the limits as metadata.
     """
-    limits = Limits(help, group, choices, minimum, maximum, above)
+    limits = Limits(
+        help, group, choices, minimum, maximum, above, positional, names
+    )
     return dataclasses.field(default=default, metadata={_METADATA_KEY: limits})
 
 
@@ -73,7 +83,7 @@ def value_type(settings_class: type, name: str) -> tuple[type, bool]:
     if isinstance(hint, types.UnionType):
         (inner,) = [t for t in hint.__args__ if t is not type(None)]
         return inner, True
-    return hint, False
+    return typing.get_origin(hint) or hint, False
 
 
 def parse_number(text: str) -> float:
@@ -195,31 +205,34 @@ def _from_json(settings_class: type, name: str, value: Any) -> Any:
 
 
 def _check_value(name: str, value: Any, kind: type, limits: Limits) -> None:
-    received = f"Received: {name}={value}."
+    unmet = _unmet(value, kind, limits)
+    if unmet is not None:
+        raise UsageError(f"`{name}` must {unmet}. Received: {name}={value}.")
+
+
+def _unmet(value: Any, kind: type, limits: Limits) -> str | None:
+    """Returns the first demand that a value fails, or None."""
     if type(value) is not kind:
-        raise UsageError(f"`{name}` must be {_describe(kind)}. {received}")
+        return f"be {_describe(kind)}"
     if limits.choices is not None and value not in limits.choices:
-        raise UsageError(
-            f"`{name}` must be one of {', '.join(limits.choices)}. {received}"
-        )
-    if value == "":
-        raise UsageError(f"`{name}` must not be empty. {received}")
-    if not isinstance(value, (int, float)):
-        return
-    if kind is float and not math.isfinite(value):
-        raise UsageError(f"`{name}` must be finite. {received}")
+        return f"be one of {', '.join(limits.choices)}"
+    if value == "" or value == ():
+        return "not be empty"
+    if kind in (int, float):
+        return _unmet_bound(value, limits)
+    return None
+
+
+def _unmet_bound(value: float, limits: Limits) -> str | None:
+    if isinstance(value, float) and not math.isfinite(value):
+        return "be finite"
     if limits.above is not None and not value > limits.above:
-        raise UsageError(
-            f"`{name}` must be greater than {limits.above:g}. {received}"
-        )
+        return f"be greater than {limits.above:g}"
     if limits.minimum is not None and value < limits.minimum:
-        raise UsageError(
-            f"`{name}` must be at least {limits.minimum:g}. {received}"
-        )
+        return f"be at least {limits.minimum:g}"
     if limits.maximum is not None and value > limits.maximum:
-        raise UsageError(
-            f"`{name}` must be at most {limits.maximum:g}. {received}"
-        )
+        return f"be at most {limits.maximum:g}"
+    return None
 
 
 def _describe(kind: type) -> str:
@@ -228,4 +241,5 @@ def _describe(kind: type) -> str:
         float: "a number (a decimal or a fraction such as 8/255)",
         bool: "true or false",
         str: "text",
+        tuple: "a tuple of texts",
     }[kind]

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from types import FrameType, TracebackType
 from typing import Any
 
-from tfgan_robust.cli import command
+from tfgan_robust.errors import EXIT_INTERRUPTED, EXIT_TERMINATED
 
 _EXIT_CODES = {
-    signal.SIGINT: command.EXIT_INTERRUPTED,
-    signal.SIGTERM: command.EXIT_TERMINATED,
+    signal.SIGINT: EXIT_INTERRUPTED,
+    signal.SIGTERM: EXIT_TERMINATED,
 }
 
 
@@ -51,7 +51,7 @@ class StopRequest:
 class Terminated(KeyboardInterrupt):
     """SIGTERM, raised like Ctrl-C so that what is open gets closed."""
 
-    exit_code = command.EXIT_TERMINATED
+    exit_code = EXIT_TERMINATED
 
 
 @contextlib.contextmanager

@@ -11,8 +11,8 @@ from tfgan_robust.attacks.plan import (
 )
 from tfgan_robust.cli import fields
 from tfgan_robust.cli.fields import setting
+from tfgan_robust.data.registry import DATASETS
 from tfgan_robust.errors import UsageError
-from tfgan_robust.runs import config
 
 _WHAT, _ATTACKS, _IMAGES, _HOW = "Classifier", "Attacks", "Images", "Machine"
 _AUDIT = "Audit"
@@ -127,7 +127,7 @@ class EvaluateSettings:
         None,
         "Data set for --model; a run brings its own.",
         group=_IMAGES,
-        choices=config.DATASET_NAMES,
+        choices=DATASETS,
     )
     data_dir: str | None = setting(
         None,

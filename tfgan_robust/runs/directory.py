@@ -1,14 +1,17 @@
 """The folder of a run: its files, its configuration, its lock."""
 
 import dataclasses
-import fcntl
 import importlib.metadata
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import filelock
 
 import tfgan_robust
+from tfgan_robust.cli import importing
 from tfgan_robust.errors import UsageError
 from tfgan_robust.files import PARTIAL, read_json_object
 from tfgan_robust.runs.config import TrainConfig, from_stored
@@ -96,7 +99,7 @@ def check_configuration(run: RunDirectory, config: TrainConfig) -> None:
         ):
             raise UsageError(
                 f"{run.path} holds files but no config.json; choose another "
-                "--run_dir."
+                "`run_dir`."
             )
         return
     there, here = map(dataclasses.asdict, (load_run_config(run.path), config))
@@ -110,7 +113,7 @@ def check_configuration(run: RunDirectory, config: TrainConfig) -> None:
         raise UsageError(
             f"{run.path} holds a run with other settings "
             f"({'; '.join(differences)}). Give the same settings to resume "
-            "it, or another --run_dir."
+            "it, or another `run_dir`."
         )
 
 
@@ -124,13 +127,53 @@ def load_run_config(path: str | Path) -> TrainConfig:
     if not file.exists():
         raise UsageError(
             f"{path} is no run directory: it has no config.json. Give the "
-            "--run_dir of a training run."
+            "`run_dir` of a training run."
         )
     stored = read_json_object(file)
     values = stored.get("settings")
     if not isinstance(values, dict):
         raise UsageError(f"{file} has no settings; it is no run's file.")
     return from_stored(values)
+
+
+def load_settings(path: str | Path) -> dict[str, Any]:
+    """Reads settings by name from a file of them, or a run's config.json.
+
+    Raises:
+        UsageError: if it holds none.
+    """
+    loaded = read_json_object(path)
+    # A run's file holds its settings beside other things.
+    settings = loaded.get("settings", loaded)
+    if not isinstance(settings, dict):
+        raise UsageError(f"`settings` in {path} must be a JSON object.")
+    return settings
+
+
+@contextmanager
+def naming_imports(path: str | Path) -> Iterator[None]:
+    """Adds to an error the modules that a run was trained with, if absent.
+
+    They are never imported unasked, since importing runs them.
+
+    Args:
+        path: The folder of the run.
+
+    Raises:
+        UsageError: any that is raised within, with what may be missing.
+    """
+    try:
+        yield
+    except UsageError as error:
+        config = RunDirectory(Path(path)).config
+        stored = read_json_object(config) if config.exists() else {}
+        absent = set(stored.get("imports", ())) - set(importing.IMPORTED)
+        if not absent:
+            raise
+        raise UsageError(
+            f"{error} The run was trained with --import="
+            f"{','.join(sorted(absent))}; give it here too."
+        ) from None
 
 
 @contextmanager
@@ -147,14 +190,17 @@ def locked(run: RunDirectory) -> Iterator[None]:
             f"Cannot make the run directory: {error.strerror}. "
             f"Received: run_dir={run.path}."
         ) from None
-    with (run.path / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UsageError(
-                f"Another process is training in {run.path}."
-            ) from None
+    lock = filelock.FileLock(run.path / ".lock", blocking=False)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        raise UsageError(
+            f"Another process is training in {run.path}."
+        ) from None
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def versions() -> dict[str, str]:

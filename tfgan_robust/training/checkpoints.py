@@ -6,13 +6,13 @@ does not hold each of them is refused.
 """
 
 import json
-import logging
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import keras
 import tensorflow as tf
+from absl import logging
 
 from tfgan_robust.errors import TfganRobustError
 from tfgan_robust.files import replacing

@@ -13,7 +13,7 @@ from tfgan_robust.data.batches import training_batches
 from tfgan_robust.data.registry import DATASETS
 from tfgan_robust.data.splits import DatasetInfo, Split
 from tfgan_robust.errors import DivergenceError, UsageError
-from tfgan_robust.reports.progress import ProgressReporter
+from tfgan_robust.reports.progress import progress_bar, say
 from tfgan_robust.runs.config import TrainConfig
 from tfgan_robust.runs.directory import RunDirectory
 from tfgan_robust.training import alarms, devices
@@ -96,8 +96,8 @@ class Trainer:
         if step >= self._total_steps:
             return 0
         self._tensorboard = TensorBoardWriter(self._run.logs, self.model)
-        self._progress = ProgressReporter(
-            self._run.path.name, self._total_steps, step
+        self._bar = progress_bar(
+            self._run.path.name, "step", self._total_steps, step
         )
         self._introduce(resumed)
         self._write_alarms()
@@ -108,9 +108,9 @@ class Trainer:
                 self._loop(stop)
         finally:
             self._tensorboard.flush()
-            self._progress.close()
+            self._bar.close()
         if stop:
-            self._progress.say(
+            say(
                 f"stopped at step {self._step} of {self._total_steps}; the "
                 "same command goes on from there"
             )
@@ -204,11 +204,12 @@ class Trainer:
         speed = {"images_per_second": rate, **self._learning_rates()}
         self._tensorboard.scalars("train", figures | speed, self._step)
         main = {
-            name.replace("_accuracy", ""): value
+            name.replace("_accuracy", ""): f"{value:.3f}"
             for name, value in figures.items()
             if name == "loss" or name.endswith("_accuracy")
         }
-        self._progress.advance(steps, main)
+        self._bar.set_postfix(main, refresh=False)
+        self._bar.update(steps)
 
     def _learning_rates(self) -> dict[str, float]:
         optimizers = [self.model.optimizer, *self.model.generator_optimizers]
@@ -233,7 +234,7 @@ class Trainer:
             / max(self._epoch_seconds, 1e-9)
         )
         self._metrics.append(row)
-        self._progress.say(_epoch_line(row, self._config.epochs))
+        say(_epoch_line(row, self._config.epochs))
         if "val_pgd_accuracy" in row:
             self._raise_alarms()
         for tracker in self.model.trackers.values():
@@ -259,7 +260,7 @@ class Trainer:
     def _raise_alarms(self) -> None:
         for alarm in alarms.raised(self._metrics.measured):
             self._state.progress["alarms"].append(alarm)
-            self._progress.say(f"ALARM: {alarm['message']}")
+            say(f"ALARM: {alarm['message']}")
         self._write_alarms()
 
     def _write_alarms(self) -> None:
@@ -270,7 +271,6 @@ class Trainer:
         self._state.save(self._step)
 
     def _introduce(self, resumed: bool) -> None:
-        say = self._progress.say
         for network in [self.model.classifier, *self.model.generators]:
             say(f"{network.name}: {network.count_params():,} parameters")
         device = devices.describe(self._config.num_devices)

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 from tfgan_robust import files
+from tfgan_robust.cli import importing
 from tfgan_robust.data.loading import load_training
 from tfgan_robust.data.splits import DatasetInfo
 from tfgan_robust.runs import directory
@@ -58,6 +59,7 @@ def _describe_run(config: TrainConfig, info: DatasetInfo) -> dict[str, Any]:
     return {
         "settings": dataclasses.asdict(config),
         "versions": directory.versions(),
+        "imports": importing.IMPORTED,
         "seed": config.seed,
         "device": devices.describe(config.num_devices),
         "dataset": {

@@ -1,0 +1,214 @@
+"""Flags, positional arguments and help, made from the fields of settings."""
+
+import argparse
+import dataclasses
+import difflib
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, NoReturn
+
+from tfgan_robust.cli import fields
+from tfgan_robust.errors import UsageError
+
+_EPILOG = """
+Flags are given as --name=value or --name value; those of true or false also
+as --name and --noname.
+"""
+_METAVARS = {int: "INTEGER", float: "NUMBER", bool: "true|false", str: "TEXT"}
+_HELP = ("h", "help", "helpfull")
+
+
+class Part(NamedTuple):
+    """Settings that a command takes.
+
+    Attributes:
+        settings: Dataclass whose fields are made with `fields.setting`.
+        goes_with: The value of another flag that they belong to, such as
+            "method=pgd"; empty if they always apply.
+    """
+
+    settings: type
+    goes_with: str = ""
+
+
+class Flags:
+    """The flags of a command.
+
+    Args:
+        parts: Its settings. Fields of one name are one flag. A field whose
+            name is a keyword has an underscore that the flag has not.
+        usage: The first lines of `--help`.
+    """
+
+    def __init__(self, parts: Sequence[Part], usage: str = "") -> None:
+        self._owners: dict[str, list[Part]] = {}
+        for part in parts:
+            for name in fields.field_names(part.settings):
+                self._owners.setdefault(name, []).append(part)
+        self._booleans = {
+            name
+            for name, (part, *_) in self._owners.items()
+            if fields.value_type(part.settings, name)[0] is bool
+        }
+        self._parser = _Parser(
+            usage=argparse.SUPPRESS,
+            description=usage.strip(),
+            epilog=_EPILOG.strip(),
+            formatter_class=_HelpFormatter,
+            add_help=False,
+            allow_abbrev=False,
+            argument_default=argparse.SUPPRESS,
+        )
+        groups: dict[str, Any] = {}
+        for name in self._owners:
+            title = self._limits(name).group
+            if title not in groups:
+                groups[title] = self._parser.add_argument_group(title)
+            self._add(groups[title], name)
+
+    def parse(self, arguments: Sequence[str]) -> dict[str, Any]:
+        """Returns the settings that are given, by name, of the right type.
+
+        Raises:
+            UsageError: for an unknown flag, one without value, or text that
+                is not of its type; limits are not checked.
+        """
+        known, rest = self._parser.parse_known_intermixed_args(
+            [_double_dash(argument) for argument in arguments]
+        )
+        if rest:
+            raise UsageError(self._refusal(rest[0]))
+        return self._values(known)
+
+    def parse_known(self, arguments: Sequence[str]) -> dict[str, Any]:
+        """Does as `parse` does, and leaves alone what it does not know."""
+        known, _ = self._parser.parse_known_args(
+            [_double_dash(argument) for argument in arguments]
+        )
+        return self._values(known)
+
+    def format_help(self) -> str:
+        """Returns the text of `--help`, one block for each group."""
+        return self._parser.format_help()
+
+    def name_flags(self, message: str) -> str:
+        """Turns the names of settings in a message (`eps`) into flags."""
+        return re.sub(
+            r"`(\w+)`",
+            lambda m: f"--{_flag(m[1])}" if m[1] in self._owners else m[0],
+            message,
+        )
+
+    def _add(self, group: Any, name: str) -> None:
+        settings = self._owners[name][0].settings
+        kind, _ = fields.value_type(settings, name)
+        text = self._describe(name).replace("%", "%%")
+        positional = self._limits(name).positional
+        if positional:
+            group.add_argument(name, nargs="+", metavar=positional, help=text)
+            return
+        nargs = "?" if kind is bool else None
+        group.add_argument(
+            f"--{_flag(name)}",
+            dest=name,
+            nargs=nargs,
+            const="true" if nargs else None,
+            metavar=_METAVARS[kind],
+            help=text,
+        )
+        if kind is bool:
+            group.add_argument(
+                f"--no{name}",
+                dest=name,
+                action="store_const",
+                const="false",
+                help=argparse.SUPPRESS,
+            )
+
+    def _describe(self, name: str) -> str:
+        limits = self._limits(name)
+        sentences = [limits.help]
+        owners = [part.goes_with for part in self._owners[name]]
+        if all(owners):
+            sentences.append(f"Goes with {', '.join(owners)}.")
+        for text, names in (
+            ("One of", limits.choices),
+            ("Known", limits.names),
+        ):
+            if names is not None:
+                sentences.append(f"{text}: {', '.join(_show(names))}.")
+        defaults = list(dict.fromkeys(self._defaults(name)))
+        if defaults:
+            sentences.append(f"Default: {' or '.join(defaults)}.")
+        return " ".join(sentences)
+
+    def _defaults(self, name: str) -> Iterator[str]:
+        for part in self._owners[name]:
+            default = _field(part, name).default
+            if isinstance(default, float):
+                yield f"{default:g}"
+            elif isinstance(default, bool):
+                yield str(default).lower()
+            elif default not in (None, ()):
+                yield str(default)
+
+    def _limits(self, name: str) -> fields.Limits:
+        return fields.limits_of(_field(self._owners[name][0], name))
+
+    def _values(self, known: argparse.Namespace) -> dict[str, Any]:
+        return {
+            name: tuple(text)
+            if isinstance(text, list)
+            else fields.parse_text(self._owners[name][0].settings, name, text)
+            for name, text in vars(known).items()
+        }
+
+    def _refusal(self, argument: str) -> str:
+        if not argument.startswith("-"):
+            return (
+                "Every argument is a flag of the form --name=value. "
+                f"Received: {argument}."
+            )
+        name, _, _ = argument.lstrip("-").partition("=")
+        near = difflib.get_close_matches(name, map(_flag, self._owners), 1)
+        hint = f"did you mean --{near[0]}?" if near else "see --help."
+        return f"There is no such flag; {hint} Received: {argument}."
+
+
+def asks_for_help(arguments: Sequence[str]) -> bool:
+    """Tells whether any argument is `--help`."""
+    return any(
+        argument.startswith("-") and argument.lstrip("-") in _HELP
+        for argument in arguments
+    )
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}. See --help.")
+
+
+class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=6, width=78)
+
+
+def _show(names: Collection[str]) -> Iterator[str]:
+    """Yields the names, with what a table of parts says of each."""
+    for name in names:
+        row = names[name] if isinstance(names, Mapping) else None
+        text = getattr(row, "help", "")
+        yield f"{name} ({text})" if text else name
+
+
+def _flag(name: str) -> str:
+    return name.rstrip("_")
+
+
+def _double_dash(argument: str) -> str:
+    """Lets a flag have one dash or two."""
+    return re.sub(r"^-(?=[A-Za-z_])", "--", argument)
+
+
+def _field(part: Part, name: str) -> dataclasses.Field[Any]:
+    return part.settings.__dataclass_fields__[name]

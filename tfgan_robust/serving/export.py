@@ -1,0 +1,195 @@
+"""Exports the classifier of a run as a SavedModel that was checked."""
+
+import dataclasses
+import hashlib
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from tfgan_robust import files
+from tfgan_robust.cli import fields
+from tfgan_robust.cli.fields import setting
+from tfgan_robust.errors import TfganRobustError, UsageError
+from tfgan_robust.lazy import load
+from tfgan_robust.runs import directory
+from tfgan_robust.runs.directory import RunDirectory
+
+# The folder of a SavedModel that is meant for other people's files: loaders
+# and TensorFlow Serving leave what they do not know in it alone.
+METADATA = Path("assets.extra") / "tfgan_robust.json"
+_GROUP = "Export"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ExportSettings:
+    """What to export and where to.
+
+    Raises:
+        UsageError: for a value out of its limits, or one that is missing.
+    """
+
+    run_dir: str | None = setting(
+        None, "Folder of the training run. Required.", group=_GROUP
+    )
+    output: str | None = setting(
+        None,
+        "Folder of the served model; the SavedModel goes into "
+        "<output>/<version>. Required.",
+        group=_GROUP,
+    )
+    version: int = setting(
+        1,
+        "Version number; TensorFlow Serving serves the highest.",
+        group=_GROUP,
+        minimum=1,
+    )
+    checkpoint: str = setting(
+        "best",
+        "Which classifier of the run.",
+        group=_GROUP,
+        choices=("best", "last"),
+    )
+
+    def __post_init__(self) -> None:
+        fields.check(self)
+        for name in ("run_dir", "output"):
+            if not getattr(self, name):
+                raise UsageError(
+                    f"`{name}` is required. Received: {name}="
+                    f"{getattr(self, name)}."
+                )
+
+
+@dataclasses.dataclass(frozen=True)
+class Exported:
+    """A SavedModel that was written and checked.
+
+    Attributes:
+        path: Its folder.
+        metadata: What lies beside it as JSON.
+        largest_difference: Between its logits and those of Keras, on probe
+            images in a fresh process.
+    """
+
+    path: Path
+    metadata: dict[str, Any]
+    largest_difference: float
+
+
+def export(options: ExportSettings) -> Exported:
+    """Writes the SavedModel of a run's classifier and checks it.
+
+    It is written and checked beside its target and moved there at the end,
+    so that a server which watches the folder never meets an unfinished
+    version.
+
+    Raises:
+        UsageError: if there is no such classifier, the version exists
+            already, or the folder cannot be written.
+        TfganRobustError: if the disk refuses the files, or the SavedModel
+            does not answer as the classifier does.
+    """
+    run = RunDirectory(Path(str(options.run_dir)))
+    metadata = _describe(run, options)
+    output = Path(str(options.output))
+    target = output / str(options.version)
+    _check_is_free(target)
+    try:
+        with _staging_folder(output, options.version) as staging:
+            # A copy: a run that still trains may replace its classifier.
+            copied = Path(staging) / "classifier.keras"
+            shutil.copy(run.classifier(options.checkpoint), copied)
+            written = Path(staging) / "model"
+            with directory.naming_imports(run.path):
+                difference = _write_and_check(copied, written, metadata)
+            _check_is_free(target)
+            os.rename(written, target)
+    except OSError as error:
+        raise TfganRobustError(
+            f"Cannot write to {output}: {error.strerror or error}."
+        ) from None
+    return Exported(target, metadata, difference)
+
+
+def _describe(run: RunDirectory, options: ExportSettings) -> dict[str, Any]:
+    """Returns the metadata that are known before anything is written."""
+    with directory.naming_imports(run.path):
+        directory.load_run_config(run.path)
+    described = files.read_json_object(run.config)
+    dataset = described.get("dataset")
+    if not isinstance(dataset, dict) or "class_names" not in dataset:
+        raise UsageError(
+            f"{run.config} does not name the classes of its data set; it is "
+            "no file of a training run."
+        )
+    source = run.classifier(options.checkpoint)
+    if not source.is_file():
+        raise UsageError(
+            f"{run.path} has no {options.checkpoint} classifier yet: {source} "
+            "is absent. Let the training reach its first evaluation."
+        )
+    return {
+        "version": options.version,
+        "run": run.path.resolve().name,
+        "checkpoint": options.checkpoint,
+        "precision": "float32",
+        "training": described,
+        "export_versions": directory.versions(),
+        "robustness": _measured_robustness(run, options.checkpoint),
+    }
+
+
+def _measured_robustness(
+    run: RunDirectory, checkpoint: str
+) -> dict[str, Any] | None:
+    path = run.path / "results.json"
+    if not path.exists():
+        return None
+    results = files.read_json_object(path)
+    # Figures of the run's other classifier would be a false promise.
+    if results.get("checkpoint", checkpoint) != checkpoint:
+        return None
+    return results
+
+
+def _write_and_check(
+    classifier_file: Path, path: Path, metadata: dict[str, Any]
+) -> float:
+    saved_model = load("tfgan_robust.serving.saved_model")
+    metadata["classifier_sha256"] = hashlib.sha256(
+        classifier_file.read_bytes()
+    ).hexdigest()
+    metadata["signatures"] = saved_model.write_saved_model(
+        saved_model.load_float32(classifier_file),
+        metadata["training"]["dataset"]["class_names"],
+        path,
+    )
+    (path / METADATA).parent.mkdir()
+    files.write_json(path / METADATA, metadata)
+    return saved_model.check_saved_model(path, classifier_file)
+
+
+def _check_is_free(target: Path) -> None:
+    if os.path.lexists(target):
+        raise UsageError(
+            f"{target} exists already and a served version never changes. "
+            "Give another `version` or `output`, or remove it first."
+        )
+
+
+def _staging_folder(
+    output: Path, version: int
+) -> tempfile.TemporaryDirectory[str]:
+    # TensorFlow Serving looks only at names that are numbers.
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        return tempfile.TemporaryDirectory(
+            prefix=f".exporting-{version}-", dir=output
+        )
+    except OSError as error:
+        raise UsageError(
+            f"Cannot write to `output`: {error.strerror}. Received: "
+            f"output={output}."
+        ) from None
