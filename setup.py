@@ -20,8 +20,10 @@ def version() -> str:
 # A range ends below the first release that may break us: the next minor one
 # where a minor release has done so before, else the next major one.
 INSTALL_REQUIRES = [
-    # Command-line flags and logging.
+    # Logging, as TensorFlow does it.
     "absl-py>=2.1,<3",
+    # Keeps two processes from training in one folder, on every system.
+    "filelock>=4.2,<5",
     # Needed, but not declared, by tensorflow-datasets 4.9.10 to prepare data.
     "importlib_resources>=6,<8",
     # Networks; model files of 3.13 and older can run code that they carry.
@@ -79,6 +81,7 @@ setuptools.setup(
     packages=setuptools.find_packages(
         include=["tfgan_robust", "tfgan_robust.*"]
     ),
+    package_data={"tfgan_robust": ["py.typed"]},
     install_requires=INSTALL_REQUIRES,
     extras_require={"gpu": GPU, "test": TEST, "dev": DEV},
     entry_points={

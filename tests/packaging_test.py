@@ -25,6 +25,7 @@ TESTS = sorted(
     path.relative_to(ROOT).as_posix()
     for path in ROOT.glob("tests/**/*_test.py")
 )
+PACKAGE = "tfgan_robust/__init__.py"
 # TensorFlow Datasets and TensorFlow import these without requiring them.
 NEEDED_BY_OTHERS = {"importlib-resources", "tensorboard"}
 
@@ -74,7 +75,21 @@ def rules() -> Rules:
 
 def imports(source: str) -> Iterator[str]:
     """Dotted names that a file imports, also within its functions."""
-    for node in ast.walk(ast.parse(read(source))):
+    tree = ast.parse(read(source))
+    if source == PACKAGE:
+        # Its public names lead everywhere; they are imported on first use.
+        tree.body = [node for node in tree.body if not is_for_types(node)]
+    yield from imports_below(tree, source)
+
+
+def is_for_types(node: ast.AST) -> bool:
+    return (
+        isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+    )
+
+
+def imports_below(tree: ast.AST, source: str) -> Iterator[str]:
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -85,9 +100,11 @@ def imports(source: str) -> Iterator[str]:
 def named(source: str) -> Iterator[str]:
     """Dotted names that a file has imported later: "package.module:name"."""
     for node in ast.walk(ast.parse(read(source))):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            if re.fullmatch(r"tfgan_robust(\.\w+)+(:\w+)?", node.value):
-                yield node.value.replace(":", ".")
+        value = getattr(node, "value", None)
+        if isinstance(value, str) and re.fullmatch(
+            r"tfgan_robust(\.\w+)+(:\w+)?", value
+        ):
+            yield value.replace(":", ".")
 
 
 def own_imports(source: str) -> set[str]:
@@ -186,6 +203,21 @@ def test_the_version_is_the_same_everywhere(setup):
     assert re.search(rf"^## {re.escape(version)}\b", read("CHANGELOG.md"), re.M)
 
 
+def test_public_names_are_those_that_type_checkers_see():
+    import tfgan_robust
+
+    for_types = filter(is_for_types, ast.parse(read(PACKAGE)).body)
+    seen = {name for node in for_types for name in imports_below(node, PACKAGE)}
+    lazy = {
+        f"tfgan_robust.{module}.{name}"
+        for name, module in tfgan_robust._MODULES.items()
+    }
+    assert seen == lazy
+    assert set(tfgan_robust.__all__) == {"__version__", *tfgan_robust._MODULES}
+    assert dir(tfgan_robust) == sorted(tfgan_robust.__all__)
+    assert (ROOT / "tfgan_robust" / "py.typed").exists()
+
+
 def test_the_lock_pins_every_requirement_within_its_range(setup):
     lock = read("requirements_lock.txt")
     lines = re.findall(r"^[a-z].*$", lock, re.MULTILINE)
@@ -229,7 +261,7 @@ def test_rooms_import_only_what_lies_below_them(rules):
         for source in library["srcs"]:
             used = own_imports(source)
             # The package's own names lead everywhere.
-            if source != "tfgan_robust/__init__.py":
+            if source != PACKAGE:
                 used |= own_files(named(source))
             assert used <= reachable, f"{source} of {name}"
 

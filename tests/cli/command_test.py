@@ -1,6 +1,7 @@
 """Command lines as a shell sees them: exit codes, one line, nothing else."""
 
 import dataclasses
+import json
 import os
 import re
 import subprocess
@@ -8,223 +9,252 @@ import sys
 from pathlib import Path
 
 import pytest
+from absl import logging
 
 import tfgan_robust
-from tfgan_robust import train
-from tfgan_robust.cli import command, fields
+from tfgan_robust import errors, train
+from tfgan_robust.cli import command, fields, importing
 from tfgan_robust.cli.fields import setting
+from tfgan_robust.cli.flags import Part
+from tfgan_robust.runs import config
 
 ROOT = Path(tfgan_robust.__file__).parents[1]
 
-# A command whose settings are few and whose work is to fail as asked.
-COMMAND = """
-import dataclasses
-from tfgan_robust import errors
-from tfgan_robust.cli import command
-from tfgan_robust.cli import fields
-from tfgan_robust.cli.fields import setting
+# Runs the training command for each list of arguments, in one process.
+TRAIN = """
+import contextlib, io, json, sys
+from tfgan_robust import train
+
+answers = []
+for arguments in json.loads(sys.argv[1]):
+    sys.argv = ["train", *arguments]
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            train.main()
+        except SystemExit as end:
+            answers.append([end.code, out.getvalue(), err.getvalue()])
+print(json.dumps(answers))
+"""
+REFUSED = {
+    "--epss=0.1": ["--epss", "--eps?"],
+    "digits": ["Received: digits"],
+    "--eps=16": ["--eps must", "Received: eps=16.0", "at most 1"],
+    "--eps=inf": ["Received: eps=inf", "finite"],
+    "--batch_size=0": ["Received: batch_size=0", "at least 1"],
+    "--method=pgd --formulation=x": ["--formulation goes", "=x", "pgd"],
+    "--config=absent.json": ["absent.json", "No such file"],
+    "--report_images=-1": ["Received: report_images=-1"],
+    "--report_attacks=magic": ["magic"],
+    "--baseline --method=natural": ["--baseline", "natural"],
+    "--import=absent": ["Cannot import absent", "No module"],
+    "--config=../unknown.json": ["epsilon", "Known: "],
+    "--config=../list.json": ["must be a JSON object"],
+    # The flag wins over the file, and is bad.
+    "--config=../good.json --eps=2": ["Received: eps=2.0"],
+    "--run_dir=../photos": ["photos", "another --run_dir"],
+}
+FILES = {
+    "unknown.json": '{"eps": "8/255", "epsilon": 1}',
+    "list.json": '{"settings": []}',
+    "good.json": '{"eps": "8/255"}',
+    "photos/cat.png": "",
+}
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings:
+    """A few settings, and how the command ends."""
+
     radius: float = setting(0.5, "Radius.", group="A", above=0, maximum=1)
-    steps: int | None = setting(None, "Steps.", group="A", minimum=1)
     end: str = setting("well", "How it ends.", group="B")
-    loud: bool = setting(False, "Loud.", group="B")
+
+
+ENDS = {
+    "usage": errors.UsageError("`radius`\n  differs"),
+    "nan": errors.DivergenceError("loss is nan"),
+    "data": errors.DataNotFoundError("no data"),
+    "other": errors.TfganRobustError("no disk"),
+    "full": OSError(28, "No space left on device"),
+    "ctrl-c": KeyboardInterrupt(),
+    "bug": ZeroDivisionError(),
+}
+
 
 def run(given):
     fields.check_values(Settings, given)
-    ends = {
-        "usage": errors.UsageError("two\\n  lines"),
-        "nan": errors.DivergenceError("loss is nan"),
-        "data": errors.DataNotFoundError("no data"),
-        "other": errors.TfganRobustError("no disk"),
-        "ctrl-c": KeyboardInterrupt(),
-        "bug": ZeroDivisionError(),
-    }
     end = given.get("end", "well")
-    if end in ends:
-        raise ends[end]
+    if end in ENDS:
+        raise ENDS[end]
     print(sorted(given.items()))
     return 143 if end == "terminated" else None
 
-command.main(Settings, run, usage="Does nothing.")
-"""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Settings:
-    """A few settings, to look at their help."""
-
-    radius: float = setting(1 / 3, "Radius.", group="First")
-    kind: str = setting("b", "Kind.", group="Second", choices=("a", "b"))
-    steps: int | None = setting(None, "Steps.", group="First")
-
 
 @pytest.fixture
-def without_tensorflow(tmp_path):
-    """An environment in which importing TensorFlow fails."""
-    folder = tmp_path / "poison"
-    folder.mkdir()
-    for name in ("tensorflow", "keras"):
-        (folder / f"{name}.py").write_text("raise SystemError('imported')")
-    return {**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"}
+def call(capsys):
+    """Runs the command; returns its exit code and what it printed."""
 
-
-@pytest.fixture
-def call(tmp_path, without_tensorflow):
-    """Runs a command in an empty folder, in which it may leave nothing."""
-    folder = tmp_path / "work"
-    folder.mkdir()
-
-    def call(*arguments, command=("-c", COMMAND)):
-        done = subprocess.run(
-            [sys.executable, *command, *arguments],
-            cwd=folder,
-            env=without_tensorflow,
-            capture_output=True,
-            text=True,
-        )
-        assert list(folder.iterdir()) == []
-        return done
+    def call(*arguments):
+        with pytest.raises(SystemExit) as end:
+            command.main(
+                lambda: [Part(Settings)],
+                run,
+                usage="Does nothing.",
+                arguments=arguments,
+            )
+        return end.value.code or 0, *capsys.readouterr()
 
     return call
 
 
-@pytest.fixture
-def call_train(call):
-    """Runs the training command."""
-    return lambda *arguments: call(
-        *arguments, command=("-m", "tfgan_robust.train")
-    )
-
-
-def assert_refused(done, *fragments):
-    """Exit code 2 and one line that says all of it."""
-    assert done.returncode == 2, done.stderr
-    assert done.stdout == ""
-    (line,) = done.stderr.splitlines()
-    assert line.startswith("error: ")
-    for fragment in fragments:
-        assert fragment in line
-
-
 def test_only_what_was_given_is_passed_on(call):
-    done = call("--radius=1/4", "--steps", "3", "--noloud")
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == "[('loud', False), ('radius', 0.25), ('steps', 3)]\n"
-    assert done.stderr == ""
-    assert call().stdout == "[]\n"
+    assert call("--radius=1/4") == (0, "[('radius', 0.25)]\n", "")
+    assert call() == (0, "[]\n", "")
 
 
 @pytest.mark.parametrize(
     ("end", "code", "line"),
     [
         ("other", 1, "error: no disk"),
-        ("usage", 2, "error: two lines"),
+        ("full", 1, "error: [Errno 28] No space left on device"),
+        ("usage", 2, "error: --radius differs"),
         ("nan", 3, "error: loss is nan"),
         ("data", 4, "error: no data"),
         ("ctrl-c", 130, "interrupted"),
     ],
 )
 def test_errors_are_one_line_and_an_exit_code(call, end, code, line):
-    done = call(f"--end={end}")
-    assert (done.returncode, done.stderr) == (code, f"{line}\n")
+    assert call(f"--end={end}") == (code, "", f"{line}\n")
 
 
 def test_a_returned_code_is_the_exit_code(call):
-    assert call("--end=terminated").returncode == command.EXIT_TERMINATED == 143
+    code, _, _ = call("--end=terminated")
+    assert code == errors.EXIT_TERMINATED == 143
 
 
 def test_our_own_mistakes_keep_their_traceback(call):
-    done = call("--end=bug")
-    assert done.returncode == 1
-    assert "ZeroDivisionError" in done.stderr
+    with pytest.raises(ZeroDivisionError):
+        call("--end=bug")
 
 
 @pytest.mark.parametrize(
-    ("argument", "fragment"),
+    ("argument", "line"),
     [
-        ("--radios=1", "radios"),
-        ("radius=1", "Received: radius=1"),
-        ("--radius=wide", "Received: radius=wide"),
-        ("--radius", "radius"),
-        ("--steps=2.5", "Received: steps=2.5"),
-        ("--loud=very", "loud"),
-        ("--radius=nan", "Received: radius=nan"),
-        ("--radius=2", "Received: radius=2.0"),
+        ("--radius=nan", "--radius must be finite. Received: radius=nan."),
+        ("--radius=2", "--radius must be at most 1. Received: radius=2.0."),
     ],
 )
-def test_bad_arguments_are_refused(call, argument, fragment):
-    assert_refused(call(argument), fragment)
+def test_bad_values_are_told_of_flags(call, argument, line):
+    assert call(argument) == (2, "", f"error: {line}\n")
 
 
-def test_help_groups_settings_in_their_order():
-    text = command.format_help(Settings, "\nDoes nothing.\n")
-    assert text.splitlines() == [
-        "Does nothing.",
-        "",
-        "First:",
-        "  --radius",
-        "      Radius. Default: 0.333333.",
-        "  --steps",
-        "      Steps.",
-        "",
-        "Second:",
-        "  --kind",
-        "      Kind. One of: a, b. Default: b.",
-    ]
+def test_help_wins_over_bad_arguments(call):
+    code, out, err = call("--radius=bad", "--help")
+    assert (code, err) == (0, "")
+    assert out.startswith("Does nothing.\n\nA:\n  --radius NUMBER\n")
 
 
-def test_training_help_is_complete_and_needs_no_tensorflow(call_train):
-    done = call_train("--help")
-    assert (done.returncode, done.stderr) == (0, "")
-    listed = re.findall(r"^  --(\w+)$", done.stdout, re.MULTILINE)
-    assert sorted(listed) == sorted(fields.field_names(train.TrainFlags))
-    groups = re.findall(r"^(\w.*):$", done.stdout, re.MULTILINE)
+def test_warnings_are_shown_and_notes_are_not(call):
+    call()
+    assert logging.get_verbosity() == logging.WARNING
+
+
+def test_modules_are_imported_before_flags_are_made(
+    tmp_path, monkeypatch, capsys
+):
+    """What a module registers is known in help and to checks."""
+    (tmp_path / "my_settings.py").write_text(
+        "import dataclasses\n"
+        "from tfgan_robust.cli.fields import setting\n"
+        "@dataclasses.dataclass(frozen=True, kw_only=True)\n"
+        "class Mine:\n"
+        "    speed: int = setting(1, 'Speed.', group='Mine')\n"
+    )
+    monkeypatch.setattr(sys, "modules", dict(sys.modules))
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(importing, "IMPORTED", [])
+
+    def call(*arguments):
+        with pytest.raises(SystemExit):
+            command.main(
+                lambda: [Part(vars(sys.modules["my_settings"])["Mine"])],
+                print,
+                usage="",
+                arguments=[*arguments, f"--import={tmp_path}/my_settings.py"],
+            )
+        return capsys.readouterr().out
+
+    assert "--speed INTEGER" in call("--help")
+    assert call("--speed=3") == "{'speed': 3}\n"
+
+
+@pytest.fixture(scope="module")
+def train_answers(tmp_path_factory):
+    """By arguments: exit code, output and error of training.
+
+    Importing TensorFlow fails, and the current folder stays empty.
+    """
+    folder = tmp_path_factory.mktemp("train")
+    (folder / "poison").mkdir()
+    for name in ("tensorflow", "keras"):
+        poison = folder / "poison" / f"{name}.py"
+        poison.write_text("raise SystemError('imported')")
+    for name, text in FILES.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text)
+    (folder / "work").mkdir()
+    lines = [*REFUSED, "--help", "--eps=bad --help"]
+    done = subprocess.run(
+        [sys.executable, "-c", TRAIN, json.dumps([x.split() for x in lines])],
+        cwd=folder / "work",
+        env={
+            **os.environ,
+            "PYTHONPATH": f"{folder / 'poison'}{os.pathsep}{ROOT}",
+        },
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert list((folder / "work").iterdir()) == []
+    assert [p.name for p in (folder / "photos").iterdir()] == ["cat.png"]
+    return dict(zip(lines, json.loads(done.stdout), strict=True))
+
+
+@pytest.mark.parametrize("arguments", REFUSED)
+def test_training_refuses_before_tensorflow_starts(train_answers, arguments):
+    code, out, err = train_answers[arguments]
+    assert (code, out) == (2, ""), err
+    (line,) = err.splitlines()
+    assert line.startswith("error: ")
+    for fragment in REFUSED[arguments]:
+        assert fragment in line
+
+
+def test_training_help_is_complete_and_needs_no_tensorflow(train_answers):
+    code, out, err = train_answers["--help"]
+    assert (code, err) == (0, "")
+    listed = re.findall(r"^  --(\w+) ", out, re.MULTILINE)
+    expected = {
+        name
+        for kind in (train.TrainFlags, *config.setting_classes())
+        for name in fields.field_names(kind)
+    }
+    assert sorted(listed) == sorted(expected | {"import"})
+    groups = re.findall(r"^(\w.*):$", out, re.MULTILINE)
     assert "Networks" in groups
     assert len(groups) == len(set(groups))
-    assert max(map(len, done.stdout.splitlines())) <= 80
-    assert call_train("--eps=bad", "--help").returncode == 0
+    assert max(map(len, out.splitlines())) <= 80
+    assert train_answers["--eps=bad --help"] == [0, out, ""]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "fragments"),
-    [
-        (["--epss=0.1"], ["epss", "eps"]),
-        (["digits"], ["Received: digits"]),
-        (["--eps=16"], ["Received: eps=16.0", "at most 1"]),
-        (["--eps=inf"], ["Received: eps=inf", "finite"]),
-        (["--batch_size=0"], ["Received: batch_size=0", "at least 1"]),
-        (["--method=pgd", "--formulation=x"], ["formulation=x", "pgd"]),
-        (["--config=absent.json"], ["absent.json", "No such file"]),
-        (["--report_images=-1"], ["Received: report_images=-1"]),
-        (["--report_attacks=magic"], ["magic"]),
-        (["--baseline", "--method=natural"], ["baseline", "natural"]),
-    ],
-    ids=lambda value: " ".join(value),
-)
-def test_training_refuses_before_tensorflow_starts(
-    call_train, arguments, fragments
-):
-    assert_refused(call_train(*arguments), *fragments)
-
-
-def test_training_refuses_a_bad_file_of_settings(call_train, tmp_path):
-    file = tmp_path / "settings.json"
-    file.write_text('{"eps": "8/255", "epsilon": 1}')
-    assert_refused(call_train(f"--config={file}"), "epsilon", "Known: ")
-    file.write_text('{"settings": []}')
-    assert_refused(call_train(f"--config={file}"), "must be a JSON object")
-    # The flag wins over the file, and is bad.
-    file.write_text('{"eps": "8/255"}')
-    assert_refused(
-        call_train(f"--config={file}", "--eps=2"), "Received: eps=2.0"
+def test_a_shell_sees_an_exit_code_and_one_line():
+    done = subprocess.run(
+        [sys.executable, "-m", "tfgan_robust.export", "--version=0"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
     )
-
-
-def test_training_refuses_a_folder_of_something_else(call_train, tmp_path):
-    other = tmp_path / "photos"
-    other.mkdir()
-    (other / "cat.png").touch()
-    assert_refused(call_train(f"--run_dir={other}"), str(other), "--run_dir")
-    assert [file.name for file in other.iterdir()] == ["cat.png"]
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "error: --version must be at least 1. Received: version=0.\n"
+    )

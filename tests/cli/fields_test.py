@@ -141,20 +141,20 @@ def test_whole_numbers_too_large_for_a_float_are_judged_like_others():
 
 def test_json_values_come_to_the_fields_types():
     given = {"heat": 1, "salt": "1/8", "eggs": 3, "note": None}
-    converted = fields.convert_mapping(Recipe, given)
+    converted = fields.convert_mapping([Recipe], given)
     assert converted == {"heat": 1.0, "salt": 0.125, "eggs": 3, "note": None}
     assert type(converted["heat"]) is float
 
 
 def test_json_does_not_turn_truth_into_numbers():
-    converted = fields.convert_mapping(Recipe, {"heat": True})
+    converted = fields.convert_mapping([Recipe], {"heat": True})
     with pytest.raises(UsageError, match="`heat` must be a number"):
         fields.check_values(Recipe, converted)
 
 
 def test_unknown_names_are_listed_beside_the_known():
     with pytest.raises(UsageError) as error:
-        fields.convert_mapping(Recipe, {"sugar": 1, "eggs": 2, "milk": 3})
+        fields.convert_mapping([Recipe], {"sugar": 1, "eggs": 2, "milk": 3})
     message = str(error.value)
     assert "Unknown settings: milk, sugar." in message
     assert "Known: heat, salt, eggs, guests, cake, note, fan." in message

@@ -72,7 +72,7 @@ def test_other_settings_are_refused_and_all_listed(run):
     assert "seed: 0 there, 4 here" in message
     assert message.count(" there, ") == 2
     assert str(run.path) in message
-    assert "another --run_dir" in message
+    assert "another `run_dir`" in message
 
 
 def test_the_data_may_have_moved(run):
@@ -101,7 +101,7 @@ def test_what_a_killed_run_left_does_not_stop_it_from_starting(run):
 def test_a_folder_of_something_else_is_refused(run):
     run.path.mkdir(parents=True)
     (run.path / "thesis.tex").touch()
-    with pytest.raises(UsageError, match="another --run_dir") as error:
+    with pytest.raises(UsageError, match="another `run_dir`") as error:
         directory.check_configuration(run, resolve())
     assert str(run.path) in str(error.value)
 

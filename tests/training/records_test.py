@@ -1,20 +1,13 @@
-"""metrics.csv, TensorBoard's files and progress, read back."""
+"""metrics.csv, TensorBoard's files, read back."""
 
 import csv
-import io
 import json
-import sys
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing import event_accumulator
 
-from tfgan_robust.reports.progress import (
-    EvaluationProgress,
-    ProgressReporter,
-    audit_progress,
-)
 from tfgan_robust.runs.presets import resolve
 from tfgan_robust.training import build
 from tfgan_robust.training.records import MetricsFile, TensorBoardWriter
@@ -64,117 +57,6 @@ def test_a_new_run_starts_a_new_file(tmp_path):
     MetricsFile(path, 0).append({"epoch": 1.0})
     started_over = MetricsFile(path, 0)
     assert started_over.rows == []
-
-
-class Terminal(io.StringIO):
-    """A terminal that remembers what it was shown."""
-
-    def isatty(self):
-        return True
-
-
-def test_a_terminal_gets_a_bar_with_figures(monkeypatch):
-    terminal = Terminal()
-    monkeypatch.setattr(sys, "stderr", terminal)
-    progress = ProgressReporter("my run", total=40, done=30)
-    progress.advance(5, {"loss": 0.12345})
-    progress.advance(5, {"loss": 0.5})
-    progress.close()
-    shown = terminal.getvalue()
-    assert "my run" in shown
-    assert "30/40" in shown
-    assert "40/40" in shown and "100%" in shown
-    assert "loss=0.500" in shown
-
-
-def test_without_a_terminal_there_are_plain_lines(monkeypatch, capsys):
-    monkeypatch.setattr(sys, "stderr", io.StringIO())
-    progress = ProgressReporter("my run", total=40, done=0)
-    progress.advance(40, {"loss": 0.5})
-    progress.say("epoch 1/1, loss 0.5")
-    progress.close()
-    assert capsys.readouterr().out == "epoch 1/1, loss 0.5\n"
-    assert sys.stderr.getvalue() == ""
-
-
-def told(progress, *calls):
-    with progress:
-        for call in calls:
-            progress(*call)
-
-
-def test_an_evaluation_without_a_terminal_tells_a_line_for_each_attack(
-    monkeypatch, capsys
-):
-    monkeypatch.setattr(sys, "stderr", io.StringIO())
-    told(
-        EvaluationProgress("net", 16),
-        ("clean", 0.0, 2, 4, 1.0),
-        ("clean", 0.0, 4, 4, 0.75),
-        ("fgsm", 8 / 255, 1, 4, 0.75),
-        ("fgsm", 8 / 255, 4, 4, 0.5),
-        # Nothing is left to do for an attack that an earlier call finished.
-        ("autoattack", 0.1, 8, 8, 0.25),
-    )
-    assert capsys.readouterr().out.splitlines() == [
-        "clean: 75.0% right",
-        "fgsm eps 8/255: 50.0% right",
-        "autoattack eps 0.1: 25.0% right",
-    ]
-    assert sys.stderr.getvalue() == ""
-
-
-def test_an_evaluation_on_a_terminal_has_one_bar_over_all_attacks(
-    monkeypatch, capsys
-):
-    terminal = Terminal()
-    monkeypatch.setattr(sys, "stderr", terminal)
-    told(
-        EvaluationProgress("net", 16),
-        ("clean", 0.0, 4, 4, 0.75),
-        # One of four was done before an interruption.
-        ("fgsm", 8 / 255, 1, 4, 0.75),
-        ("fgsm", 8 / 255, 4, 4, 0.5),
-        ("autoattack", 0.1, 3, 8, 0.5),
-        ("autoattack", 0.1, 8, 8, 0.25),
-    )
-    shown = terminal.getvalue()
-    assert "net" in shown and "16/16" in shown and "100%" in shown
-    assert "autoattack eps 0.1: 25.0% right" in shown
-    assert capsys.readouterr().out == ""
-
-
-def test_the_bar_of_an_evaluation_counts_what_is_settled(monkeypatch):
-    monkeypatch.setattr(sys, "stderr", Terminal())
-    progress = EvaluationProgress("net", 16)
-    counts = []
-    for now in (
-        ("clean", 0.0, 4, 4, 0.75),
-        ("fgsm", 0.1, 1, 4, 0.75),
-        ("fgsm", 0.1, 4, 4, 0.5),
-        ("autoattack", 0.1, 0, 8, 0.5),
-        ("autoattack", 0.1, 3, 8, 0.5),
-    ):
-        progress(*now)
-        counts.append(progress._bar.n)
-    progress.__exit__()
-    assert counts == [4, 5, 8, 8, 11]
-
-
-def test_an_audit_on_a_terminal_has_a_bar_over_its_checks(monkeypatch):
-    terminal = Terminal()
-    monkeypatch.setattr(sys, "stderr", terminal)
-    with audit_progress() as tell:
-        tell("noise", 1, 2)
-        tell("square", 2, 2)
-    assert "square" in terminal.getvalue() and "2/2" in terminal.getvalue()
-
-
-def test_an_audit_without_a_terminal_is_silent(monkeypatch, capsys):
-    monkeypatch.setattr(sys, "stderr", io.StringIO())
-    with audit_progress() as tell:
-        tell("noise", 1, 1)
-    assert capsys.readouterr().out == sys.stderr.getvalue() == ""
 
 
 @pytest.fixture(

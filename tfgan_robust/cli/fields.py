@@ -218,12 +218,10 @@ def _unmet(value: Any, kind: type, limits: Limits) -> str | None:
         return f"be one of {', '.join(limits.choices)}"
     if value == "" or value == ():
         return "not be empty"
-    if kind in (int, float):
-        return _unmet_bound(value, limits)
-    return None
+    return _unmet_bound(value, limits) if kind in (int, float) else None
 
 
-def _unmet_bound(value: float, limits: Limits) -> str | None:
+def _unmet_bound(value: Any, limits: Limits) -> str | None:
     if isinstance(value, float) and not math.isfinite(value):
         return "be finite"
     if limits.above is not None and not value > limits.above:

@@ -211,4 +211,4 @@ def _double_dash(argument: str) -> str:
 
 
 def _field(part: Part, name: str) -> dataclasses.Field[Any]:
-    return part.settings.__dataclass_fields__[name]
+    return {f.name: f for f in dataclasses.fields(part.settings)}[name]

@@ -1,10 +1,9 @@
-"""The export command on a tiny run, and what it refuses."""
+"""Exports of a tiny run, the command included, and what is refused."""
 
 import dataclasses
 import json
-import os
-import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfgan_robust import export, files
+from tfgan_robust import export as export_command
+from tfgan_robust import files
+from tfgan_robust.cli import importing
 from tfgan_robust.errors import TfganRobustError, UsageError
 from tfgan_robust.networks import vgg
 from tfgan_robust.runs import directory, presets
-from tfgan_robust.serving import saved_model
+from tfgan_robust.serving import export, saved_model
 
 SHAPE = (16, 16, 3)
 NAMES = ["nought", "one", "two"]
@@ -58,14 +59,21 @@ def make_run(path: Path, *, precision: str = "float32") -> Path:
     return path
 
 
-def command(*flags: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "tfgan_robust.export", *flags],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        check=False,
-    )
+@pytest.fixture
+def command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """Runs the command; returns its exit code and what it printed."""
+
+    def command(*flags: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["export", *flags])
+        # Which the command changes.
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+        with pytest.raises(SystemExit) as end:
+            export_command.main()
+        return int(end.value.code or 0), *capsys.readouterr()
+
+    return command
 
 
 @pytest.fixture(scope="module")
@@ -83,14 +91,16 @@ def exported_metadata(path: Path) -> dict[str, Any]:
     return json.loads((path / export.METADATA).read_text(encoding="utf-8"))
 
 
-def test_command_exports_a_mixed_precision_run(tmp_path):
+def test_the_command_exports_a_mixed_precision_run(command, tmp_path):
     run = make_run(tmp_path / "run", precision="mixed_bfloat16")
     files.write_json(run / "results.json", RESULTS)
     output = tmp_path / "served" / "robust"
-    done = command(f"--run_dir={run}", f"--output={output}", "--version=3")
-    assert done.returncode == 0, done.stderr
-    assert f"Exported to {output / '3'}" in done.stdout
-    assert "Note" not in done.stdout
+    code, out, err = command(
+        f"--run_dir={run}", f"--output={output}", "--version=3"
+    )
+    assert code == 0, err
+    assert f"Exported to {output / '3'}" in out
+    assert "Note" not in out
     assert [entry.name for entry in output.iterdir()] == ["3"]
 
     loaded = tf.saved_model.load(str(output / "3"))
@@ -114,14 +124,14 @@ def test_command_exports_a_mixed_precision_run(tmp_path):
     assert metadata["export_versions"]["keras"] == keras.__version__
 
 
-def test_an_existing_version_is_refused_and_kept(run, tmp_path):
+def test_an_existing_version_is_refused_and_kept(command, run, tmp_path):
     kept = tmp_path / "1" / "saved_model.pb"
     kept.parent.mkdir()
     kept.write_bytes(b"kept")
-    done = command(f"--run_dir={run}", f"--output={tmp_path}")
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: ") and "--version" in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+    code, _, err = command(f"--run_dir={run}", f"--output={tmp_path}")
+    assert code == 2
+    assert err.startswith("error: ") and "another --version or --output" in err
+    assert len(err.splitlines()) == 1
     assert kept.read_bytes() == b"kept"
 
 
@@ -186,7 +196,7 @@ def test_an_output_below_a_file_is_refused(run, tmp_path):
     options = export.ExportSettings(
         run_dir=str(run), output=str(tmp_path / "file" / "D")
     )
-    with pytest.raises(UsageError, match="Cannot write to --output"):
+    with pytest.raises(UsageError, match="Cannot write to `output`"):
         export.export(options)
 
 
@@ -199,3 +209,22 @@ def test_a_folder_without_class_names_is_refused(run, tmp_path):
     )
     with pytest.raises(UsageError, match="does not name the classes"):
         export.export(options)
+
+
+@pytest.mark.parametrize(
+    ("imports", "told"), [(["mine"], True), ([], False), (["json"], False)]
+)
+def test_modules_that_a_run_was_trained_with_are_named(
+    run, tmp_path, monkeypatch, imports, told
+):
+    monkeypatch.setattr(importing, "IMPORTED", ["json"])
+    described = json.loads((run / "config.json").read_text())
+    described["settings"]["method"] = "of my module"
+    described["imports"] = imports
+    files.write_json(tmp_path / "config.json", described)
+    options = export.ExportSettings(
+        run_dir=str(tmp_path), output=str(tmp_path / "D")
+    )
+    with pytest.raises(UsageError) as error:
+        export.export(options)
+    assert ("trained with --import=mine; give it" in str(error.value)) is told
