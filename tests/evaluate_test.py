@@ -14,11 +14,9 @@ from tfgan_robust import evaluate
 from tfgan_robust.attacks.plan import parse_attack
 from tfgan_robust.data.registry import DATASETS
 from tfgan_robust.errors import UsageError
-from tfgan_robust.evaluation.options import (
-    EvaluateSettings,
-    parse_eps,
-    parse_plans,
-)
+from tfgan_robust.evaluation.options import EvaluateSettings
+from tfgan_robust.evaluation.radii import parse_eps
+from tfgan_robust.evaluation.session import evaluate as measure
 from tfgan_robust.reports.results import SCHEMA_VERSION
 from tfgan_robust.runs.presets import resolve
 from tfgan_robust.training import records
@@ -127,17 +125,15 @@ def test_other_radii_are_refused(text, received):
 
 
 def test_attacks_take_the_parameters_of_the_command_line():
-    planned = parse_plans(
-        options(
-            model="m.keras",
-            dataset="digits",
-            attacks="fgsm, pgd-7",
-            step_size=0.01,
-            restarts=3,
-            momentum=0.5,
-            protocol="final",
-        )
-    )
+    planned = options(
+        model="m.keras",
+        dataset="digits",
+        attacks="fgsm, pgd-7",
+        step_size=0.01,
+        restarts=3,
+        momentum=0.5,
+        protocol="final",
+    ).plans
     assert planned == [
         parse_attack("fgsm", protocol="final"),
         parse_attack(
@@ -197,11 +193,9 @@ def test_bad_settings_are_refused_before_anything_is_loaded(given, told):
 
 def test_a_missing_model_or_run_is_refused(tmp_path):
     with pytest.raises(UsageError, match="no model at.*absent.keras"):
-        evaluate.evaluate(
-            options(model=str(tmp_path / "absent.keras"), dataset="digits")
-        )
+        measure(options(model=str(tmp_path / "absent.keras"), dataset="digits"))
     with pytest.raises(UsageError, match="no config.json"):
-        evaluate.evaluate(options(run_dir=str(tmp_path)))
+        measure(options(run_dir=str(tmp_path)))
 
 
 def test_a_file_in_the_place_of_the_folder_is_refused_at_once(tmp_path):
@@ -209,7 +203,7 @@ def test_a_file_in_the_place_of_the_folder_is_refused_at_once(tmp_path):
     taken = tmp_path / "notes.txt"
     taken.write_text("mine")
     with pytest.raises(UsageError, match=f"must be a folder.*{taken.name}"):
-        evaluate.evaluate(
+        measure(
             options(
                 model=str(tmp_path / "m.keras"),
                 dataset="digits",
@@ -225,15 +219,13 @@ def test_a_model_of_another_image_size_is_refused_with_the_way_out(tmp_path):
         model=str(tmp_path / "m.keras"), dataset="digits", image_size=32
     )
     with pytest.raises(UsageError, match="--image_size resizes"):
-        evaluate.evaluate(wrong)
+        measure(wrong)
 
 
 def test_a_model_of_too_few_classes_is_refused(tmp_path):
     save_classifier(tmp_path / "m.keras", classes=5)
     with pytest.raises(UsageError, match="knows 5 classes"):
-        evaluate.evaluate(
-            options(model=str(tmp_path / "m.keras"), dataset="digits")
-        )
+        measure(options(model=str(tmp_path / "m.keras"), dataset="digits"))
 
 
 def test_a_shell_measures_a_keras_file_and_keeps_the_results(tmp_path):
@@ -293,7 +285,7 @@ def test_a_shell_sees_one_line_for_a_bad_value(tmp_path):
 
 def test_a_run_is_measured_on_its_test_images_at_the_usual_radii(tmp_path):
     model = save_run(tmp_path)
-    found = evaluate.evaluate(
+    found = measure(
         EvaluateSettings(
             run_dir=str(tmp_path), attacks="fgsm", num_images=30, audit=False
         )
@@ -314,7 +306,7 @@ def test_a_run_is_measured_on_its_test_images_at_the_usual_radii(tmp_path):
 
 def test_the_validation_images_are_those_that_the_run_held_out(tmp_path):
     model = save_run(tmp_path, validation_images=40, seed=3)
-    found = evaluate.evaluate(
+    found = measure(
         EvaluateSettings(
             run_dir=str(tmp_path),
             attacks="fgsm",
@@ -335,7 +327,7 @@ def test_the_validation_images_are_those_that_the_run_held_out(tmp_path):
 
 def test_results_go_elsewhere_when_told(tmp_path):
     save_run(tmp_path / "run")
-    evaluate.evaluate(
+    measure(
         options(run_dir=str(tmp_path / "run"), output=str(tmp_path / "out"))
     )
     assert results(tmp_path / "out")["results"]
@@ -393,7 +385,7 @@ def test_an_interruption_keeps_what_was_measured_and_goes_on(
 
 def test_more_images_than_there_are_means_all(tmp_path):
     save_run(tmp_path)
-    found = evaluate.evaluate(
+    found = measure(
         options(run_dir=str(tmp_path), attacks="fgsm", num_images=10**6)
     )
     from tfgan_robust.data.loading import load_test

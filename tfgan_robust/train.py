@@ -4,15 +4,16 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from tfgan_robust import evaluate
 from tfgan_robust.cli import command, fields
 from tfgan_robust.cli.fields import setting
 from tfgan_robust.cli.flags import Part
 from tfgan_robust.errors import UsageError
 from tfgan_robust.evaluation.options import EvaluateSettings
+from tfgan_robust.evaluation.session import evaluate
 from tfgan_robust.lazy import load
 from tfgan_robust.methods.registry import METHODS
 from tfgan_robust.networks.registry import NETWORKS
+from tfgan_robust.reports.tables import format_report
 from tfgan_robust.runs import directory, presets
 from tfgan_robust.runs.common import RUN_GROUP
 from tfgan_robust.runs.config import TrainConfig
@@ -66,7 +67,7 @@ class TrainFlags:
         minimum=0,
     )
     report_attacks: str = setting(
-        "fgsm,pgd-100",
+        EvaluateSettings.attacks,
         "Attacks of the final table.",
         group=RUN_GROUP,
     )
@@ -124,7 +125,7 @@ def _plan(flags: TrainFlags, settings: dict[str, Any]) -> _Plan:
 def _report(plan: _Plan, flags: TrainFlags) -> None:
     """Measures the best checkpoint of each run on test images."""
     evaluations = {
-        settled.run_label: evaluate.evaluate(
+        settled.run_label: evaluate(
             EvaluateSettings(
                 run_dir=str(run.path),
                 data_dir=settled.data_dir,
@@ -135,7 +136,7 @@ def _report(plan: _Plan, flags: TrainFlags) -> None:
         )
         for run, settled in plan
     }
-    evaluate.print_table(evaluations)
+    print(format_report(evaluations))
 
 
 if __name__ == "__main__":

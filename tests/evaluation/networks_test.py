@@ -1,4 +1,4 @@
-"""Who takes part in an evaluation, and who is turned away."""
+"""The networks of an evaluation, and those that are refused."""
 
 import dataclasses
 import json
@@ -9,8 +9,9 @@ import pytest
 
 from tfgan_robust.attacks.plan import parse_attack
 from tfgan_robust.errors import UsageError
-from tfgan_robust.evaluation import networks
 from tfgan_robust.evaluation.measure import evaluate_classifier
+from tfgan_robust.evaluation.networks import load_networks
+from tfgan_robust.runs.directory import load_run_config
 from tfgan_robust.runs.presets import baseline_of, resolve
 from tfgan_robust.training import build
 from tfgan_robust.training.checkpoints import save_networks
@@ -33,19 +34,17 @@ def save_run(folder, *, classes=10, **settings):
     return config
 
 
-def load(**given):
-    nothing = {
-        "run_dir": None, "checkpoint": "best", "model": None,
-        "outputs": "logits", "transfer_from": None, "undefended": None,
-    }  # fmt: skip
-    return networks.load(**{**nothing, **given})
+def load(run_dir, **given):
+    return load_networks(
+        run_dir=str(run_dir), config=load_run_config(run_dir), **given
+    )
 
 
 def test_a_run_brings_its_generators_and_its_baseline(tmp_path):
     config = save_run(tmp_path)
-    assert load(run_dir=str(tmp_path)).undefended is None
+    assert load(tmp_path).undefended is None
     save_run(tmp_path / "baseline", config=baseline_of(config))
-    found = load(run_dir=str(tmp_path))
+    found = load(tmp_path)
     assert [g.name for g, _ in found.generators] == [
         "generator_0",
         "generator_1",
@@ -59,24 +58,24 @@ def test_a_natural_run_beside_a_run_is_its_baseline(tmp_path):
     config = save_run(tmp_path / "digits-grad_x-0")
     twin = baseline_of(config)
     save_run(tmp_path / "digits-natural-0", config=twin)
-    found = load(run_dir=str(tmp_path / "digits-grad_x-0"))
+    found = load(tmp_path / "digits-grad_x-0")
     assert found.undefended.description == "digits-natural-0 (best)"
     # It is not its own.
-    alone = load(run_dir=str(tmp_path / "digits-natural-0"))
+    alone = load(tmp_path / "digits-natural-0")
     assert alone.undefended is None and alone.generators == ()
     # Nor that of another shape.
     save_run(tmp_path / "digits-natural-0", method="natural",
              classifier_width=0.1)  # fmt: skip
-    found = load(run_dir=str(tmp_path / "digits-grad_x-0"))
+    found = load(tmp_path / "digits-grad_x-0")
     assert found.undefended is None
 
 
-def test_rivals_are_runs_or_models_of_the_same_shape(tmp_path):
+def test_other_networks_are_runs_or_models_of_the_same_shape(tmp_path):
     save_run(tmp_path / "run")
     save_run(tmp_path / "other", method="natural")
     file = tmp_path / "other" / "best" / "classifier.keras"
     found = load(
-        run_dir=str(tmp_path / "run"),
+        tmp_path / "run",
         transfer_from=str(file),
         undefended=str(tmp_path / "other"),
     )
@@ -85,12 +84,12 @@ def test_rivals_are_runs_or_models_of_the_same_shape(tmp_path):
     save_run(tmp_path / "few", classes=3, method="natural")
     for name in ("transfer_from", "undefended"):
         with pytest.raises(UsageError, match=f"`{name}`.*same classes.*3"):
-            load(run_dir=str(tmp_path / "run"), **{name: str(tmp_path / "few")})
+            load((tmp_path / "run"), **{name: str(tmp_path / "few")})
 
 
 def test_the_generators_of_a_run_attack_its_classifier(tmp_path):
     save_run(tmp_path)
-    found = load(run_dir=str(tmp_path))
+    found = load(tmp_path)
     images = np.random.default_rng(0).integers(0, 256, (12, *SHAPE), np.uint8)
     logits = found.classifier.logits_fn(images / np.float32(255)).numpy()
     evaluation = evaluate_classifier(
@@ -111,7 +110,7 @@ def test_the_generators_of_a_run_attack_its_classifier(tmp_path):
 def test_without_generators_there_is_no_such_attack(tmp_path):
     keras.utils.set_random_seed(0)
     save_run(tmp_path, method="natural")
-    found = load(run_dir=str(tmp_path))
+    found = load(tmp_path)
     with pytest.raises(UsageError, match="method=gan"):
         evaluate_classifier(
             found.classifier,

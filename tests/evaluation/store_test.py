@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfgan_robust.attacks.engine.execution import Execution
 from tfgan_robust.attacks.plan import parse_attack
 from tfgan_robust.classifiers.loading import Classifier
 from tfgan_robust.evaluation.measure import evaluate_classifier
@@ -60,7 +61,9 @@ def measure(folder, *, network=None, fresh=False, **changes):
     store = EvaluationStore(
         folder,
         CONDITIONS,
-        fingerprint([classifier], *data, {"seed": settings.get("seed", 0)}),
+        fingerprint(
+            [classifier], *data, Execution(seed=changes.get("seed", 0))
+        ),
         fresh=fresh,
     )
     return evaluate_classifier(

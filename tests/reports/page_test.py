@@ -15,7 +15,7 @@ from toys import share
 
 import tfgan_robust
 from tfgan_robust.errors import UsageError
-from tfgan_robust.reports import reading
+from tfgan_robust.reports import breakdown
 from tfgan_robust.reports.numbers import wilson
 from tfgan_robust.reports.page import write_report
 from tfgan_robust.reports.reading import read_evaluation
@@ -414,10 +414,10 @@ def test_reading_gives_back_what_was_measured(folder):
     assert evaluation.pointwise[0].attacks == ("fgsm", "pgd-10")
     assert stored.conditions.versions["tensorflow"] == "2.21"
     np.testing.assert_array_equal(stored.labels, LABELS)
-    survivors = reading.surviving(evaluation.masks, SMALL)
+    survivors = breakdown.correct_within(evaluation.masks, SMALL)
     lost = FOOLED["fgsm", SMALL] | FOOLED["pgd-10", SMALL]
     assert set(np.flatnonzero(~survivors)) == lost
-    curves = reading.accuracies(evaluation)
+    curves = breakdown.accuracies(evaluation)
     assert list(curves) == ["fgsm", "pgd-10", WORST]
     assert [row.num_correct for row in curves["worst case"]] == [10, 8, 3]
 

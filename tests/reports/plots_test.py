@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from tfgan_robust.reports import plots
+from tfgan_robust.reports import plot_style, plots
 from tfgan_robust.reports.numbers import wilson
 from tfgan_robust.reports.results import Pointwise
 
@@ -37,8 +37,8 @@ def curve(label, *counts, radii=(0, 4 / 255, 8 / 255), **changes):
 def saved(figure, folder, note="n = 100"):
     """Pixels of the PNG of a figure, float32 [height, width, 4]."""
     path = folder / "figure.png"
-    plots.save(figure, path, note=note)
-    assert path.stat().st_size <= plots.MAX_BYTES
+    plot_style.save(figure, path, note=note)
+    assert path.stat().st_size <= plot_style.MAX_BYTES
     pixels = imread(path)
     assert pixels.ndim == 3
     # Something is drawn, on white.
@@ -228,7 +228,7 @@ def test_the_same_figure_is_the_same_file(tmp_path):
     paths = [tmp_path / "a.png", tmp_path / "b.png"]
     for path in paths:
         figure = plots.draw_curves({"": [curve("net", 9, 5, 2)]}, norm="linf")
-        plots.save(figure, path, note="n = 100")
+        plot_style.save(figure, path, note="n = 100")
     assert paths[0].read_bytes() == paths[1].read_bytes()
 
 

@@ -103,8 +103,8 @@ def test_what_only_reads_files_needs_no_tensorflow(tmp_path):
     for name in ("tensorflow", "keras"):
         (tmp_path / f"{name}.py").write_text("raise SystemError('imported')")
     modules = (
-        "evaluation_settings", "outcome", "radii", "results", "signals",
-        "stored_evaluation", "tables", "verdicts",
+        "cli.signals", "evaluation.options", "reports.comparison_page",
+        "reports.page",
     )  # fmt: skip
     done = subprocess.run(
         [

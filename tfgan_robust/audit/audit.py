@@ -1,41 +1,41 @@
-"""Audits an evaluation for gradient masking; needs no TensorFlow to report.
+"""Audits an evaluation for gradient masking.
 
 An attack that finds no way to fool a classifier shows a robust classifier or
 a broken attack. The checks of arXiv:1902.06705 and arXiv:1802.00420 tell one
 from the other.
 """
 
-import dataclasses
 import math
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tfgan_robust.attacks.engine.execution import Execution
+from tfgan_robust.audit.checks import CHECKS
+from tfgan_robust.audit.context import AuditContext
+from tfgan_robust.classifiers.loading import Classifier
 from tfgan_robust.errors import TfganRobustError, UsageError
-from tfgan_robust.reports.verdicts import WARN, Check, format_audit, overall
+from tfgan_robust.lazy import load
+from tfgan_robust.reports.numbers import check_eps
+from tfgan_robust.reports.verdicts import WARN, Check, Finding
 
-if TYPE_CHECKING:
-    from tfgan_robust.audit.subject import Subject
-    from tfgan_robust.classifiers.loading import Classifier
-
-__all__ = ["Check", "audit_classifier", "format_audit", "overall"]
-
-# Told a check that is done, how many are, and of how many.
+# It looks for what the others changed.
+_LAST = "batch_independence"
+# Called with a check that is done, how many are, and of how many.
 Progress = Callable[[str, int, int], None]
 
 
 def audit_classifier(
-    classifier: "Classifier",
+    classifier: Classifier,
     images: np.ndarray,
     labels: np.ndarray,
     *,
     eps: float,
-    robust: Mapping[str, np.ndarray] | None = None,
-    undefended: "Classifier | None" = None,
-    seed: int = 0,
-    batch_size: int = 128,
-    jit_compile: str = "auto",
+    correct: Mapping[str, np.ndarray] | None = None,
+    undefended: Classifier | None = None,
+    seed: int = Execution.seed,
+    batch_size: int = Execution.batch_size,
+    jit_compile: str = Execution.jit_compile,
     num_images: int = 128,
     progress: Progress | None = None,
 ) -> list[Check]:
@@ -46,8 +46,9 @@ def audit_classifier(
         images: uint8 [N, height, width, channels].
         labels: Integer [N].
         eps: L-infinity radius on the [0, 1] pixel scale, in (0, 1].
-        robust: By an attack's name, bool [N], right under it at `eps` with
-            protocol "worst", as far as measured; these are not run again.
+        correct: By an attack's name, bool [N], correct under it at `eps`
+            with protocol "worst", as far as measured; these attacks are not
+            run again.
         undefended: A network of the same shape, trained without a defence;
             without it two checks are left out.
         seed: Seed of all attacks.
@@ -55,7 +56,7 @@ def audit_classifier(
         jit_compile: "auto", "true" or "false"; see
             `attacks.compile.resolve_jit_compile`.
         num_images: Only the first so many images are looked at.
-        progress: Told after each check.
+        progress: Called after each check.
 
     Returns:
         One result for each check.
@@ -63,56 +64,49 @@ def audit_classifier(
     Raises:
         UsageError: for arguments that do not fit.
     """
-    _check(images, labels, eps, robust or {}, num_images)
-    if images.shape[1:] != tuple(classifier.image_shape):
-        raise UsageError(
-            f"The classifier takes images of {tuple(classifier.image_shape)}. "
-            f"Received: images of {images.shape[1:]}."
-        )
-    from tfgan_robust.audit.checks import CHECKS
-    from tfgan_robust.audit.subject import Subject
-
+    correct = correct or {}
+    _check_arguments(classifier, images, labels, correct, num_images)
+    check_eps(eps)
     count = min(num_images, len(labels))
-    subject = Subject(
+    execution = Execution(batch_size, seed, jit_compile)
+    context = AuditContext(
         classifier,
         images[:count],
         labels[:count],
         eps,
-        {name: mask[:count] for name, mask in (robust or {}).items()},
+        {name: mask[:count] for name, mask in correct.items()},
         undefended,
-        seed,
-        min(batch_size, count),
-        jit_compile,
+        execution.for_images(count),
     )
     found = []
-    for done, check in enumerate(CHECKS, 1):
-        found.append(_run(check, subject))
+    for name in sorted(CHECKS, key=lambda name: name == _LAST):
+        found.append(_run(name, context))
         if progress is not None:
-            progress(check.__name__, done, len(CHECKS))
+            progress(name, len(found), len(CHECKS))
     return found
 
 
-def _run(check: "Callable[[Subject], Check]", subject: "Subject") -> Check:
+def _run(name: str, context: AuditContext) -> Check:
     try:
-        found = check(subject)
+        finding: Finding = load(CHECKS[name])(context)
     except TfganRobustError as error:
-        return Check(check.__name__, WARN, {}, f"not checked: {error}")
+        return Check(name, WARN, {}, f"not checked: {error}")
     # A classifier is anybody's code, and may raise anything.
     except Exception as error:
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        return Check(check.__name__, WARN, {}, f"not checked: {reason}")
+        return Check(name, WARN, {}, f"not checked: {reason}")
     # JSON knows no NaN.
     figures = {
-        k: float(v) for k, v in found.figures.items() if math.isfinite(v)
+        k: float(v) for k, v in finding.figures.items() if math.isfinite(v)
     }
-    return dataclasses.replace(found, figures=figures)
+    return Check(name, finding.verdict, figures, finding.message)
 
 
-def _check(
+def _check_arguments(
+    classifier: Classifier,
     images: np.ndarray,
     labels: np.ndarray,
-    eps: float,
-    robust: Mapping[str, np.ndarray],
+    correct: Mapping[str, np.ndarray],
     num_images: int,
 ) -> None:
     if num_images < 1 or len(labels) == 0:
@@ -126,14 +120,14 @@ def _check(
             f"255. Received: {len(labels)} labels, {len(images)} images as "
             f"{images.dtype}."
         )
-    if not 0 < eps <= 1:
+    if images.shape[1:] != tuple(classifier.image_shape):
         raise UsageError(
-            "`eps` must be in (0, 1], on the [0, 1] pixel scale. "
-            f"Received: eps={eps:g}."
+            f"The classifier takes images of {tuple(classifier.image_shape)}. "
+            f"Received: images of {images.shape[1:]}."
         )
-    for name, mask in robust.items():
+    for name, mask in correct.items():
         if mask.dtype != bool or mask.shape != labels.shape:
             raise UsageError(
-                f"`robust` holds bool [{len(labels)}] for each attack. "
+                f"`correct` holds bool [{len(labels)}] for each attack. "
                 f"Received: {mask.dtype} {list(mask.shape)} for {name}."
             )

@@ -8,11 +8,11 @@ import tensorflow as tf
 
 from tfgan_robust.attacks import linf
 from tfgan_robust.attacks.gradients import input_gradient
+from tfgan_robust.audit.context import AuditContext
 from tfgan_robust.audit.sampling import judge_share
-from tfgan_robust.audit.subject import Subject
 from tfgan_robust.networks.logits import LogitsFn
 from tfgan_robust.networks.losses import margin
-from tfgan_robust.reports.verdicts import WARN, Check, worst
+from tfgan_robust.reports.verdicts import WARN, Finding, worst
 
 # Half the distance of central differences, on the [0, 1] pixel scale: within
 # one of 256 levels, so that rounding shows, and 1000 times float32's rounding.
@@ -22,42 +22,42 @@ STEP = 0.1 / 255
 MOVED = 1 / 64
 # Of the largest logit: smaller changes may be rounding.
 ROUNDING = 1e-5
-# Fewer images with a measurable change say nothing about the rest.
-TOLD = 0.5
+# With fewer images whose change can be measured, nothing is said.
+MEASURED = 0.5
 # Kinks of ReLU and max-pooling make a few images of a sound network change
 # otherwise than predicted, by over a tenth; a staircase makes most.
 ERROR, ERROR_WARN, ERROR_FAIL = 0.1, 0.1, 0.25
 # Of eps: such a step lowers the loss of few images of a sound network, and of
-# half of them where the gradient tells nothing.
+# half of them where the gradient is noise.
 STEP_AWAY, LOWER_WARN, LOWER_FAIL = 0.1, 0.1, 0.25
 
 
-def finite_differences(subject: Subject) -> Check:
+def finite_differences(context: AuditContext) -> Finding:
     """The margin changes as its gradient says, near and a step away.
 
     Measured where PGD starts, at random points of the ball: on clean images,
     flat areas put max-pooling on its kinks.
     """
-    logits_fn, eps = subject.classifier.logits_fn, subject.eps
+    logits_fn, eps = context.classifier.logits_fn, context.eps
     with _full_float32():
-        predicted, actual, rise, largest = subject.look(
+        predicted, actual, rise, largest = context.map_batches(
             lambda images, labels, seed: _changes(
                 logits_fn, linf.random_start(images, eps, seed), labels, eps
             )
         )
     size = np.maximum(np.abs(predicted), np.abs(actual))
     # Written so that NaN counts against the gradient.
-    told = ~(size <= ROUNDING * largest)
-    share = float(np.mean(told))
-    if share < TOLD:
+    measured = ~(size <= ROUNDING * largest)
+    share = float(np.mean(measured))
+    if share < MEASURED:
         reason = "not checked: the loss is too flat to tell"
-        return Check("finite_differences", WARN, {"told": share}, reason)
+        return Finding(WARN, {"told": share}, reason)
     with np.errstate(invalid="ignore"):
-        error = np.abs(actual - predicted)[told] / size[told]
+        error = np.abs(actual - predicted)[measured] / size[measured]
     return _report(share, error, rise)
 
 
-def _report(told: float, error: np.ndarray, rise: np.ndarray) -> Check:
+def _report(measured: float, error: np.ndarray, rise: np.ndarray) -> Finding:
     wrong, lower = ~(error < ERROR), ~(rise > 0)
     verdict = worst(
         [
@@ -66,13 +66,12 @@ def _report(told: float, error: np.ndarray, rise: np.ndarray) -> Check:
         ]
     )
     figures = {
-        "told": told,
+        "told": measured,
         "median_error": float(np.median(error)),
         "agree": float(1 - np.mean(wrong)),
         "rise": float(1 - np.mean(lower)),
     }
-    return Check(
-        "finite_differences",
+    return Finding(
         verdict,
         figures,
         f"the loss changes as its gradient says for "

@@ -5,11 +5,11 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from tfgan_robust.audit.sampling import above, judge_rival, judge_share
-from tfgan_robust.audit.subject import Subject
+from tfgan_robust.audit.context import AuditContext
+from tfgan_robust.audit.sampling import above, judge_share, judge_weaker
 from tfgan_robust.networks.logits import LogitsFn
 from tfgan_robust.networks.losses import cross_entropy, margin
-from tfgan_robust.reports.verdicts import FAIL, PASS, WARN, Check
+from tfgan_robust.reports.verdicts import FAIL, PASS, WARN, Finding
 
 # Of the margin's gradient: below float32's precision, the cross-entropy's is
 # the rounding of 1 - p_true.
@@ -27,16 +27,15 @@ SATURATED = 1e-6
 SATURATED_WARN = 0.1
 
 
-def gradients(subject: Subject) -> Check:
+def gradients(context: AuditContext) -> Finding:
     """Clean images have gradients that are neither 0, tiny nor NaN."""
-    logits_fn = subject.classifier.logits_fn
+    logits_fn = context.classifier.logits_fn
     try:
-        entropy, largest, total, margins = subject.look(
+        entropy, largest, total, margins = context.map_batches(
             lambda images, labels, seed: _sizes(logits_fn, images, labels)
         )
     except _NoGradientError:
-        return Check(
-            "gradients",
+        return Finding(
             FAIL,
             {},
             "no gradient reaches the images (rounding or an argmax inside?)",
@@ -47,10 +46,10 @@ def gradients(subject: Subject) -> Check:
     tiny = finite & ~zero & small
     missing = np.count_nonzero(zero | ~finite)
     verdict = judge_share(
-        int(missing), len(subject), warn=MASKED_WARN, fail=MASKED_FAIL
+        int(missing), len(context), warn=MASKED_WARN, fail=MASKED_FAIL
     )
     masked = int(missing + np.count_nonzero(tiny))
-    if verdict == PASS and above(masked, len(subject), MASKED_WARN):
+    if verdict == PASS and above(masked, len(context), MASKED_WARN):
         verdict = WARN
     kinds = {"zero": zero, "tiny": tiny, "non_finite": ~finite}
     shares = {name: float(np.mean(mask)) for name, mask in kinds.items()}
@@ -58,31 +57,29 @@ def gradients(subject: Subject) -> Check:
         f"{name.replace('_', '-')} for {100 * share:.1f} %"
         for name, share in shares.items()
     )
-    return Check(
-        "gradients", verdict, shares, f"gradients are {listed} of the images"
-    )
+    return Finding(verdict, shares, f"gradients are {listed} of the images")
 
 
-def saturation(subject: Subject) -> Check:
+def saturation(context: AuditContext) -> Finding:
     """PGD does no better once the logits are scaled to margins about 1."""
-    logits, labels = subject.logits(), subject.labels
+    logits, labels = context.logits(), context.labels
     with np.errstate(invalid="ignore"):
         scale = float(np.median(np.abs(margin(labels, logits))))
     saturated = cross_entropy(labels, logits).numpy() < SATURATED
     share = float(np.mean(saturated))
-    classifier = subject.classifier
+    classifier = context.classifier
     factor = 1 / scale if np.isfinite(scale) and scale > 0 else 1.0
     scaled = dataclasses.replace(
         classifier,
         logits_fn=lambda images: factor * classifier.logits_fn(images),
     )
-    raw = subject.right("pgd-100")
-    unit = subject.run(
-        "pgd-100", subject.eps, scaled, np.ones(len(subject), bool)
+    raw = context.correct_under("pgd-100")
+    unit = context.attack(
+        "pgd-100", context.eps, scaled, np.ones(len(context), bool)
     )
-    verdict = judge_rival(unit, raw)
+    verdict = judge_weaker(unit, raw)
     count = int(np.count_nonzero(saturated))
-    if verdict == PASS and above(count, len(subject), SATURATED_WARN):
+    if verdict == PASS and above(count, len(context), SATURATED_WARN):
         verdict = WARN
     figures = {
         "saturated": share,
@@ -90,8 +87,7 @@ def saturation(subject: Subject) -> Check:
         "pgd-100": float(np.mean(raw)),
         "pgd-100, scaled": float(np.mean(unit)),
     }
-    return Check(
-        "saturation",
+    return Finding(
         verdict,
         figures,
         f"cross-entropy is saturated for {100 * share:.1f} % of the images; "

@@ -3,8 +3,8 @@
 import numpy as np
 import tensorflow as tf
 
-from tfgan_robust.audit.subject import Subject
-from tfgan_robust.reports.verdicts import FAIL, PASS, Check
+from tfgan_robust.audit.context import AuditContext
+from tfgan_robust.reports.verdicts import FAIL, PASS, Finding
 
 # Of the largest logit. The same pass twice differs by the order of sums only.
 REPEATED = 1e-5
@@ -14,13 +14,12 @@ ALONE = 1e-3
 _NUM_ALONE = 16
 
 
-def deterministic(subject: Subject) -> Check:
+def deterministic(context: AuditContext) -> Finding:
     """Two passes over the same images give the same logits."""
-    first, second = (subject.logits() for _ in range(2))
+    first, second = (context.logits() for _ in range(2))
     difference = _difference(first, second)
     same = difference <= REPEATED
-    return Check(
-        "deterministic",
+    return Finding(
         PASS if same else FAIL,
         {"largest_difference": difference},
         f"two passes differ by {difference:.1e} of the largest logit"
@@ -28,22 +27,21 @@ def deterministic(subject: Subject) -> Check:
     )
 
 
-def batch_independence(subject: Subject) -> Check:
+def batch_independence(context: AuditContext) -> Finding:
     """An image alone gets the logits of the batch; attacks change nothing."""
-    count = min(_NUM_ALONE, len(subject))
-    batch = slice(None, subject.batch_size)
-    images = tf.cast(subject.images[batch], tf.float32) / 255
-    together = subject.logits_fn(images).numpy()[:count]
-    alone = [subject.logits_fn(images[i : i + 1]).numpy() for i in range(count)]
+    count = min(_NUM_ALONE, len(context))
+    batch = slice(None, context.execution.batch_size)
+    images = tf.cast(context.images[batch], tf.float32) / 255
+    together = context.logits_fn(images).numpy()[:count]
+    alone = [context.logits_fn(images[i : i + 1]).numpy() for i in range(count)]
     difference = _difference(together, np.concatenate(alone)[: len(together)])
-    before, after = subject.values_before, subject.values()
+    before, after = context.variables_before, context.variables()
     changed = sum(
         old.tobytes() != new.tobytes()
         for old, new in zip(before, after, strict=True)
     )
     same = difference <= ALONE
-    return Check(
-        "batch_independence",
+    return Finding(
         PASS if same and not changed else FAIL,
         {"largest_difference": difference, "variables_changed": changed},
         f"alone and in a batch, logits differ by {difference:.1e} of the "

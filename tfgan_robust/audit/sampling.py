@@ -1,4 +1,4 @@
-"""Tells apart what a check found and what chance explains."""
+"""Whether chance explains what a check found."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from tfgan_robust.reports.verdicts import FAIL, PASS, WARN
 # An audit makes about a dozen comparisons: at these levels chance alone gives
 # a sound network a WARN in one audit of eight at most, a FAIL in one of eighty.
 WARN_LEVEL, FAIL_LEVEL = 0.01, 0.001
-# Attacks of equal strength differ by less, however many images tell so.
+# Attacks of equal strength differ by less, on any number of images.
 SLACK = 0.01
 
 
@@ -57,21 +57,21 @@ def above(count: int, trials: int, share: float) -> bool:
     return tail(count, trials, share) < WARN_LEVEL
 
 
-def judge_rival(rival: np.ndarray, attack: np.ndarray) -> str:
-    """Judges whether an attack is beaten by one that must not be stronger.
+def judge_weaker(weaker: np.ndarray, stronger: np.ndarray) -> str:
+    """Judges whether an attack that must not be the stronger one is.
 
     The sign test on the images that only one of them fools (McNemar), since
     both see the same images; what is below `SLACK` passes.
 
     Args:
-        rival: bool [N], right under the attack that must not be stronger.
-        attack: bool [N], right under the other.
+        weaker: bool [N], correct under the attack that must not be stronger.
+        stronger: bool [N], correct under the other.
 
     Returns:
         "PASS", "WARN" or "FAIL".
     """
-    by_rival = int(np.count_nonzero(attack & ~rival))
-    by_attack = int(np.count_nonzero(rival & ~attack))
-    if by_rival - by_attack <= SLACK * len(attack):
+    by_weaker = int(np.count_nonzero(stronger & ~weaker))
+    by_stronger = int(np.count_nonzero(weaker & ~stronger))
+    if by_weaker - by_stronger <= SLACK * len(stronger):
         return PASS
-    return judge(tail(by_rival, by_rival + by_attack, 0.5))
+    return judge(tail(by_weaker, by_weaker + by_stronger, 0.5))

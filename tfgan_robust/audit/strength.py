@@ -2,22 +2,22 @@
 
 import numpy as np
 
-from tfgan_robust.audit.sampling import judge, judge_rival, tail
-from tfgan_robust.audit.subject import Subject
-from tfgan_robust.reports.verdicts import PASS, Check, worst
+from tfgan_robust.audit.context import AuditContext
+from tfgan_robust.audit.sampling import judge, judge_weaker, tail
+from tfgan_robust.reports.verdicts import PASS, Finding, worst
 
 STEPS = (10, 100, 1000)
 # From 0.5 on every image can be made the same grey, from 1 on any other.
 WHOLE_RANGE = (0.5, 1.0)
 
 
-def more_steps(subject: Subject) -> Check:
+def more_steps(context: AuditContext) -> Finding:
     """More steps of PGD never fool fewer images, beyond sampling error."""
     names = [f"pgd-{steps}" for steps in STEPS]
-    masks = [subject.right(name) for name in names]
+    masks = [context.correct_under(name) for name in names]
     verdict = worst(
         [
-            judge_rival(fewer, more)
+            judge_weaker(fewer, more)
             for index, more in enumerate(masks)
             for fewer in masks[:index]
         ]
@@ -26,8 +26,7 @@ def more_steps(subject: Subject) -> Check:
         name: float(np.mean(mask))
         for name, mask in zip(names, masks, strict=True)
     }
-    return Check(
-        "more_steps",
+    return Finding(
         verdict,
         figures,
         f"{_shares(figures)}: more steps are "
@@ -35,28 +34,27 @@ def more_steps(subject: Subject) -> Check:
     )
 
 
-def one_step(subject: Subject) -> Check:
+def one_step(context: AuditContext) -> Finding:
     """One step is not stronger than many."""
-    return _no_stronger(subject, "one_step", "fgsm", "pgd-100")
+    return _no_stronger(context, "fgsm", "pgd-100")
 
 
-def noise(subject: Subject) -> Check:
+def noise(context: AuditContext) -> Finding:
     """Random noise is not stronger than a step along the gradient."""
-    return _no_stronger(subject, "noise", "noise", "fgsm")
+    return _no_stronger(context, "noise", "fgsm")
 
 
-def whole_range(subject: Subject) -> Check:
+def whole_range(context: AuditContext) -> Finding:
     """Accuracy falls to chance as the ball grows to all images."""
-    chance = 1 / subject.classifier.num_classes
+    chance = 1 / context.classifier.num_classes
     figures, verdicts = {"chance": chance}, []
     for eps in WHOLE_RANGE:
-        right = subject.right("pgd-100", eps=eps)
-        figures[f"pgd-100@{eps:g}"] = float(np.mean(right))
-        correct = int(np.count_nonzero(right))
-        verdicts.append(judge(tail(correct, len(right), chance)))
+        correct = context.correct_under("pgd-100", eps=eps)
+        figures[f"pgd-100@{eps:g}"] = float(np.mean(correct))
+        count = int(np.count_nonzero(correct))
+        verdicts.append(judge(tail(count, len(correct), chance)))
     verdict = worst(verdicts)
-    return Check(
-        "whole_range",
+    return Finding(
         verdict,
         figures,
         f"{_shares(figures)}: "
@@ -68,12 +66,11 @@ def whole_range(subject: Subject) -> Check:
     )
 
 
-def _no_stronger(subject: Subject, check: str, weak: str, strong: str) -> Check:
-    rival, attack = subject.right(weak), subject.right(strong)
-    verdict = judge_rival(rival, attack)
-    figures = {weak: float(np.mean(rival)), strong: float(np.mean(attack))}
-    return Check(
-        check,
+def _no_stronger(context: AuditContext, weak: str, strong: str) -> Finding:
+    masks = {name: context.correct_under(name) for name in (weak, strong)}
+    verdict = judge_weaker(masks[weak], masks[strong])
+    figures = {name: float(np.mean(mask)) for name, mask in masks.items()}
+    return Finding(
         verdict,
         figures,
         f"{_shares(figures)}: {weak} is "

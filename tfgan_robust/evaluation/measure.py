@@ -1,11 +1,13 @@
 """Measures how many images a classifier gets right, clean and attacked."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
 
+from tfgan_robust.attacks.compile import resolve_jit_compile
+from tfgan_robust.attacks.engine.execution import Execution
 from tfgan_robust.attacks.engine.outcome import (
     CleanPass,
     Outcome,
@@ -23,8 +25,11 @@ from tfgan_robust.attacks.plan import (
 from tfgan_robust.classifiers.loading import Classifier
 from tfgan_robust.classifiers.preflight import check_classifier
 from tfgan_robust.errors import UsageError
-from tfgan_robust.evaluation.smallest import NearestSearch
-from tfgan_robust.reports.numbers import wilson
+from tfgan_robust.evaluation.networks import EvaluationNetworks
+from tfgan_robust.evaluation.options import DEFAULT_ATTACKS
+from tfgan_robust.evaluation.radii import DEFAULT_EPS
+from tfgan_robust.evaluation.smallest import SmallestSearch
+from tfgan_robust.reports.numbers import check_eps, wilson
 from tfgan_robust.reports.results import Evaluation, Result
 from tfgan_robust.reports.tables import format_report
 from tfgan_robust.runs.config import TrainConfig
@@ -32,7 +37,7 @@ from tfgan_robust.runs.config import TrainConfig
 if TYPE_CHECKING:
     from tfgan_robust.evaluation.store import EvaluationStore
 
-# Told an attack's name, its eps, how much of it is done (images times
+# Called with an attack's name, its eps, how much of it is done (images times
 # stages), of how much, and the accuracy so far.
 Progress = Callable[[str, float, int, int, float], None]
 
@@ -50,11 +55,11 @@ def evaluate_classifier(
     images: np.ndarray,
     labels: np.ndarray,
     *,
-    attacks: Sequence[str | AttackPlan] = ("fgsm", "pgd-100"),
-    eps: Sequence[float] = (8 / 255,),
-    batch_size: int = 128,
-    seed: int = 0,
-    jit_compile: str = "auto",
+    attacks: Sequence[str | AttackPlan] = DEFAULT_ATTACKS,
+    eps: Sequence[float] = DEFAULT_EPS,
+    batch_size: int = Execution.batch_size,
+    seed: int = Execution.seed,
+    jit_compile: str = Execution.jit_compile,
     surrogate: Classifier | None = None,
     generators: Sequence[tuple[keras.Model, TrainConfig]] = (),
     allow_random: bool = False,
@@ -67,7 +72,7 @@ def evaluate_classifier(
         classifier: What to attack; a Keras model answers with logits.
         images: uint8, or float32 in [0, 1], [n, height, width, channels].
         labels: Integer [n].
-        attacks: Names, or plans from `attack_plan.parse_attack`.
+        attacks: Names, or plans from `attacks.plan.parse_attack`.
         eps: Radii: in (0, 1] on the [0, 1] pixel scale, or Euclidean.
         batch_size: Images in a batch.
         seed: Seed of everything that is drawn.
@@ -78,7 +83,7 @@ def evaluate_classifier(
         generators: For the attack `generators`: trained generators and the
             settings of their run.
         allow_random: Whether a classifier may answer differently each time.
-        progress: Told of every image that is settled.
+        progress: Called with every image that is settled.
         store: Where results are kept; what it holds already is not repeated.
 
     Returns:
@@ -91,178 +96,52 @@ def evaluate_classifier(
     """
     if isinstance(classifier, keras.Model):
         classifier = Classifier.from_keras(classifier)
-    plans = [
-        for_classes(plan, classifier.num_classes)
-        for plan in _plans(attacks, eps, surrogate)
-    ]
-    if batch_size < 1:
-        raise UsageError(
-            f"`batch_size` must be at least 1. Received: {batch_size}."
-        )
-    labels = np.asarray(labels)
-    for network in (classifier, surrogate):
-        if network is not None:
-            check_classifier(
-                network,
-                images,
-                labels,
-                batch_size=batch_size,
-                allow_random=allow_random,
-            )
-    runners = {
-        transfer: AttackRunner(
-            classifier,
-            batch_size=min(batch_size, len(labels)),
-            jit_compile=jit_compile,
-            surrogate=surrogate.logits_fn if transfer and surrogate else None,
-            generators=generators,
-        )
-        for transfer in (False, True)
-    }
-    measurement = _Measurement(
-        runners,
-        images,
-        labels.astype(np.int64),
-        MeasuredEvaluation(
-            classifier.description,
-            len(labels),
-            seed,
-            runners[False].batch_size,
-            runners[False].jit_compile,
-            plans[0].norm if plans else "linf",
-        ),
-        progress,
-        store,
+    networks = EvaluationNetworks(
+        classifier, surrogate, generators=tuple(generators)
     )
-    return measurement.run(plans, eps)
-
-
-class _Measurement:
-    """One evaluation in the making."""
-
-    def __init__(
-        self,
-        runners: Mapping[bool, AttackRunner],
-        images: np.ndarray,
-        labels: np.ndarray,
-        evaluation: MeasuredEvaluation,
-        progress: Progress | None,
-        store: "EvaluationStore | None",
-    ) -> None:
-        self._runners, self._images, self._labels = runners, images, labels
-        self._evaluation = evaluation
-        self._progress, self._store = progress, store
-        self._nearest = NearestSearch(
-            runners[False].classifier,
+    plans = plan_attacks(attacks, networks)
+    for radius in eps:
+        check_eps(radius, plans[0].norm if plans else "linf")
+    execution = Execution(batch_size, seed, jit_compile)
+    labels = np.asarray(labels)
+    for network in filter(None, (classifier, surrogate)):
+        check_classifier(
+            network,
             images,
             labels,
-            norm=evaluation.norm,
-            batch_size=evaluation.batch_size,
-            jit_compile=evaluation.jit_compile,
+            batch_size=batch_size,
+            allow_random=allow_random,
         )
-
-    def run(
-        self, plans: Sequence[AttackPlan], radii: Sequence[float]
-    ) -> MeasuredEvaluation:
-        """Measures everything, and keeps what is done whatever happens."""
-        evaluation = self._evaluation
-        clean = self._look()
-        if self._store is not None:
-            evaluation.smallest = self._store.load_smallest()
-        try:
-            for plan in plans:
-                for radius in radii:
-                    self._attack(plan, float(radius), clean)
-            evaluation.complete = True
-        finally:
-            self._save()
-        return evaluation
-
-    def _look(self) -> CleanPass:
-        def told(done: int, right: int) -> None:
-            if self._progress is not None:
-                self._progress(
-                    CLEAN, 0.0, done, len(self._labels), right / done
-                )
-
-        clean = self._runners[False].clean(self._images, self._labels, told)
-        count = len(self._labels)
-        correct = int(np.count_nonzero(clean.right))
-        low, high = wilson(correct, count)
-        self._evaluation.results.append(
-            Result(
-                attack=CLEAN, eps=0.0, norm=self._evaluation.norm,
-                protocol="worst", num_images=count, num_correct=correct,
-                accuracy=correct / count, accuracy_low=low,
-                accuracy_high=high, largest_perturbation=0.0,
-                forward_passes=1.0, backward_passes=0.0, seconds=0.0,
-                image_steps_per_second=0.0,
-            )
-        )  # fmt: skip
-        self._evaluation.masks[CLEAN, 0.0] = clean.right
-        self._evaluation.predicted[CLEAN, 0.0] = clean.predicted
-        return clean
-
-    def _attack(self, plan: AttackPlan, eps: float, clean: CleanPass) -> None:
-        """Measures one attack at one radius, or what is left of it."""
-        runner, smallest = (
-            self._runners[plan.transfer],
-            self._evaluation.smallest,
-        )
-        outcome = runner.begin(plan, self._labels, clean)
-        if self._store is not None:
-            outcome = self._store.load(plan, eps) or outcome
-        self._tell(plan, eps, outcome)
-        try:
-            for done in runner.run(
-                plan, self._images, self._labels, clean, outcome,
-                eps=eps, seed=self._evaluation.seed,
-            ):  # fmt: skip
-                if done.fooled and clean.right[done.number]:
-                    self._nearest.add(plan.name, done, smallest)
-                self._tell(plan, eps, outcome)
-                if self._store is not None and self._store.is_due():
-                    self._nearest.flush(smallest)
-                    self._store.save(plan, eps, outcome, self._evaluation)
-        finally:
-            self._nearest.flush(smallest)
-            if self._store is not None:
-                self._store.save(plan, eps, outcome, self._evaluation)
-        self._add(plan, eps, outcome)
-        self._save()
-
-    def _tell(self, plan: AttackPlan, eps: float, outcome: Outcome) -> None:
-        if self._progress is not None:
-            total = len(self._labels) * len(plan.stages)
-            accuracy = float(outcome.right.mean())
-            self._progress(plan.name, eps, outcome.stages_done, total, accuracy)
-
-    def _add(self, plan: AttackPlan, eps: float, outcome: Outcome) -> None:
-        evaluation = self._evaluation
-        evaluation.results.append(summarize(plan, eps, outcome))
-        evaluation.masks[plan.name, eps] = outcome.right
-        evaluation.predicted[plan.name, eps] = outcome.predicted
-        evaluation.pointwise = pointwise_rows(evaluation)
-
-    def _save(self) -> None:
-        if self._store is not None:
-            self._store.write(self._evaluation, self._images, self._labels)
+    measurement = _Measurement(
+        networks,
+        images,
+        labels.astype(np.int64),
+        plans,
+        execution.for_images(len(labels)),
+        progress or (lambda *_: None),
+        store,
+    )
+    return measurement.run(eps)
 
 
-def _plans(
-    attacks: Sequence[str | AttackPlan],
-    eps: Sequence[float],
-    surrogate: Classifier | None,
+def plan_attacks(
+    attacks: Iterable[str | AttackPlan], networks: EvaluationNetworks
 ) -> list[AttackPlan]:
+    """Returns all that is run, attacks with a surrogate's gradients included.
+
+    Raises:
+        UsageError: for an unknown attack, attacks that do not go together, or
+            none that a surrogate's gradients can guide.
+    """
     plans = [parse_attack(a) if isinstance(a, str) else a for a in attacks]
-    if surrogate is not None:
-        moved = [transferred(plan) for plan in plans]
-        plans += [plan for plan in moved if plan is not None]
-        if not any(plan.transfer for plan in plans):
+    if networks.surrogate is not None:
+        moved = list(filter(None, map(transferred, plans)))
+        if not moved:
             raise UsageError(
                 "Only fgsm and pgd can be transferred. Received: "
                 f"{', '.join(plan.name for plan in plans)}."
             )
+        plans += moved
     if len({plan.norm for plan in plans}) > 1:
         raise UsageError("All attacks of an evaluation share one norm.")
     names = [plan.name for plan in plans]
@@ -270,12 +149,130 @@ def _plans(
         raise UsageError(
             f"Each attack can be given once. Received: {', '.join(names)}."
         )
-    for radius in eps:
-        limit = 1.0 if not plans or plans[0].norm == "linf" else float("inf")
-        if not 0 < radius <= limit or radius == float("inf"):
-            raise UsageError(
-                "`eps` must be in (0, 1], on the [0, 1] pixel scale (for "
-                "norm=l2: positive). "
-                f"Received: eps={radius:g}."
+    classes = networks.classifier.num_classes
+    return [for_classes(plan, classes) for plan in plans]
+
+
+class _Measurement:
+    """One evaluation in the making."""
+
+    def __init__(
+        self,
+        networks: EvaluationNetworks,
+        images: np.ndarray,
+        labels: np.ndarray,
+        plans: Sequence[AttackPlan],
+        execution: Execution,
+        progress: Progress,
+        store: "EvaluationStore | None",
+    ) -> None:
+        self._images, self._labels, self._plans = images, labels, plans
+        self._execution, self._progress = execution, progress
+        self._store = store
+        surrogate = networks.surrogate
+        self._runners = {
+            transfer: AttackRunner(
+                networks.classifier,
+                batch_size=execution.batch_size,
+                jit_compile=execution.jit_compile,
+                surrogate=(
+                    surrogate.logits_fn if transfer and surrogate else None
+                ),
+                generators=networks.generators,
             )
-    return plans
+            for transfer in (False, True)
+        }
+        self._evaluation = MeasuredEvaluation(
+            networks.classifier.description,
+            len(labels),
+            execution.seed,
+            execution.batch_size,
+            resolve_jit_compile(execution.jit_compile),
+            plans[0].norm if plans else "linf",
+        )
+        if store is not None:
+            self._evaluation.smallest = store.load_smallest()
+        self._smallest = SmallestSearch(
+            networks.classifier,
+            images,
+            labels,
+            norm=self._evaluation.norm,
+            execution=execution,
+            kept=self._evaluation.smallest,
+        )
+
+    def run(self, radii: Sequence[float]) -> MeasuredEvaluation:
+        """Measures everything, and keeps what is done whatever happens."""
+        clean = self._classify()
+        try:
+            for plan in self._plans:
+                for radius in radii:
+                    self._attack(plan, float(radius), clean)
+            self._evaluation.complete = True
+        finally:
+            self._write()
+        return self._evaluation
+
+    def _classify(self) -> CleanPass:
+        """Measures the clean images."""
+        count, evaluation = len(self._labels), self._evaluation
+
+        def progress(done: int, correct: int) -> None:
+            self._progress(CLEAN, 0.0, done, count, correct / done)
+
+        clean = self._runners[False].clean(self._images, self._labels, progress)
+        correct = int(np.count_nonzero(clean.right))
+        low, high = wilson(correct, count)
+        evaluation.results.append(
+            Result(
+                attack=CLEAN, eps=0.0, norm=evaluation.norm,
+                protocol="worst", num_images=count, num_correct=correct,
+                accuracy=correct / count, accuracy_low=low,
+                accuracy_high=high, largest_perturbation=0.0,
+                forward_passes=1.0, backward_passes=0.0, seconds=0.0,
+                image_steps_per_second=0.0,
+            )
+        )  # fmt: skip
+        evaluation.masks[CLEAN, 0.0] = clean.right
+        evaluation.predicted[CLEAN, 0.0] = clean.predicted
+        return clean
+
+    def _attack(self, plan: AttackPlan, eps: float, clean: CleanPass) -> None:
+        """Measures one attack at one radius, or what is left of it."""
+        runner, evaluation = self._runners[plan.transfer], self._evaluation
+        outcome = runner.begin(plan, self._labels, clean)
+        if self._store is not None:
+            outcome = self._store.load(plan, eps) or outcome
+        self._show(plan, eps, outcome)
+        try:
+            for done in runner.run(
+                plan, self._images, self._labels, clean, outcome,
+                eps=eps, seed=self._execution.seed,
+            ):  # fmt: skip
+                if done.fooled and clean.right[done.number]:
+                    self._smallest.add(plan.name, done)
+                self._show(plan, eps, outcome)
+                if self._store is not None and self._store.is_due():
+                    self._keep(plan, eps, outcome)
+        finally:
+            self._keep(plan, eps, outcome)
+        evaluation.results.append(summarize(plan, eps, outcome))
+        evaluation.masks[plan.name, eps] = outcome.right
+        evaluation.predicted[plan.name, eps] = outcome.predicted
+        evaluation.pointwise = pointwise_rows(evaluation)
+        self._write()
+
+    def _show(self, plan: AttackPlan, eps: float, outcome: Outcome) -> None:
+        total = len(self._labels) * len(plan.stages)
+        accuracy = float(outcome.right.mean())
+        self._progress(plan.name, eps, outcome.stages_done, total, accuracy)
+
+    def _keep(self, plan: AttackPlan, eps: float, outcome: Outcome) -> None:
+        """Keeps what is needed to go on from here."""
+        self._smallest.flush()
+        if self._store is not None:
+            self._store.save(plan, eps, outcome, self._evaluation)
+
+    def _write(self) -> None:
+        if self._store is not None:
+            self._store.write(self._evaluation, self._images, self._labels)

@@ -1,8 +1,7 @@
-"""Who takes part in an evaluation: the classifier, and its rivals."""
+"""The networks of an evaluation: the attacked classifier, and others."""
 
 import dataclasses
 from pathlib import Path
-from typing import Any
 
 import keras
 
@@ -14,12 +13,12 @@ from tfgan_robust.runs.directory import RunDirectory, load_run_config
 
 
 @dataclasses.dataclass(frozen=True)
-class Contestants:
+class EvaluationNetworks:
     """The networks of an evaluation.
 
     Attributes:
         classifier: What is attacked.
-        surrogate: Whose gradients are followed too; None for nobody's.
+        surrogate: Another classifier whose gradients are followed, too.
         undefended: A network of the same shape without defence, if known.
         generators: The run's generators, each with the run's settings.
     """
@@ -30,19 +29,21 @@ class Contestants:
     generators: tuple[tuple[keras.Model, TrainConfig], ...] = ()
 
 
-def load(
+def load_networks(
     *,
-    run_dir: str | None,
-    checkpoint: str,
-    model: str | None,
-    outputs: str,
-    transfer_from: str | None,
-    undefended: str | None,
-) -> Contestants:
+    run_dir: str | None = None,
+    config: TrainConfig | None = None,
+    checkpoint: str = "best",
+    model: str | None = None,
+    outputs: str = "logits",
+    transfer_from: str | None = None,
+    undefended: str | None = None,
+) -> EvaluationNetworks:
     """Loads the networks of an evaluation.
 
     Args:
         run_dir: Folder of a training run, or None.
+        config: The settings of that run.
         checkpoint: "best" or "last", for a run.
         model: A `.keras` file or a SavedModel instead.
         outputs: What that model answers with.
@@ -55,26 +56,27 @@ def load(
     classifier = load_classifier(
         run_dir=run_dir, checkpoint=checkpoint, model=model, outputs=outputs
     )
-    if undefended is None and run_dir is not None:
-        undefended = _own_baseline(Path(run_dir))
-    rivals = {
-        name: None if path is None else _load_rival(name, path, classifier)
-        for name, path in (
-            ("transfer_from", transfer_from),
-            ("undefended", undefended),
-        )
-    }
-    return Contestants(
+    generators: list[tuple[keras.Model, TrainConfig]] = []
+    if run_dir is not None and config is not None:
+        run = RunDirectory(Path(run_dir))
+        undefended = undefended or _own_baseline(run.path, config)
+        generators = [
+            (keras.models.load_model(path, compile=False), config)
+            for path in sorted(
+                run.networks(checkpoint).glob("generator_*.keras")
+            )
+        ]
+    return EvaluationNetworks(
         classifier,
-        rivals["transfer_from"],
-        rivals["undefended"],
-        () if run_dir is None else _generators(run_dir, checkpoint),
+        _load_alike("transfer_from", transfer_from, classifier),
+        _load_alike("undefended", undefended, classifier),
+        tuple(generators),
     )
 
 
-def _own_baseline(run: Path) -> str | None:
+def _own_baseline(run: Path, config: TrainConfig) -> str | None:
     """The undefended twin: trained with --baseline, or by its own command."""
-    twin = presets.baseline_of(load_run_config(run))
+    twin = presets.baseline_of(config)
     nearby = run.parent / directory.default_run_directory(twin).name
     for folder in (RunDirectory(run).baseline, nearby):
         found = RunDirectory(folder)
@@ -82,33 +84,34 @@ def _own_baseline(run: Path) -> str | None:
             folder != run
             and found.config.is_file()
             and found.classifier("best").is_file()
-            and load_run_config(folder).classifier_width
-            == twin.classifier_width
+            and _is_same_network(load_run_config(folder), twin)
         ):
             return str(folder)
     return None
 
 
-def _load_rival(name: str, path: str, classifier: Classifier) -> Classifier:
-    is_run = RunDirectory(Path(path)).config.is_file()
-    which: dict[str, Any] = {"run_dir" if is_run else "model": path}
-    rival = load_classifier(**which)
+def _is_same_network(one: TrainConfig, other: TrainConfig) -> bool:
+    return (one.classifier, one.network_settings) == (
+        other.classifier,
+        other.network_settings,
+    )
+
+
+def _load_alike(
+    name: str, path: str | None, classifier: Classifier
+) -> Classifier | None:
+    """Loads a run or a model, which must take and know what another does."""
+    if path is None:
+        return None
+    if RunDirectory(Path(path)).config.is_file():
+        found = load_classifier(run_dir=path)
+    else:
+        found = load_classifier(model=path)
     ours = (*classifier.image_shape, classifier.num_classes)
-    theirs = (*rival.image_shape, rival.num_classes)
+    theirs = (*found.image_shape, found.num_classes)
     if ours != theirs:
         raise UsageError(
             f"`{name}` must take the same images and know the same classes: "
             f"{ours}. Received: {theirs} of {path}."
         )
-    return rival
-
-
-def _generators(
-    run_dir: str, checkpoint: str
-) -> tuple[tuple[keras.Model, TrainConfig], ...]:
-    config = load_run_config(run_dir)
-    folder = RunDirectory(Path(run_dir)).networks(checkpoint)
-    return tuple(
-        (keras.models.load_model(path, compile=False), config)
-        for path in sorted(folder.glob("generator_*.keras"))
-    )
+    return found

@@ -1,7 +1,10 @@
 """What an evaluation is asked for; needs no TensorFlow."""
 
 import dataclasses
+import functools
+from pathlib import Path
 
+from tfgan_robust.attacks.engine.execution import Execution
 from tfgan_robust.attacks.plan import (
     KNOWN,
     NORMS,
@@ -13,9 +16,12 @@ from tfgan_robust.cli import fields
 from tfgan_robust.cli.fields import setting
 from tfgan_robust.data.registry import DATASETS
 from tfgan_robust.errors import UsageError
+from tfgan_robust.evaluation.radii import eps_help, parse_eps
 
 _WHAT, _ATTACKS, _IMAGES, _HOW = "Classifier", "Attacks", "Images", "Machine"
 _AUDIT = "Audit"
+
+DEFAULT_ATTACKS = ("fgsm", "pgd-100")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -53,13 +59,11 @@ class EvaluateSettings:
         group=_WHAT,
     )
     attacks: str = setting(
-        "fgsm,pgd-100", f"Comma-separated: {KNOWN}.", group=_ATTACKS
+        ",".join(DEFAULT_ATTACKS), f"Comma-separated: {KNOWN}.", group=_ATTACKS
     )
     eps: str | None = setting(
         None,
-        "Comma-separated radii: whole numbers are 255ths, fractions (8/255) "
-        "and decimals (0.1) are on the [0, 1] pixel scale. Default: 4,8,16; "
-        "for digits 0.05,0.1,0.2; for norm=l2 0.25,0.5,1.0.",
+        eps_help(),
         group=_ATTACKS,
     )
     norm: str = setting(
@@ -152,13 +156,15 @@ class EvaluateSettings:
         group=_IMAGES,
         minimum=1,
     )
-    batch_size: int = setting(128, "Images in a batch.", group=_HOW, minimum=1)
+    batch_size: int = setting(
+        Execution.batch_size, "Images in a batch.", group=_HOW, minimum=1
+    )
     seed: int = setting(
-        0, "Seed of the random starts.", group=_HOW, minimum=0,
+        Execution.seed, "Seed of the random starts.", group=_HOW, minimum=0,
         maximum=2**31 - 1,
     )  # fmt: skip
     jit_compile: str = setting(
-        "auto",
+        Execution.jit_compile,
         "XLA for the attacks; auto means on a GPU only.",
         group=_HOW,
         choices=("auto", "true", "false"),
@@ -193,55 +199,43 @@ class EvaluateSettings:
                 "Restarts without a random start repeat the same attack. "
                 f"Received: restarts={self.restarts} with random_start=false."
             )
-        if self.eps is not None:
-            parse_eps(self.eps, self.norm)
-        parse_plans(self)
+        # Refused now, rather than when they are first used.
+        _ = self.plans, self.radii
 
+    @property
+    def execution(self) -> Execution:
+        """How attacks are run."""
+        return Execution(self.batch_size, self.seed, self.jit_compile)
 
-def parse_eps(text: str, norm: str = "linf") -> tuple[float, ...]:
-    """Parses radii: "8" is 8/255, "8/255" and "0.03" are what they say.
+    @property
+    def folder(self) -> Path | None:
+        """Where results and report go, None for nowhere."""
+        folder = self.output or self.run_dir
+        return None if folder is None else Path(folder)
 
-    Raises:
-        UsageError: for anything else, or a radius outside (0, 1], which for
-            Euclidean radii has no upper end.
-    """
-    radii = []
-    limit = 1.0 if norm == "linf" else float("inf")
-    for part in text.split(","):
-        try:
-            whole = part.strip().isdecimal()
-            radius = int(part) / 255 if whole else fields.parse_number(part)
-        except ValueError:
-            radius = float("nan")
-        if not 0 < radius <= limit or radius == float("inf"):
-            raise UsageError(
-                "`eps` must list whole numbers of 255ths (8), or fractions "
-                "(8/255) or decimals (0.1) in (0, 1]. "
-                f"Received: {part.strip() or 'nothing'} in eps={text}."
+    @functools.cached_property
+    def plans(self) -> list[AttackPlan]:
+        """The attacks."""
+        return [
+            parse_attack(
+                name.strip(),
+                protocol=self.protocol,
+                norm=self.norm,
+                step_size=self.step_size,
+                step_sizes=_step_sizes(self.step_sizes),
+                random_start=self.random_start,
+                num_restarts=self.restarts,
+                momentum=self.momentum,
             )
-        radii.append(radius)
-    return tuple(radii)
+            for name in self.attacks.split(",")
+        ]
 
-
-def parse_plans(options: EvaluateSettings) -> list[AttackPlan]:
-    """Returns the attacks of a command line.
-
-    Raises:
-        UsageError: for an unknown attack.
-    """
-    return [
-        parse_attack(
-            name.strip(),
-            protocol=options.protocol,
-            norm=options.norm,
-            step_size=options.step_size,
-            step_sizes=_step_sizes(options.step_sizes),
-            random_start=options.random_start,
-            num_restarts=options.restarts,
-            momentum=options.momentum,
-        )
-        for name in options.attacks.split(",")
-    ]
+    @functools.cached_property
+    def radii(self) -> tuple[float, ...] | None:
+        """The radii; None for those that suit the norm and the data set."""
+        if self.eps is None:
+            return None
+        return parse_eps(self.eps, self.norm)
 
 
 def _step_sizes(text: str | None) -> tuple[float, ...]:

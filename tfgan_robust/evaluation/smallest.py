@@ -1,17 +1,77 @@
-"""Keeps the smallest perturbations that fool."""
+"""The smallest perturbations that fool, along the ways of the attacks."""
 
 import numpy as np
 import tensorflow as tf
 
+from tfgan_robust.attacks.compile import resolve_jit_compile
+from tfgan_robust.attacks.engine.execution import Execution
 from tfgan_robust.attacks.engine.stream import Finished
+from tfgan_robust.attacks.iterative import Verdict, judge
 from tfgan_robust.attacks.pgd import NORMS
+from tfgan_robust.attacks.result import choose
 from tfgan_robust.classifiers.loading import Classifier
-from tfgan_robust.evaluation.shorten import shorten
-from tfgan_robust.networks.logits import as_floats
+from tfgan_robust.networks.logits import LogitsFn, as_floats
 from tfgan_robust.reports.results import Smallest
 
+# The border is found to 1/1000 of the perturbation.
+NUM_HALVINGS = 10
 
-class NearestSearch:
+
+def shorten(
+    logits_fn: LogitsFn,
+    images: tf.Tensor,
+    labels: tf.Tensor,
+    attacked: tf.Tensor,
+) -> Verdict:
+    """Moves attacked images towards the clean ones while they still fool.
+
+    By bisection, as the Boundary attack begins (arXiv:1712.04248).
+
+    Args:
+        logits_fn: The classifier in inference mode.
+        images: float32 [batch, height, width, channels] in [0, 1], classified
+            correctly.
+        labels: Integer [batch].
+        attacked: Shaped as `images`, in [0, 1].
+
+    Returns:
+        The nearest fooling point that was found between each two; the
+        attacked image where that does not fool.
+    """
+
+    def halve(
+        count: tf.Tensor, right: tf.Tensor, wrong: tf.Tensor, nearest: Verdict
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, Verdict]:
+        middle = (right + wrong) / 2
+        share = middle[:, tf.newaxis, tf.newaxis, tf.newaxis]
+        points = images + share * (attacked - images)
+        here = judge(logits_fn(points), points, labels)
+        return (
+            count + 1,
+            tf.where(here.fooled, right, middle),
+            tf.where(here.fooled, middle, wrong),
+            Verdict(
+                nearest.fooled,
+                choose(here.fooled, points, nearest.images),
+                tf.where(here.fooled, here.predicted, nearest.predicted),
+            ),
+        )
+
+    start = judge(logits_fn(attacked), attacked, labels)
+    zero = tf.zeros_like(labels, tf.float32)
+    *_, nearest = tf.while_loop(
+        lambda count, *_: count < NUM_HALVINGS,
+        halve,
+        (tf.constant(0), zero, zero + 1, start),
+    )
+    return Verdict(
+        start.fooled,
+        choose(start.fooled, nearest.images, attacked),
+        nearest.predicted,
+    )
+
+
+class SmallestSearch:
     """Shortens perturbations that fool, and keeps the smallest.
 
     Most attacks use the whole radius even where less would do.
@@ -21,8 +81,8 @@ class NearestSearch:
         images: uint8, or float32 in [0, 1], [n, height, width, channels].
         labels: int64 [n].
         norm: "linf" or "l2".
-        batch_size: Images in a batch.
-        jit_compile: Whether XLA compiles it.
+        execution: Batch size and compilation.
+        kept: Where perturbations are kept, and what is kept there already.
     """
 
     def __init__(
@@ -32,11 +92,11 @@ class NearestSearch:
         labels: np.ndarray,
         *,
         norm: str,
-        batch_size: int,
-        jit_compile: bool,
+        execution: Execution,
+        kept: Smallest,
     ) -> None:
-        self._images, self._labels, self._norm = images, labels, norm
-        self._batch_size = batch_size
+        self._images, self._labels, self._kept = images, labels, kept
+        self._batch_size = execution.batch_size
         self._waiting: list[tuple[str, Finished]] = []
 
         def search(*batch: tf.Tensor) -> tuple[tf.Tensor, ...]:
@@ -45,20 +105,22 @@ class NearestSearch:
             return *found, sizes
 
         self._search = tf.function(
-            search, jit_compile=jit_compile, autograph=False
+            search,
+            jit_compile=resolve_jit_compile(execution.jit_compile),
+            autograph=False,
         )
 
-    def add(self, attack: str, done: Finished, smallest: Smallest) -> None:
+    def add(self, attack: str, done: Finished) -> None:
         """Takes an image that was fooled; most wait for a full batch."""
         self._waiting.append((attack, done))
         if len(self._waiting) == self._batch_size:
-            self.flush(smallest)
+            self.flush()
 
-    def flush(self, smallest: Smallest) -> None:
-        """Looks at all that wait."""
+    def flush(self) -> None:
+        """Shortens all that wait."""
         if not self._waiting:
             return
-        # Of one size, so that it is compiled once and rounds alike.
+        # Always a full batch, so that one graph rounds all alike.
         places = np.arange(self._batch_size) % len(self._waiting)
         numbers = np.array([done.number for _, done in self._waiting])[places]
         attacked = np.stack([done.image for _, done in self._waiting])[places]
@@ -72,7 +134,7 @@ class NearestSearch:
         )
         for place, (attack, done) in enumerate(self._waiting):
             if fooled[place]:
-                smallest.offer(
+                self._kept.offer(
                     done.number,
                     float(sizes[place]),
                     attack,

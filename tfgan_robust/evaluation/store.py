@@ -1,11 +1,9 @@
-"""Where an evaluation is kept, so that it can go on after a stop."""
+"""The files of an evaluation, from which it also goes on after a stop."""
 
 import dataclasses
 import hashlib
 import json
 import time
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,10 +12,12 @@ import numpy as np
 
 import tfgan_robust
 from tfgan_robust import files
+from tfgan_robust.attacks.engine.execution import Execution
 from tfgan_robust.attacks.engine.outcome import Outcome, StageTotals
 from tfgan_robust.attacks.plan import AttackPlan
 from tfgan_robust.classifiers.loading import Classifier
 from tfgan_robust.reports import tables
+from tfgan_robust.reports.reading import read_arrays
 from tfgan_robust.reports.results import (
     SCHEMA_VERSION,
     Evaluation,
@@ -27,9 +27,6 @@ from tfgan_robust.reports.results import (
 from tfgan_robust.reports.verdicts import Check
 
 _SECONDS_BETWEEN_SAVES = 30.0
-_UNREADABLE = (
-    OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error,
-)  # fmt: skip
 _ARRAYS = ("fooled", "predicted", "survived", "size")
 
 
@@ -180,16 +177,11 @@ class EvaluationStore:
         return flat
 
     def _read(self) -> None:
-        path = self._folder / "progress.npz"
-        if not path.is_file():
-            return
         try:
-            with path.open("rb") as file:
-                stored = np.load(file, allow_pickle=False)
-                arrays = {name: stored[name] for name in stored.files}
+            arrays = read_arrays(self._folder / "progress.npz")
             meta = json.loads(str(arrays.pop("meta")))
-        # A file that a full disk cut short is worth as much as none.
-        except _UNREADABLE:
+        # A file that is not there, or that a full disk cut short.
+        except (KeyError, ValueError):
             return
         if meta["fingerprint"] != self._fingerprint:
             return
@@ -205,7 +197,7 @@ def fingerprint(
     classifiers: Sequence[Classifier],
     images: np.ndarray,
     labels: np.ndarray,
-    settings: Mapping[str, Any],
+    execution: Execution,
 ) -> str:
     """Returns a digest of what verdicts depend on, besides the attacks.
 
@@ -213,11 +205,12 @@ def fingerprint(
         classifiers: The attacked one, then others that take part.
         images: All images.
         labels: Their labels.
-        settings: JSON values, such as the seed.
+        execution: Batch size, seed and compilation.
     """
     digest = hashlib.sha256(
         json.dumps(
-            [tfgan_robust.__version__, dict(settings)], sort_keys=True
+            [tfgan_robust.__version__, dataclasses.asdict(execution)],
+            sort_keys=True,
         ).encode()
     )
     for array in (images, labels):

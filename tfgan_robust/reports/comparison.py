@@ -1,7 +1,4 @@
-"""Whether evaluations can be compared, and whether they differ by chance.
-
-Needs no TensorFlow.
-"""
+"""Whether evaluations can be compared, and whether they differ by chance."""
 
 import itertools
 import os
@@ -13,12 +10,9 @@ import numpy as np
 
 from tfgan_robust.attacks.plan import CLEAN
 from tfgan_robust.errors import UsageError
+from tfgan_robust.reports.breakdown import correct_within
 from tfgan_robust.reports.numbers import format_eps
-from tfgan_robust.reports.reading import (
-    StoredEvaluation,
-    read_evaluation,
-    surviving,
-)
+from tfgan_robust.reports.reading import StoredEvaluation, read_evaluation
 from tfgan_robust.reports.results import WORST
 
 # What must agree for an attack to be the same attack.
@@ -37,8 +31,7 @@ def load(folders: Sequence[Path]) -> dict[str, StoredEvaluation]:
         folders: Each of another evaluation.
 
     Returns:
-        They by the ends of their paths, as long as it takes to tell them
-        apart.
+        Evaluations keyed by the shortest path suffix that no other has.
 
     Raises:
         UsageError: if a folder is given twice, or holds no evaluation that
@@ -77,10 +70,10 @@ def differences(runs: Runs) -> list[str]:
         for name, value in values.items():
             groups.setdefault(value, []).append(name)
         if len(groups) > 1:
-            told = [f"{v} ({', '.join(names)})" for v, names in groups.items()]
-            line = f"{fact} differs: {'; '.join(told)}"
+            sides = [f"{v} ({', '.join(names)})" for v, names in groups.items()]
+            line = f"{fact} differs: {'; '.join(sides)}"
             found.setdefault(line, []).append(place)
-    # The same difference at several radii is told once.
+    # One line for the same difference at several radii.
     return [
         f"{line}, at {', '.join(places)}" if any(places) else line
         for line, places in found.items()
@@ -88,7 +81,7 @@ def differences(runs: Runs) -> list[str]:
 
 
 def paired(runs: Runs) -> list[str]:
-    """Returns for each two evaluations on the same images if they differ."""
+    """Returns a paired test of each two evaluations on the same images."""
     lines = []
     for (a, first), (b, second) in itertools.combinations(runs.items(), 2):
         masks = [stored.evaluation.masks for stored in (first, second)]
@@ -102,7 +95,8 @@ def paired(runs: Runs) -> list[str]:
         parts = []
         for eps in sorted({eps for _, eps in common}):
             one, other = (
-                surviving({key: of[key] for key in common}, eps) for of in masks
+                correct_within({key: mine[key] for key in common}, eps)
+                for mine in masks
             )
             only = int((one & ~other).sum()), int((other & ~one).sum())
             where = f"{WORST} {format_eps(eps)}" if eps else CLEAN

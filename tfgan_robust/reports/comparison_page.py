@@ -8,10 +8,10 @@ from pathlib import Path
 from tfgan_robust import files
 from tfgan_robust.attacks.plan import CLEAN
 from tfgan_robust.errors import UsageError
-from tfgan_robust.reports import plots
+from tfgan_robust.reports import plot_style, plots
+from tfgan_robust.reports.breakdown import accuracies, named_rows
 from tfgan_robust.reports.comparison import Runs, differences, paired
 from tfgan_robust.reports.numbers import format_eps
-from tfgan_robust.reports.reading import accuracies, named_rows
 from tfgan_robust.reports.results import WORST
 from tfgan_robust.reports.tables import audit_line, markdown_table
 
@@ -109,7 +109,7 @@ def draw_comparison(runs: Runs, path: Path) -> bool:
     panels: dict[str, list[plots.Curve]] = {}
     norms = {stored.evaluation.norm for stored in runs.values()}
     for color, (name, stored) in zip(
-        itertools.cycle(plots.PALETTE), runs.items(), strict=False
+        itertools.cycle(plot_style.PALETTE), runs.items(), strict=False
     ):
         for attack, rows in accuracies(stored.evaluation).items():
             curve = plots.Curve(name, color, rows)
@@ -125,7 +125,9 @@ def draw_comparison(runs: Runs, path: Path) -> bool:
         f"{audit_line(stored.evaluation.audit)}"
         for name, stored in runs.items()
     )
-    plots.save(plots.draw_curves(panels, norm=norms.pop()), path, note=note)
+    plot_style.save(
+        plots.draw_curves(panels, norm=norms.pop()), path, note=note
+    )
     return True
 
 

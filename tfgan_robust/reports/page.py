@@ -1,27 +1,29 @@
 """A page for people on an evaluation, from the files in its folder."""
 
-import itertools
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from tfgan_robust import files
 from tfgan_robust.attacks.plan import CLEAN
-from tfgan_robust.reports import plots
-from tfgan_robust.reports.numbers import format_eps, wilson
-from tfgan_robust.reports.reading import (
-    StoredEvaluation,
-    accuracies,
-    confused,
-    middle_eps,
+from tfgan_robust.reports import plot_style
+from tfgan_robust.reports.breakdown import (
+    confusion,
     named_rows,
-    read_evaluation,
-    surviving,
+    shares_by_class,
 )
-from tfgan_robust.reports.results import WORST, Evaluation, StageResult
-from tfgan_robust.reports.tables import audit_line, escape, markdown_table
+from tfgan_robust.reports.numbers import format_eps
+from tfgan_robust.reports.page_figures import draw_figures
+from tfgan_robust.reports.plots import MAX_PAIRED
+from tfgan_robust.reports.reading import StoredEvaluation, read_evaluation
+from tfgan_robust.reports.results import Evaluation, StageResult
+from tfgan_robust.reports.tables import (
+    audit_line,
+    escape,
+    format_norm,
+    markdown_table,
+)
 
 _FIGURES = ("accuracy", "classes", "confusion", "smallest")
 _NORMS = {"linf": "L-infinity, on the [0, 1] pixel scale", "l2": "Euclidean"}
@@ -45,13 +47,13 @@ def write_report(folder: Path) -> list[Path]:
         UsageError: as `read_evaluation`.
     """
     stored = read_evaluation(folder)
-    figures = _figures(stored)
+    figures = draw_figures(stored)
     images = folder / "evaluation"
     images.mkdir(exist_ok=True)
     for name in _FIGURES:
         path = images / f"{name}.png"
         if name in figures:
-            plots.save(figures[name], path, note=_note(stored.evaluation))
+            plot_style.save(figures[name], path, note=_note(stored.evaluation))
         else:
             path.unlink(missing_ok=True)
     blocks = []
@@ -192,7 +194,7 @@ def _stage(stage: StageResult, eps: float) -> tuple[str, ...]:
 
 
 def _classes(stored: StoredEvaluation) -> list[str]:
-    names, series = _by_class(stored)
+    names, series = stored.class_names, shares_by_class(stored)
     sizes = np.bincount(stored.labels, minlength=len(names))
     columns = [
         ["" if share is None else _percent(*share) for share in shares]
@@ -205,45 +207,22 @@ def _classes(stored: StoredEvaluation) -> list[str]:
     ]
 
 
-def _by_class(
-    stored: StoredEvaluation,
-) -> tuple[list[str], dict[str, list[plots.Share | None]]]:
-    """Returns the classes, and accuracies on each: clean, and the worst."""
-    evaluation, names = stored.evaluation, stored.class_names
-    eps = middle_eps(evaluation)
-    masks = {
-        CLEAN: evaluation.masks[CLEAN, 0.0],
-        f"{WORST} at {format_eps(eps)}": surviving(evaluation.masks, eps),
-    }
-    series: dict[str, list[plots.Share | None]] = {}
-    for title, mask in masks.items():
-        series[title] = []
-        for number in range(len(names)):
-            right = mask[stored.labels == number]
-            correct, count = int(right.sum()), len(right)
-            share = (
-                (correct / count, *wilson(correct, count)) if count else None
-            )
-            series[title].append(share)
-    return names, series
-
-
 def _confusion(stored: StoredEvaluation) -> list[str]:
-    counts, names, attack = confused(stored)
-    told = f"Under {attack}, the strongest attack there."
-    if len(names) <= plots.MAX_PAIRED:
-        told += " Rows: the class; columns: what its images are taken for."
+    counts, names, attack = confusion(stored)
+    caption = f"Under {attack}, the strongest attack there."
+    if len(names) <= MAX_PAIRED:
+        caption += " Rows: the class; columns: what its images are taken for."
         header = ["class", *names]
         rows = [
             [name, *map(str, row)]
             for name, row in zip(names, counts, strict=False)
         ]
     else:
-        told += f" The {plots.MAX_PAIRED} most frequent confusions."
+        caption += f" The {MAX_PAIRED} most frequent confusions."
         header = ["class", "taken for", "images"]
         wrong = counts.copy()
         np.fill_diagonal(wrong, 0)
-        order = np.argsort(-wrong, axis=None, kind="stable")[: plots.MAX_PAIRED]
+        order = np.argsort(-wrong, axis=None, kind="stable")[:MAX_PAIRED]
         pairs = np.transpose(np.unravel_index(order, wrong.shape))
         rows = [
             [names[i], names[j], str(wrong[i, j])]
@@ -251,7 +230,7 @@ def _confusion(stored: StoredEvaluation) -> list[str]:
             if wrong[i, j]
         ]
     audit = escape(audit_line(stored.evaluation.audit))
-    return [audit, escape(told), markdown_table(header, rows)]
+    return [audit, escape(caption), markdown_table(header, rows)]
 
 
 def _smallest(stored: StoredEvaluation) -> list[str]:
@@ -262,7 +241,7 @@ def _smallest(stored: StoredEvaluation) -> list[str]:
         (names[label] for label in arrays["label"]),
         (names[label] for label in arrays["predicted"]),
         arrays["attack"],
-        (_length(stored.evaluation, norm) for norm in arrays["norm"]),
+        (format_norm(stored.evaluation, norm) for norm in arrays["norm"]),
     )
     return [
         "The images that the smallest perturbations fool, of those that are "
@@ -272,57 +251,11 @@ def _smallest(stored: StoredEvaluation) -> list[str]:
     ]
 
 
-def _figures(stored: StoredEvaluation) -> dict[str, Figure]:
-    evaluation, arrays = stored.evaluation, stored.smallest
-    figures = {}
-    if evaluation.pointwise:
-        figures["accuracy"] = plots.draw_curves(
-            {"Accuracy under attack": _curves(evaluation)},
-            norm=evaluation.norm,
-        )
-    if evaluation.pointwise and len(stored.labels):
-        figures["classes"] = plots.draw_classes(*_by_class(stored))
-        counts, names, attack = confused(stored)
-        figures["confusion"] = plots.draw_confusion(
-            counts, names, title=f"% of each class, {attack}"
-        )
-    if len(arrays.get("index", ())):
-        names = stored.class_names
-        figures["smallest"] = plots.draw_smallest(
-            arrays["clean"],
-            arrays["attacked"],
-            [names[label] for label in arrays["label"]],
-            [
-                f"{names[label]}\n{_length(evaluation, norm)}"
-                for label, norm in zip(
-                    arrays["predicted"], arrays["norm"], strict=True
-                )
-            ],
-        )
-    return figures
-
-
-def _curves(evaluation: Evaluation) -> list[plots.Curve]:
-    colors = itertools.cycle(plots.PALETTE)
-    return [
-        plots.Curve(name, plots.WORST_COLOR, rows, bold=True)
-        if name == WORST
-        else plots.Curve(name, next(colors), rows)
-        for name, rows in accuracies(evaluation).items()
-    ]
-
-
 def _note(evaluation: Evaluation) -> str:
     state = "" if evaluation.complete else "INCOMPLETE; "
     return (
         f"{state}n = {evaluation.num_images:,}; {audit_line(evaluation.audit)}"
     )
-
-
-def _length(evaluation: Evaluation, norm: float) -> str:
-    """Writes a norm in the manner of the radii."""
-    in_levels = any("/" in format_eps(r.eps) for r in evaluation.results)
-    return f"{255 * norm:.2f}/255" if in_levels else f"{norm:.4f}"
 
 
 def _percent(accuracy: float, low: float, high: float) -> str:

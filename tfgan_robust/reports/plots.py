@@ -1,61 +1,31 @@
 """Figures of evaluations; they know accuracies and images, but no files."""
 
 import dataclasses
-import io
-import textwrap
-import warnings
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, Literal
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import MultipleLocator, PercentFormatter
 
+from tfgan_robust.reports.breakdown import Share
 from tfgan_robust.reports.numbers import format_eps
+from tfgan_robust.reports.plot_style import (
+    CLEAN_COLOR,
+    GREY,
+    STYLE,
+    WORST_COLOR,
+    in_percent,
+    letter_size,
+    name_ticks,
+    short,
+)
 from tfgan_robust.reports.results import Pointwise, Result
 
-MAX_BYTES = 200_000
-# With more classes, figures on all their pairs are not legible; with many
-# more, their names are not.
+# With more classes, figures on all their pairs are not legible.
 MAX_PAIRED = 20
-_MAX_NAMED = 100
-# Clean images and the worst case look the same in all figures.
-CLEAN_COLOR, WORST_COLOR = "#4e8fc7", "#22262b"
-# To be told apart by colour-blind readers too.
-PALETTE = (
-    "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9",
-    "#8c6d31", "#7f7f7f",
-)  # fmt: skip
 _BALLS = {"linf": "L∞, pixels in [0, 1]", "l2": "Euclidean"}
 _MEASURE = "accuracy, 95 % intervals"
-_GREY = "#5f6772"
-_RESOLUTIONS = (144, 110, 84, 64)
-# Curves, intervals and cells: nothing else has ink.
-_STYLE: Any = {
-    "axes.axisbelow": True,
-    "axes.edgecolor": "#b4bac2",
-    "axes.labelcolor": _GREY,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "axes.titlelocation": "left",
-    "axes.titlesize": 10,
-    "axes.titleweight": "bold",
-    "font.size": 9,
-    "grid.color": "#e4e7eb",
-    "legend.frameon": False,
-    # A class may have dollar signs in its name.
-    "text.parse_math": False,
-    "xtick.color": _GREY,
-    "xtick.major.size": 0,
-    "ytick.color": _GREY,
-    "ytick.major.size": 0,
-}
-# An accuracy, and the ends of its interval.
-Share = tuple[float, float, float]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +45,7 @@ class Curve:
     bold: bool = False
 
 
-@matplotlib.rc_context(_STYLE)
+@matplotlib.rc_context(STYLE)
 def draw_curves(panels: Mapping[str, Sequence[Curve]], *, norm: str) -> Figure:
     """Returns accuracies over eps, with bands of their intervals.
 
@@ -88,32 +58,23 @@ def draw_curves(panels: Mapping[str, Sequence[Curve]], *, norm: str) -> Figure:
     width = 5.4 if columns == 1 else 3.0 * columns
     figure = Figure((width + 1.6, 0.9 + 2.7 * lines), layout="constrained")
     axes = figure.subplots(lines, columns, squeeze=False).ravel()
-    every = [curve for curves in panels.values() for curve in curves]
-    radii = sorted({row.eps for curve in every for row in curve.rows})
     for ax in axes[len(panels) :]:
         ax.set_visible(False)
+    every = [curve for curves in panels.values() for curve in curves]
+    radii = sorted({row.eps for curve in every for row in curve.rows})
     for ax, (title, curves) in zip(axes, panels.items(), strict=False):
         for curve in curves:
             _draw_curve(ax, curve)
         ax.set(title=title, ylim=(0, 1), xlabel=f"eps ({_BALLS[norm]})")
-        _in_percent(ax, "y")
+        in_percent(ax, "y")
         _mark_radii(ax, radii)
     for ax in axes[::columns]:
         ax.set_ylabel(_MEASURE)
-    handles = {h.get_gid(): h for ax in axes for h in ax.get_lines()}
-    # The legend reads downwards as the lines end.
-    every.sort(key=lambda curve: curve.rows[-1].accuracy, reverse=True)
-    labels = list(dict.fromkeys(curve.label for curve in every))
-    figure.legend(
-        [handles[label] for label in labels],
-        # A label that begins with an underscore would be left out.
-        [" " + _short(label, 32) for label in labels],
-        loc="outside right center",
-    )
+    _add_legend(figure, every)
     return figure
 
 
-@matplotlib.rc_context(_STYLE)
+@matplotlib.rc_context(STYLE)
 def draw_classes(
     names: Sequence[str],
     shares: Mapping[str, Sequence[Share | None]],
@@ -142,16 +103,16 @@ def draw_classes(
     ax.set(
         xlim=(0, 1),
         ylim=(len(names) - 0.4, -0.6),
-        xlabel="accuracy, 95 % intervals",
+        xlabel=_MEASURE,
     )
-    _name_ticks(ax.yaxis, names)
+    name_ticks(ax.yaxis, names)
     ax.spines["left"].set_visible(False)
-    _in_percent(ax, "x")
+    in_percent(ax, "x")
     figure.legend(loc="outside upper center", ncols=2)
     return figure
 
 
-@matplotlib.rc_context(_STYLE)
+@matplotlib.rc_context(STYLE)
 def draw_confusion(
     counts: np.ndarray, names: Sequence[str], title: str
 ) -> Figure:
@@ -163,7 +124,7 @@ def draw_confusion(
         names: Of the columns, of which the first are those of the rows.
         title: The attack.
     """
-    size = _size_for(len(names))
+    size = letter_size(len(names))
     side = min(2.0 + 0.42 * len(names), 12)
     figure = Figure((side + 0.8, side), layout="constrained")
     ax = figure.subplots()
@@ -177,14 +138,14 @@ def draw_confusion(
                 color="white" if share > 0.5 else WORST_COLOR, fontsize=size,
                 weight="bold" if row == column else "normal",
             )  # fmt: skip
-    _name_ticks(ax.xaxis, names, rotation=90)
-    _name_ticks(ax.yaxis, names[: len(counts)])
+    name_ticks(ax.xaxis, names, rotation=90)
+    name_ticks(ax.yaxis, names[: len(counts)])
     ax.spines[:].set_visible(False)
     ax.set(title=title, xlabel="taken for", ylabel="class")
     return figure
 
 
-@matplotlib.rc_context(_STYLE)
+@matplotlib.rc_context(STYLE)
 def draw_smallest(
     clean: np.ndarray,
     attacked: np.ndarray,
@@ -206,12 +167,12 @@ def draw_smallest(
         ax.set_axis_off()
     for ax, row in zip(axes[:, 0], ("clean", "added", "attacked"), strict=True):
         ax.annotate(row, (-0.1, 0.5), xycoords="axes fraction", rotation=90,
-                    ha="right", va="center", color=_GREY)  # fmt: skip
+                    ha="right", va="center", color=GREY)  # fmt: skip
     for number, column in enumerate(axes.T[: len(clean)]):
         before, after = clean[number] / 255, attacked[number]
         scale = 0.5 / max(float(np.abs(after - before).max()), 1e-6)
         tiles = (before, 0.5 + scale * (after - before), after)
-        titles = (_short(labels[number]), f"×{float(f'{scale:.2g}'):g}", "")
+        titles = (short(labels[number]), f"×{float(f'{scale:.2g}'):g}", "")
         for ax, tile, title in zip(column, tiles, titles, strict=True):
             shown = np.clip(tile, 0, 1)
             shown = shown[..., 0] if shown.shape[-1] == 1 else shown
@@ -222,31 +183,6 @@ def draw_smallest(
             ha="center", va="top", fontsize=8,
         )  # fmt: skip
     return figure
-
-
-@matplotlib.rc_context(_STYLE)
-def save(figure: Figure, path: Path, *, note: str) -> None:
-    """Writes a PNG of at most `MAX_BYTES`, as sharp as it can be.
-
-    Args:
-        figure: Of one of the functions above.
-        path: Where it goes.
-        note: What a reader must know with it, such as n and the audit.
-    """
-    wrapped = textwrap.fill(note, int(figure.get_figwidth() * 16))
-    figure.supxlabel(wrapped, x=0.01, ha="left", fontsize=7.5, color=_GREY)
-    for dpi in _RESOLUTIONS:
-        buffer = io.BytesIO()
-        with warnings.catch_warnings():
-            # A class may have a name that the font cannot show.
-            warnings.filterwarnings("ignore", "Glyph .* missing")
-            # Without the version of Matplotlib, to be the same everywhere.
-            figure.savefig(
-                buffer, format="png", dpi=dpi, metadata={"Software": None}
-            )
-        if buffer.tell() <= MAX_BYTES:
-            break
-    path.write_bytes(buffer.getvalue())
 
 
 def _draw_curve(ax: Axes, curve: Curve) -> None:
@@ -262,11 +198,17 @@ def _draw_curve(ax: Axes, curve: Curve) -> None:
     )  # fmt: skip
 
 
-def _in_percent(ax: Axes, which: Literal["x", "y"]) -> None:
-    axis = ax.xaxis if which == "x" else ax.yaxis
-    axis.set_major_locator(MultipleLocator(0.2))
-    axis.set_major_formatter(PercentFormatter(1, 0))
-    ax.grid(axis=which)
+def _add_legend(figure: Figure, curves: list[Curve]) -> None:
+    """Names each line once, in the order in which the lines end."""
+    handles = {h.get_gid(): h for ax in figure.axes for h in ax.get_lines()}
+    by_end = sorted(curves, key=lambda c: c.rows[-1].accuracy, reverse=True)
+    labels = list(dict.fromkeys(curve.label for curve in by_end))
+    figure.legend(
+        [handles[label] for label in labels],
+        # A label that begins with an underscore would be left out.
+        [" " + short(label, 32) for label in labels],
+        loc="outside right center",
+    )
 
 
 def _mark_radii(ax: Axes, radii: Sequence[float]) -> None:
@@ -278,22 +220,3 @@ def _mark_radii(ax: Axes, radii: Sequence[float]) -> None:
         last = last if near else eps
     ax.set_xticks(radii, labels)
     ax.set_xlim(0, 1.02 * radii[-1] or 1)
-
-
-def _name_ticks(axis: Axis, names: Sequence[str], rotation: float = 0) -> None:
-    if len(names) > _MAX_NAMED:
-        axis.set_ticks([])
-        return
-    axis.set_ticks(
-        range(len(names)), [_short(name) for name in names], rotation=rotation,
-        color=WORST_COLOR, fontsize=_size_for(len(names)),
-    )  # fmt: skip
-
-
-def _short(text: str, width: int = 14) -> str:
-    return text if len(text) <= width else f"{text[: width - 1]}…"
-
-
-def _size_for(count: int) -> float:
-    """Returns a size of letters at which so many lines stand apart."""
-    return min(9.0, 500 / count)

@@ -1,26 +1,21 @@
-"""Evaluations as their folders keep them; needs no TensorFlow."""
+"""Evaluations as their folders keep them."""
 
 import dataclasses
 import types
 import typing
 import zipfile
 import zlib
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tfgan_robust import files
-from tfgan_robust.attacks.plan import CLEAN
 from tfgan_robust.errors import UsageError
-from tfgan_robust.reports.numbers import format_eps
 from tfgan_robust.reports.results import (
     SCHEMA_VERSION,
-    WORST,
     Evaluation,
-    Pointwise,
-    Result,
+    result_name,
 )
 
 
@@ -101,82 +96,15 @@ def read_evaluation(folder: Path) -> StoredEvaluation:
         raise UsageError(
             f"{path} is not as schema_version {SCHEMA_VERSION} has it: {error}."
         ) from None
-    arrays = _read_arrays(folder / "masks.npz")
+    arrays = read_arrays(folder / "masks.npz")
     if arrays and not _attach(evaluation, arrays):
         raise UsageError(
             f"masks.npz and results.json in {folder} are not of the same "
             "evaluation. Evaluate again."
         )
     labels = arrays.get("labels", np.zeros(0, np.int64))
-    smallest = _read_arrays(folder / "smallest.npz")
+    smallest = read_arrays(folder / "smallest.npz")
     return StoredEvaluation(evaluation, conditions, labels, smallest)
-
-
-def surviving(
-    masks: Mapping[tuple[str, float], np.ndarray], eps: float
-) -> np.ndarray:
-    """Returns which images are right whatever was tried within a radius.
-
-    Args:
-        masks: bool [n] by attack and radius, as in `Evaluation`.
-        eps: The radius.
-
-    Returns:
-        bool [n].
-    """
-    return np.logical_and.reduce(
-        [mask for (_, radius), mask in masks.items() if radius <= eps]
-    )
-
-
-def named_rows(evaluation: Evaluation) -> list[tuple[str, Result | Pointwise]]:
-    """Returns every accuracy with its attack, the worst case as `WORST`."""
-    return [
-        *((result.attack, result) for result in evaluation.results),
-        *((WORST, row) for row in evaluation.pointwise),
-    ]
-
-
-def accuracies(evaluation: Evaluation) -> dict[str, list[Result | Pointwise]]:
-    """Returns what each attack leaves right, and last what all of them do.
-
-    Each list begins with clean images, at an eps of 0, and goes on by rising
-    eps; that of all attacks is named `WORST`.
-    """
-    rows = named_rows(evaluation)
-    clean = [row for name, row in rows if name == CLEAN]
-    found: dict[str, list[Result | Pointwise]] = {}
-    for name, row in rows:
-        if name != CLEAN:
-            found.setdefault(name, [*clean]).append(row)
-    return {n: sorted(r, key=lambda row: row.eps) for n, r in found.items()}
-
-
-def middle_eps(evaluation: Evaluation) -> float:
-    """Returns the middle one of the radii, where audits look too."""
-    radii = sorted(row.eps for row in evaluation.pointwise)
-    return radii[len(radii) // 2]
-
-
-def confused(stored: StoredEvaluation) -> tuple[np.ndarray, list[str], str]:
-    """Returns images by class and prediction, names of columns, the attack.
-
-    The attack is the strongest one at `middle_eps`.
-    """
-    evaluation, names = stored.evaluation, stored.class_names
-    eps = middle_eps(evaluation)
-    # Of equals the last one: people name the stronger attacks later.
-    strongest = min(
-        reversed([r for r in evaluation.results if r.eps == eps]),
-        key=lambda result: result.num_correct,
-    )
-    # Unknown predictions, -1, fall into the last column.
-    counts = np.zeros((len(names), len(names) + 1), np.int64)
-    predicted = evaluation.predicted[strongest.attack, eps]
-    np.add.at(counts, (stored.labels, predicted), 1)
-    names = [*names, "unknown"] if counts[:, -1].any() else names
-    attack = f"{strongest.attack} at {format_eps(eps)}"
-    return counts[:, : len(names)], names, attack
 
 
 def _from_json(kind: Any, value: Any) -> Any:
@@ -199,7 +127,12 @@ def _from_json(kind: Any, value: Any) -> Any:
     return value
 
 
-def _read_arrays(path: Path) -> dict[str, np.ndarray]:
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Returns the arrays of an .npz file, none if there is no such file.
+
+    Raises:
+        UsageError: if it cannot be read.
+    """
     if not path.is_file():
         return {}
     broken = (
@@ -219,9 +152,7 @@ def _attach(evaluation: Evaluation, arrays: dict[str, np.ndarray]) -> bool:
     """Gives an evaluation its masks and predictions, if they are its own."""
     none = np.zeros(0, bool)
     for result in evaluation.results:
-        name = result.attack
-        if name != CLEAN:
-            name += f"@{result.eps:.6g}"
+        name = result_name(result.attack, result.eps)
         mask, predicted = (
             arrays.get(name, none),
             arrays.get(f"{name}:predicted", none),

@@ -118,6 +118,12 @@ def to_csv(evaluation: Evaluation, conditions: Mapping[str, str]) -> str:
     return text.getvalue()
 
 
+def format_norm(evaluation: Evaluation, norm: float) -> str:
+    """Writes the norm of a perturbation in the manner of the radii."""
+    in_levels = any("/" in format_eps(r.eps) for r in evaluation.results)
+    return f"{255 * norm:.2f}/255" if in_levels else f"{norm:.4f}"
+
+
 def _rows(
     name: str, evaluation: Evaluation, radii: list[float]
 ) -> list[list[str]]:

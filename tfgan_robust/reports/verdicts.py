@@ -1,16 +1,31 @@
-"""Verdicts of an audit, and how a person reads them; needs no TensorFlow."""
+"""Verdicts of an audit, and how a person reads them."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 PASS, WARN, FAIL = "PASS", "WARN", "FAIL"
 # From best to worst.
 VERDICTS = (PASS, WARN, FAIL)
 
 
+class Finding(NamedTuple):
+    """What the function of a check returns.
+
+    Attributes:
+        verdict: "PASS", "WARN" or "FAIL".
+        figures: What was measured; shares are of 1.
+        message: One line for a person.
+    """
+
+    verdict: str
+    figures: Mapping[str, float]
+    message: str
+
+
 @dataclasses.dataclass(frozen=True)
 class Check:
-    """What one check of an audit found.
+    """What one check of an audit found, with its name.
 
     Attributes:
         check: Name of the check.

@@ -50,20 +50,6 @@ def configure(config: TrainConfig) -> tf.distribute.Strategy:
     )
 
 
-def describe(count: int | None = None) -> str:
-    """Returns one line on what computes.
-
-    Args:
-        count: How many devices were asked for; None for all GPUs.
-    """
-    gpus = tf.config.list_physical_devices("GPU")[:count]
-    if not gpus:
-        return "CPU" if count in (None, 1) else f"{count} logical CPU devices"
-    details = tf.config.experimental.get_device_details
-    names = {details(gpu).get("device_name", "GPU") for gpu in gpus}
-    return f"{len(gpus)} x {', '.join(sorted(names))}"
-
-
 def _split_cpu(count: int) -> None:
     cpu = tf.config.list_physical_devices("CPU")[0]
     parts = [tf.config.LogicalDeviceConfiguration() for _ in range(count)]

@@ -13,10 +13,11 @@ from tfgan_robust.data.batches import training_batches
 from tfgan_robust.data.registry import DATASETS
 from tfgan_robust.data.splits import DatasetInfo, Split
 from tfgan_robust.errors import DivergenceError, UsageError
+from tfgan_robust.networks.devices import describe_devices
 from tfgan_robust.reports.progress import progress_bar, say
 from tfgan_robust.runs.config import TrainConfig
 from tfgan_robust.runs.directory import RunDirectory
-from tfgan_robust.training import alarms, devices
+from tfgan_robust.training import alarms
 from tfgan_robust.training.build import build_model
 from tfgan_robust.training.checkpoints import RunState, save_networks
 from tfgan_robust.training.records import MetricsFile, TensorBoardWriter
@@ -273,7 +274,7 @@ class Trainer:
     def _introduce(self, resumed: bool) -> None:
         for network in [self.model.classifier, *self.model.generators]:
             say(f"{network.name}: {network.count_params():,} parameters")
-        device = devices.describe(self._config.num_devices)
+        device = describe_devices(self._config.num_devices)
         say(
             f"{len(self._training.labels):,} training images, "
             f"{self._steps_per_epoch} steps an epoch, "

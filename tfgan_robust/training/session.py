@@ -10,6 +10,7 @@ from tfgan_robust import files
 from tfgan_robust.cli import importing
 from tfgan_robust.data.loading import load_training
 from tfgan_robust.data.splits import DatasetInfo
+from tfgan_robust.networks.devices import describe_devices
 from tfgan_robust.runs import directory
 from tfgan_robust.runs.config import TrainConfig
 from tfgan_robust.runs.directory import RunDirectory
@@ -61,7 +62,7 @@ def _describe_run(config: TrainConfig, info: DatasetInfo) -> dict[str, Any]:
         "versions": directory.versions(),
         "imports": importing.IMPORTED,
         "seed": config.seed,
-        "device": devices.describe(config.num_devices),
+        "device": describe_devices(config.num_devices),
         "dataset": {
             "name": config.dataset,
             "source": info.source,

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from toys import linear_logits, linear_weights
 
-from tfgan_robust.evaluation.shorten import NUM_HALVINGS, shorten
+from tfgan_robust.evaluation.smallest import NUM_HALVINGS, shorten
 
 SHAPE = (4, 4, 3)
 

@@ -1,4 +1,4 @@
-"""What an audit looks at, and the attacks it has run so far."""
+"""The classifier under audit, and the attacks that were run on it."""
 
 import dataclasses
 import functools
@@ -9,31 +9,32 @@ import numpy as np
 import tensorflow as tf
 
 from tfgan_robust.attacks.compile import resolve_jit_compile
+from tfgan_robust.attacks.engine.execution import Execution
 from tfgan_robust.attacks.engine.runner import AttackRunner
 from tfgan_robust.attacks.plan import parse_attack
 from tfgan_robust.classifiers.loading import Classifier
 
-# What square and transfer must not beat, beside PGD-100; cheapest first.
+# White-box attacks beside PGD-100, cheapest first.
 WHITE_BOX = ("pgd-100-margin", "apgd-ce", "apgd-t")
-# How names of attacks begin that follow the classifier's own gradient.
-_FOLLOWS_GRADIENT = ("fgsm", "pgd-", "apgd-", "fab-", "autoattack-fast")
+# Beginnings of the names of white-box attacks.
+_WHITE_BOX_NAMES = ("fgsm", "pgd-", "apgd-", "fab-", "autoattack-fast")
 
 
 @dataclasses.dataclass
-class Subject:
-    """A classifier under audit.
+class AuditContext:
+    """What the checks of an audit have to work with.
+
+    Attacks run once, however many checks ask for them.
 
     Attributes:
         classifier: The classifier.
         images: uint8 [N, height, width, channels].
         labels: Integer [N].
         eps: L-infinity radius on the [0, 1] pixel scale.
-        measured: By an attack's name, bool [N], right under it at `eps`
+        measured: By an attack's name, bool [N], correct under it at `eps`
             with protocol "worst"; these attacks are not run again.
         undefended: A network of the same shape, trained without a defence.
-        seed: Seed of all attacks.
-        batch_size: Images in a batch.
-        jit_compile: "auto", "true" or "false".
+        execution: Batch size, seed and compilation of all attacks.
     """
 
     classifier: Classifier
@@ -42,25 +43,23 @@ class Subject:
     eps: float
     measured: Mapping[str, np.ndarray]
     undefended: Classifier | None = None
-    seed: int = 0
-    batch_size: int = 128
-    jit_compile: str = "auto"
+    execution: Execution = Execution()
 
     def __post_init__(self) -> None:
         self._found: dict[tuple[str, float, int], np.ndarray] = {}
         self._runners: dict[tuple[int, int], AttackRunner] = {}
-        self.values_before = self.values()
+        self.variables_before = self.variables()
         # As one graph, however often it is called.
         self.logits_fn = self._compile(self.classifier.logits_fn)
 
     def __len__(self) -> int:
         return len(self.labels)
 
-    def values(self) -> list[np.ndarray]:
-        """Returns a copy of all variables of the classifier."""
+    def variables(self) -> list[np.ndarray]:
+        """Returns copies of all variables of the classifier."""
         return [np.array(v.numpy()) for v in self.classifier.variables]
 
-    def right(
+    def correct_under(
         self,
         attack: str,
         *,
@@ -75,7 +74,7 @@ class Subject:
             classifier: Another classifier than the audited one.
 
         Returns:
-            bool [N], right under the attack.
+            bool [N], correct under the attack.
         """
         radius = self.eps if eps is None else eps
         if classifier is None:
@@ -85,25 +84,27 @@ class Subject:
         key = (attack, radius, id(classifier))
         if key not in self._found:
             everything = np.ones(len(self), bool)
-            self._found[key] = self.run(attack, radius, classifier, everything)
+            self._found[key] = self.attack(
+                attack, radius, classifier, everything
+            )
         return self._found[key]
 
     @functools.cached_property
-    def standing(self) -> np.ndarray:
-        """Right under all attacks that follow its own gradient; bool [N].
+    def white_box_correct(self) -> np.ndarray:
+        """Correct under all attacks that follow its own gradient; bool [N].
 
-        Each attack sees only what those before it left.
+        Each attack is run only on images that those before it left correct.
         """
-        standing = self.right("pgd-100").copy()
+        correct = self.correct_under("pgd-100").copy()
         for name, mask in self.measured.items():
-            if name.startswith(_FOLLOWS_GRADIENT):
-                standing &= mask
+            if name.startswith(_WHITE_BOX_NAMES):
+                correct &= mask
         for name in WHITE_BOX:
             if name not in self.measured:
-                standing &= self.run(name, self.eps, self.classifier, standing)
-        return standing
+                correct &= self.attack(name, self.eps, self.classifier, correct)
+        return correct
 
-    def run(
+    def attack(
         self,
         attack: str,
         eps: float,
@@ -121,22 +122,22 @@ class Subject:
             surrogate: Whose gradient is followed, if another's.
 
         Returns:
-            bool [N], right under the attack; True where there was none.
+            bool [N], correct under the attack; True where there was none.
         """
-        right = np.ones(len(self), bool)
+        correct = np.ones(len(self), bool)
         if not where.any():
-            return right
-        outcome = self._runner(classifier, surrogate).measure(
+            return correct
+        outcome = self._attack_runner(classifier, surrogate).measure(
             parse_attack(attack, protocol="worst"),
             self.images[where],
             self.labels[where],
             eps=eps,
-            seed=self.seed,
+            seed=self.execution.seed,
         )
-        right[where] = outcome.right
-        return right
+        correct[where] = outcome.right
+        return correct
 
-    def _runner(
+    def _attack_runner(
         self, classifier: Classifier, surrogate: Classifier | None
     ) -> AttackRunner:
         """One for each pair, so that each attack is compiled once."""
@@ -144,8 +145,8 @@ class Subject:
         if key not in self._runners:
             self._runners[key] = AttackRunner(
                 classifier,
-                batch_size=self.batch_size,
-                jit_compile=self.jit_compile,
+                batch_size=self.execution.batch_size,
+                jit_compile=self.execution.jit_compile,
                 surrogate=surrogate.logits_fn if surrogate else None,
             )
         return self._runners[key]
@@ -156,7 +157,7 @@ class Subject:
             [self.logits_fn(images).numpy() for images, *_ in self._batches()]
         )
 
-    def look(
+    def map_batches(
         self, function: Callable[..., tuple[tf.Tensor, ...]]
     ) -> tuple[np.ndarray, ...]:
         """Maps a function of images, labels and a seed over all batches.
@@ -178,15 +179,15 @@ class Subject:
     def _compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
         return tf.function(
             function,
-            jit_compile=resolve_jit_compile(self.jit_compile),
+            jit_compile=resolve_jit_compile(self.execution.jit_compile),
             autograph=False,
         )
 
     def _batches(self) -> Iterator[tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
-        for start in range(0, len(self), self.batch_size):
-            batch = slice(start, start + self.batch_size)
+        for start in range(0, len(self), self.execution.batch_size):
+            batch = slice(start, start + self.execution.batch_size)
             yield (
                 tf.cast(self.images[batch], tf.float32) / 255,
                 tf.constant(self.labels[batch], tf.int64),
-                tf.constant([self.seed, start], tf.int32),
+                tf.constant([self.execution.seed, start], tf.int32),
             )

@@ -1,0 +1,28 @@
+"""Audits as people read them."""
+
+from tfgan_robust.reports.verdicts import Check, format_audit, overall
+
+
+def made(*verdicts):
+    return [
+        Check(f"check_{'x' * i}", verdict, {}, f"message {i}")
+        for i, verdict in enumerate(verdicts)
+    ]
+
+
+def test_the_worst_verdict_counts():
+    assert overall(made("PASS", "WARN", "PASS")) == "WARN"
+    assert overall(made("PASS", "FAIL", "WARN")) == "FAIL"
+    assert overall(made("PASS")) == overall([]) == "PASS"
+
+
+def test_an_audit_is_laid_out_for_people():
+    assert format_audit(made("PASS", "FAIL", "WARN", "PASS")).splitlines() == [
+        "audit: FAIL (1 FAIL, 1 WARN, 2 PASS)",
+        "  PASS  check_     message 0",
+        "  FAIL  check_x    message 1",
+        "  WARN  check_xx   message 2",
+        "  PASS  check_xxx  message 3",
+    ]
+    assert format_audit(made("PASS")).startswith("audit: PASS (1 PASS)\n")
+    assert format_audit([]) == "audit: PASS (nothing checked)"

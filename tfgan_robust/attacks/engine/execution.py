@@ -1,0 +1,34 @@
+"""How attacks are run, apart from what they do; needs no TensorFlow."""
+
+import dataclasses
+
+from tfgan_robust.errors import UsageError
+
+
+@dataclasses.dataclass(frozen=True)
+class Execution:
+    """What everything that attacks a classifier is told alike.
+
+    Attributes:
+        batch_size: Images in a batch, at least 1.
+        seed: Seed of everything that is drawn.
+        jit_compile: "auto", "true" or "false"; see
+            `attacks.compile.resolve_jit_compile`.
+
+    Raises:
+        UsageError: for a `batch_size` below 1.
+    """
+
+    batch_size: int = 128
+    seed: int = 0
+    jit_compile: str = "auto"
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise UsageError(
+                f"`batch_size` must be at least 1. Received: {self.batch_size}."
+            )
+
+    def for_images(self, count: int) -> "Execution":
+        """Returns the same with batches of no more than so many images."""
+        return dataclasses.replace(self, batch_size=min(self.batch_size, count))
