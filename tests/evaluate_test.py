@@ -152,9 +152,9 @@ MODEL = {"model": "m.keras", "dataset": "digits"}
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ({}, "either --run_dir or --model"),
-        ({**MODEL, "run_dir": "r"}, "either --run_dir or --model"),
-        ({"model": "m.keras"}, "--model needs --dataset"),
+        ({}, "either `run_dir` or `model`"),
+        ({**MODEL, "run_dir": "r"}, "either `run_dir` or `model`"),
+        ({"model": "m.keras"}, "`model` needs `dataset`"),
         ({**MODEL, "split": "validation"}, "Only a run has validation images"),
         ({"run_dir": "r", "dataset": "digits"}, "dataset=digits"),
         ({"run_dir": "r", "image_size": 32}, "image_size=32"),
@@ -218,7 +218,7 @@ def test_a_model_of_another_image_size_is_refused_with_the_way_out(tmp_path):
     wrong = options(
         model=str(tmp_path / "m.keras"), dataset="digits", image_size=32
     )
-    with pytest.raises(UsageError, match="--image_size resizes"):
+    with pytest.raises(UsageError, match="`image_size` resizes"):
         measure(wrong)
 
 

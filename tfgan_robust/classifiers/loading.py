@@ -11,7 +11,11 @@ import tensorflow as tf
 from tfgan_robust.classifiers.folding import fold_batchnorm
 from tfgan_robust.errors import UsageError
 from tfgan_robust.networks.logits import LogitsFn, to_float32
-from tfgan_robust.runs.directory import RunDirectory, load_run_config
+from tfgan_robust.runs.directory import (
+    RunDirectory,
+    load_run_config,
+    naming_imports,
+)
 
 OUTPUTS = ("logits", "probabilities")
 _SMALLEST_PROBABILITY = 1e-30
@@ -170,7 +174,7 @@ def load_classifier(
         UsageError: unless exactly one is given and can be loaded.
     """
     if (run_dir is None) == (model is None):
-        raise UsageError("Give either a run_dir or a model.")
+        raise UsageError("Give either `run_dir` or `model`.")
     _check_outputs(outputs)
     if run_dir is not None:
         run = RunDirectory(Path(run_dir))
@@ -181,8 +185,10 @@ def load_classifier(
                 f"{run.path} has no {checkpoint} classifier yet; let the "
                 "training reach its first evaluation."
             )
+        with naming_imports(run.path):
+            network = load_float32(path)
         return Classifier.from_keras(
-            load_float32(path), description=f"{run.path.name} ({checkpoint})"
+            network, description=f"{run.path.name} ({checkpoint})"
         )
     path = Path(str(model))
     if path.is_dir():
