@@ -279,7 +279,12 @@ class AttackRunner:
             return [FAB(stage.num_steps)]
         if stage.method == "square":
             return [Square(stage.num_steps, stage.rescaled)]
-        return [Noise(plan.norm)]
+        if stage.method == "noise":
+            return [Noise(plan.norm)]
+        raise UsageError(
+            f"Nothing implements the method of stage {stage.name}. "
+            f"Received: {stage.method}."
+        )
 
 
 def run_plan(
