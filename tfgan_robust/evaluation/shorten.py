@@ -2,8 +2,7 @@
 
 import tensorflow as tf
 
-from tfgan_robust.attacks.iterative import Verdict, judge
-from tfgan_robust.attacks.result import choose
+from tfgan_robust.attacks.base import Verdict, choose, judge
 from tfgan_robust.networks.logits import LogitsFn
 
 # The border is found to 1/1000 of the perturbation.

@@ -3,8 +3,8 @@
 import numpy as np
 import tensorflow as tf
 
+from tfgan_robust.attacks.balls import NORMS
 from tfgan_robust.attacks.engine.stream import Finished
-from tfgan_robust.attacks.pgd import NORMS
 from tfgan_robust.classifiers.loading import Classifier
 from tfgan_robust.evaluation.shorten import shorten
 from tfgan_robust.networks.logits import as_floats

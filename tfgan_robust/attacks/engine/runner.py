@@ -9,12 +9,12 @@ import numpy as np
 import tensorflow as tf
 
 from tfgan_robust.attacks.apgd import APGD
+from tfgan_robust.attacks.base import Attack
 from tfgan_robust.attacks.compile import resolve_jit_compile
 from tfgan_robust.attacks.engine.outcome import CleanPass, Outcome, StageTotals
 from tfgan_robust.attacks.engine.stream import Finished, Job, Stream
 from tfgan_robust.attacks.fab import FAB
 from tfgan_robust.attacks.generators import GeneratorAttack
-from tfgan_robust.attacks.iterative import Attack
 from tfgan_robust.attacks.noise import Noise
 from tfgan_robust.attacks.pgd import PGD
 from tfgan_robust.attacks.plan import AttackPlan, Stage, for_classes

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tfgan_robust.attacks.iterative import (
+from tfgan_robust.attacks.balls import NORMS
+from tfgan_robust.attacks.base import (
     Attack,
     Problem,
     advance_active,
@@ -23,7 +24,6 @@ from tfgan_robust.attacks.iterative import (
     draw_batch,
     is_done,
 )
-from tfgan_robust.attacks.pgd import NORMS
 from tfgan_robust.errors import TfganRobustError
 from tfgan_robust.networks.logits import LogitsFn, as_floats
 
