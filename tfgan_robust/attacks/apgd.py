@@ -17,8 +17,9 @@ from tfgan_robust.attacks.base import (
     no_verdict,
 )
 from tfgan_robust.attacks.gradients import input_gradient
+from tfgan_robust.attacks.options import check_choice
 from tfgan_robust.networks.logits import LogitsFn
-from tfgan_robust.networks.losses import loss_function
+from tfgan_robust.networks.losses import LOSSES, loss_function
 
 # Section 3 of arXiv:2003.01690: the first check comes after 22 % of the
 # steps, each later one 3 % sooner, but never sooner than 6 %; a step survives
@@ -64,11 +65,17 @@ class APGD:
         num_steps: Gradient steps.
         loss: One of `losses.LOSSES`.
         targeted: Whether `Problem.targets` are aimed at.
+
+    Raises:
+        UsageError: for an unknown loss.
     """
 
     num_steps: int = 100
     loss: str = "cross_entropy"
     targeted: bool = False
+
+    def __post_init__(self) -> None:
+        check_choice("loss", self.loss, LOSSES)
 
     @property
     def advances(self) -> int:

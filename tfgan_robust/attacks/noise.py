@@ -14,6 +14,7 @@ from tfgan_robust.attacks.base import (
     judge,
     no_verdict,
 )
+from tfgan_robust.attacks.options import check_choice
 from tfgan_robust.networks.logits import LogitsFn
 
 
@@ -29,10 +30,16 @@ class Noise:
     """One point of the ball, drawn uniformly.
 
     Attributes:
-        norm: "linf" or "l2".
+        norm: One of `balls.NORMS`.
+
+    Raises:
+        UsageError: for another norm.
     """
 
     norm: str = "linf"
+
+    def __post_init__(self) -> None:
+        check_choice("norm", self.norm, NORMS)
 
     @property
     def advances(self) -> int:

@@ -20,8 +20,7 @@ from tfgan_robust.attacks.base import (
     no_verdict,
 )
 from tfgan_robust.attacks.gradients import input_gradient
-from tfgan_robust.attacks.plan import PROTOCOLS, STEP_RATIO
-from tfgan_robust.errors import UsageError
+from tfgan_robust.attacks.options import PROTOCOLS, STEP_RATIO, check_choice
 from tfgan_robust.networks.logits import LogitsFn
 from tfgan_robust.networks.losses import LOSSES, loss_function
 
@@ -78,16 +77,9 @@ class PGD:
     surrogate: LogitsFn | None = None
 
     def __post_init__(self) -> None:
-        for name, known in (
-            ("loss", LOSSES),
-            ("norm", NORMS),
-            ("protocol", PROTOCOLS),
-        ):
-            if getattr(self, name) not in known:
-                raise UsageError(
-                    f"`{name}` must be one of {', '.join(known)}. "
-                    f"Received: {getattr(self, name)}."
-                )
+        check_choice("loss", self.loss, LOSSES)
+        check_choice("norm", self.norm, NORMS)
+        check_choice("protocol", self.protocol, PROTOCOLS)
 
     @property
     def advances(self) -> int:

@@ -10,13 +10,11 @@ import tensorflow as tf
 
 from tfgan_robust.attacks.compile import resolve_jit_compile
 from tfgan_robust.attacks.engine.runner import AttackRunner
-from tfgan_robust.attacks.plan import parse_attack
+from tfgan_robust.attacks.plan import follows_gradient, parse_attack
 from tfgan_robust.classifiers.loading import Classifier
 
 # What square and transfer must not beat, beside PGD-100; cheapest first.
 WHITE_BOX = ("pgd-100-margin", "apgd-ce", "apgd-t")
-# How names of attacks begin that follow the classifier's own gradient.
-_FOLLOWS_GRADIENT = ("fgsm", "pgd-", "apgd-", "fab-", "autoattack-fast")
 
 
 @dataclasses.dataclass
@@ -96,7 +94,7 @@ class Subject:
         """
         standing = self.right("pgd-100").copy()
         for name, mask in self.measured.items():
-            if name.startswith(_FOLLOWS_GRADIENT):
+            if follows_gradient(name):
                 standing &= mask
         for name in WHITE_BOX:
             if name not in self.measured:
@@ -133,7 +131,7 @@ class Subject:
             eps=eps,
             seed=self.seed,
         )
-        right[where] = outcome.right
+        right[where] = outcome.correct
         return right
 
     def _runner(
@@ -143,7 +141,8 @@ class Subject:
         key = (id(classifier), id(surrogate))
         if key not in self._runners:
             self._runners[key] = AttackRunner(
-                classifier,
+                classifier.logits_fn,
+                classifier.num_classes,
                 batch_size=self.batch_size,
                 jit_compile=self.jit_compile,
                 surrogate=surrogate.logits_fn if surrogate else None,

@@ -98,7 +98,7 @@ def format_help(settings_class: type, usage: str) -> str:
 
 
 def _flag_help(field: dataclasses.Field[Any], limits: fields.Limits) -> str:
-    text = limits.help
+    text = limits.help_text
     if limits.choices is not None:
         text += f" One of: {', '.join(limits.choices)}."
     default = field.default
@@ -127,7 +127,7 @@ class _FieldParser(flags.ArgumentParser):  # type: ignore[type-arg]
 
 def _define_flags(settings_class: type, values: flags.FlagValues) -> None:
     for field in dataclasses.fields(settings_class):
-        help_text = fields.limits_of(field).help
+        help_text = fields.limits_of(field).help_text
         if fields.value_type(settings_class, field.name)[0] is bool:
             flags.DEFINE_boolean(
                 field.name, None, help_text, flag_values=values

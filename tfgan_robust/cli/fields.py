@@ -10,7 +10,7 @@ import dataclasses
 import math
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tfgan_robust.errors import UsageError
@@ -25,17 +25,23 @@ _TRUE, _FALSE = ("true", "1", "yes"), ("false", "0", "no")
 class Limits:
     """What a value of a setting must satisfy, and how it is presented."""
 
-    help: str
+    # Called when it is shown, if it lists what users can add to.
+    help: str | Callable[[], str]
     group: str
     choices: tuple[str, ...] | None = None
     minimum: float | None = None
     maximum: float | None = None
     above: float | None = None
 
+    @property
+    def help_text(self) -> str:
+        """The text of `help` as it is now."""
+        return self.help if isinstance(self.help, str) else self.help()
+
 
 def setting(
     default: Any,
-    help: str,
+    help: str | Callable[[], str],
     *,
     group: str,
     choices: tuple[str, ...] | None = None,
@@ -47,7 +53,7 @@ def setting(
 
     Args:
         default: The value when nothing else is given.
-        help: One or two sentences for `--help`.
+        help: One or two sentences for `--help`, or what returns them.
         group: The heading under which `--help` lists it.
         choices: The allowed strings, or None for any.
         minimum: Smallest allowed number.

@@ -6,13 +6,9 @@ from typing import TYPE_CHECKING
 import keras
 import numpy as np
 
-from tfgan_robust.attacks.engine.outcome import (
-    CleanPass,
-    Outcome,
-    pointwise_rows,
-    summarize,
-)
+from tfgan_robust.attacks.engine.outcome import CleanPass, Outcome
 from tfgan_robust.attacks.engine.runner import AttackRunner
+from tfgan_robust.attacks.generators import GeneratorAttack
 from tfgan_robust.attacks.plan import (
     CLEAN,
     AttackPlan,
@@ -20,10 +16,12 @@ from tfgan_robust.attacks.plan import (
     parse_attack,
     transferred,
 )
+from tfgan_robust.attacks.table import that_take
 from tfgan_robust.classifiers.loading import Classifier
 from tfgan_robust.classifiers.preflight import check_classifier
 from tfgan_robust.errors import UsageError
 from tfgan_robust.evaluation.smallest import NearestSearch
+from tfgan_robust.evaluation.summary import pointwise_rows, summarize
 from tfgan_robust.reports.intervals import wilson
 from tfgan_robust.reports.results import Evaluation, Result
 from tfgan_robust.runs.config import TrainConfig
@@ -58,7 +56,7 @@ def evaluate_classifier(
         classifier: What to attack; a Keras model answers with logits.
         images: uint8, or float32 in [0, 1], [n, height, width, channels].
         labels: Integer [n].
-        attacks: Names, or plans from `attack_plan.parse_attack`.
+        attacks: Names, or plans from `attacks.plan.parse_attack`.
         eps: Radii: in (0, 1] on the [0, 1] pixel scale, or Euclidean.
         batch_size: Images in a batch.
         seed: Seed of everything that is drawn.
@@ -102,15 +100,17 @@ def evaluate_classifier(
             )
     runners = {
         transfer: AttackRunner(
-            classifier,
+            classifier.logits_fn,
+            classifier.num_classes,
             batch_size=min(batch_size, len(labels)),
             jit_compile=jit_compile,
             surrogate=surrogate.logits_fn if transfer and surrogate else None,
-            generators=generators,
+            generators=[GeneratorAttack(*each) for each in generators],
         )
         for transfer in (False, True)
     }
     measurement = _Measurement(
+        classifier,
         runners,
         images,
         labels.astype(np.int64),
@@ -133,6 +133,7 @@ class _Measurement:
 
     def __init__(
         self,
+        classifier: Classifier,
         runners: Mapping[bool, AttackRunner],
         images: np.ndarray,
         labels: np.ndarray,
@@ -144,7 +145,7 @@ class _Measurement:
         self._evaluation = evaluation
         self._progress, self._store = progress, store
         self._nearest = NearestSearch(
-            runners[False].classifier,
+            classifier.logits_fn,
             images,
             labels,
             norm=evaluation.norm,
@@ -178,7 +179,7 @@ class _Measurement:
 
         clean = self._runners[False].clean(self._images, self._labels, told)
         count = len(self._labels)
-        correct = int(np.count_nonzero(clean.right))
+        correct = int(np.count_nonzero(clean.correct))
         low, high = wilson(correct, count)
         self._evaluation.results.append(
             Result(
@@ -190,7 +191,7 @@ class _Measurement:
                 image_steps_per_second=0.0,
             )
         )  # fmt: skip
-        self._evaluation.masks[CLEAN, 0.0] = clean.right
+        self._evaluation.masks[CLEAN, 0.0] = clean.correct
         self._evaluation.predicted[CLEAN, 0.0] = clean.predicted
         return clean
 
@@ -209,7 +210,7 @@ class _Measurement:
                 plan, self._images, self._labels, clean, outcome,
                 eps=eps, seed=self._evaluation.seed,
             ):  # fmt: skip
-                if done.fooled and clean.right[done.number]:
+                if done.fooled and clean.correct[done.number]:
                     self._nearest.add(plan.name, done, smallest)
                 self._tell(plan, eps, outcome)
                 if self._store is not None and self._store.is_due():
@@ -225,13 +226,13 @@ class _Measurement:
     def _tell(self, plan: AttackPlan, eps: float, outcome: Outcome) -> None:
         if self._progress is not None:
             total = len(self._labels) * len(plan.stages)
-            accuracy = float(outcome.right.mean())
+            accuracy = float(outcome.correct.mean())
             self._progress(plan.name, eps, outcome.stages_done, total, accuracy)
 
     def _add(self, plan: AttackPlan, eps: float, outcome: Outcome) -> None:
         evaluation = self._evaluation
         evaluation.results.append(summarize(plan, eps, outcome))
-        evaluation.masks[plan.name, eps] = outcome.right
+        evaluation.masks[plan.name, eps] = outcome.correct
         evaluation.predicted[plan.name, eps] = outcome.predicted
         evaluation.pointwise = pointwise_rows(evaluation)
 
@@ -251,7 +252,8 @@ def _plans(
         plans += [plan for plan in moved if plan is not None]
         if not any(plan.transfer for plan in plans):
             raise UsageError(
-                "Only fgsm and pgd can be transferred. Received: "
+                f"Only {' and '.join(that_take('surrogate'))} can be "
+                "transferred. Received: "
                 f"{', '.join(plan.name for plan in plans)}."
             )
     if len({plan.norm for plan in plans}) > 1:

@@ -2,13 +2,9 @@
 
 import dataclasses
 
-from tfgan_robust.attacks.plan import (
-    KNOWN,
-    NORMS,
-    PROTOCOLS,
-    AttackPlan,
-    parse_attack,
-)
+from tfgan_robust.attacks.options import NORMS, PROTOCOLS
+from tfgan_robust.attacks.plan import AttackPlan, parse_attack
+from tfgan_robust.attacks.table import known_attacks
 from tfgan_robust.cli import fields
 from tfgan_robust.cli.fields import setting
 from tfgan_robust.errors import UsageError
@@ -53,7 +49,9 @@ class EvaluateSettings:
         group=_WHAT,
     )
     attacks: str = setting(
-        "fgsm,pgd-100", f"Comma-separated: {KNOWN}.", group=_ATTACKS
+        "fgsm,pgd-100",
+        lambda: f"Comma-separated: {known_attacks()}.",
+        group=_ATTACKS,
     )
     eps: str | None = setting(
         None,

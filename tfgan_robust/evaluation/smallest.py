@@ -4,10 +4,9 @@ import numpy as np
 import tensorflow as tf
 
 from tfgan_robust.attacks.balls import NORMS
-from tfgan_robust.attacks.engine.stream import Finished
-from tfgan_robust.classifiers.loading import Classifier
+from tfgan_robust.attacks.engine.slots import Finished
 from tfgan_robust.evaluation.shorten import shorten
-from tfgan_robust.networks.logits import as_floats
+from tfgan_robust.networks.logits import LogitsFn, as_floats
 from tfgan_robust.reports.results import Smallest
 
 
@@ -17,7 +16,7 @@ class NearestSearch:
     Most attacks use the whole radius even where less would do.
 
     Args:
-        classifier: What was fooled.
+        logits_fn: The classifier that was fooled, in inference mode.
         images: uint8, or float32 in [0, 1], [n, height, width, channels].
         labels: int64 [n].
         norm: "linf" or "l2".
@@ -27,7 +26,7 @@ class NearestSearch:
 
     def __init__(
         self,
-        classifier: Classifier,
+        logits_fn: LogitsFn,
         images: np.ndarray,
         labels: np.ndarray,
         *,
@@ -40,7 +39,7 @@ class NearestSearch:
         self._waiting: list[tuple[str, Finished]] = []
 
         def search(*batch: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            found = shorten(classifier.logits_fn, *batch)
+            found = shorten(logits_fn, *batch)
             sizes = NORMS[norm].size(found.images - batch[0])
             return *found, sizes
 

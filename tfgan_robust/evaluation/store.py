@@ -30,7 +30,7 @@ _SECONDS_BETWEEN_SAVES = 30.0
 _UNREADABLE = (
     OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
-_ARRAYS = ("fooled", "predicted", "survived", "size")
+_ARRAYS = ("fooled", "predicted", "stage", "size")
 
 
 class EvaluationStore:

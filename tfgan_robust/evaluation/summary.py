@@ -1,0 +1,87 @@
+"""What attacks did to single images, summed up; needs no TensorFlow."""
+
+import numpy as np
+
+from tfgan_robust.attacks.engine.outcome import Outcome
+from tfgan_robust.attacks.plan import CLEAN, AttackPlan
+from tfgan_robust.reports.intervals import wilson
+from tfgan_robust.reports.results import (
+    Evaluation,
+    Pointwise,
+    Result,
+    StageResult,
+)
+
+
+def summarize(plan: AttackPlan, eps: float, outcome: Outcome) -> Result:
+    """Returns a plan's accuracy at a radius, and what it took."""
+    count, correct = len(outcome.fooled), int(outcome.correct.sum())
+    low, high = wilson(correct, count)
+    seconds = sum(t.seconds for t in outcome.totals)
+    steps = sum(t.steps for t in outcome.totals)
+    return Result(
+        attack=plan.name,
+        eps=eps,
+        norm=plan.norm,
+        protocol=plan.protocol,
+        num_images=count,
+        num_correct=correct,
+        accuracy=correct / count,
+        accuracy_low=low,
+        accuracy_high=high,
+        largest_perturbation=outcome.largest_perturbation,
+        forward_passes=outcome.forward_passes,
+        backward_passes=outcome.backward_passes,
+        seconds=seconds,
+        image_steps_per_second=steps / max(seconds, 1e-9),
+        stages=tuple(_stages(plan, outcome)),
+    )
+
+
+def _stages(plan: AttackPlan, outcome: Outcome) -> list[StageResult]:
+    results = []
+    for number, stage in enumerate(plan.stages):
+        totals = outcome.totals[number]
+        count = int(np.count_nonzero(outcome.stage >= number))
+        results.append(
+            StageResult(
+                name=stage.name,
+                num_images=count,
+                num_correct=int(np.count_nonzero(outcome.stage > number)),
+                forward_passes=totals.forward_passes / max(count, 1),
+                backward_passes=totals.backward_passes / max(count, 1),
+                seconds=totals.seconds,
+                settings=stage.described,
+            )
+        )
+    return results
+
+
+def pointwise_rows(evaluation: Evaluation) -> list[Pointwise]:
+    """Returns, for each radius, what nothing fooled up to there."""
+    radii = sorted({r.eps for r in evaluation.results if r.attack != CLEAN})
+    rows = []
+    for radius in radii:
+        masks = [
+            mask for (_, eps), mask in evaluation.masks.items() if eps <= radius
+        ]
+        everywhere = np.logical_and.reduce(masks)
+        correct = int(np.count_nonzero(everywhere))
+        low, high = wilson(correct, len(everywhere))
+        names = tuple(
+            r.attack
+            for r in evaluation.results
+            if r.attack != CLEAN and r.eps == radius
+        )
+        rows.append(
+            Pointwise(
+                eps=radius,
+                attacks=names,
+                num_images=len(everywhere),
+                num_correct=correct,
+                accuracy=correct / len(everywhere),
+                accuracy_low=low,
+                accuracy_high=high,
+            )
+        )
+    return rows
