@@ -1,11 +1,11 @@
-"""The table of attacks; needs no TensorFlow.
+r"""The table of attacks; needs no TensorFlow.
 
 A new attack is its class and one row:
 
     ATTACKS.add(
         "mine",
         AttackRow(
-            pattern=r"mine(?:-(?P<num_steps>\\d+))?",
+            pattern=r"mine(?:-(?P<num_steps>\d+))?",
             help="mine[-<steps>]",
             attack="my_module:Mine",
             settings={"num_steps": 100},

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tfgan_robust.attacks.base import Problem, Verdict
+from tfgan_robust.attacks.base import Problem
 from tfgan_robust.networks.logits import as_floats
 
 
@@ -57,10 +57,12 @@ class Source:
         self._again: deque[Job] = deque()
 
     def take(self) -> Job | None:
+        """Returns the next job, None if there is none."""
         # Old images first, so that few are in the works at a time.
         return self._again.popleft() if self._again else next(self._jobs, None)
 
     def report(self, done: Finished) -> None:
+        """Notes the end of a job, which another one may follow."""
         if not done.fooled:
             job = self._retry(done)
             if job is not None:
@@ -84,10 +86,12 @@ class Slots:
 
     @property
     def live(self) -> int:
+        """Places that somebody is in."""
         return sum(job is not None for job in self._jobs)
 
     @property
     def empty(self) -> np.ndarray:
+        """Which places nobody is in, bool [size]."""
         return np.array([job is None for job in self._jobs])
 
     def fill(
