@@ -197,6 +197,16 @@ ATTACKS.add(
     ),
 )
 ATTACKS.add(
+    "pma",
+    AttackRow(
+        pattern=f"pma{_COUNT}",
+        help="pma[-<steps>]",
+        attack="tfgan_robust.attacks.pma:PMA",
+        settings={"num_steps": _STEPS},
+        takes=("num_restarts",),
+    ),
+)
+ATTACKS.add(
     "autoattack",
     Ensemble(
         pattern="autoattack",
