@@ -110,7 +110,7 @@ class CommonSettings:
     horizontal_flip: bool | None = setting(
         None,
         "Whether half of the training images are mirrored. Without it as "
-        "the data set allows: yes for cifar10 and folder, no for digits.",
+        "the data set allows.",
         group=_DATA,
     )
     classifier_learning_rate: float = setting(
