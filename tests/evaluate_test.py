@@ -1,5 +1,6 @@
 """The evaluation's command line: what it takes, writes and refuses."""
 
+import contextlib
 import csv
 import dataclasses
 import json
@@ -17,9 +18,9 @@ from tfgan_robust.errors import UsageError
 from tfgan_robust.evaluation.options import EvaluateSettings
 from tfgan_robust.evaluation.radii import parse_eps
 from tfgan_robust.evaluation.session import evaluate as measure
+from tfgan_robust.reports import progress
 from tfgan_robust.reports.results import SCHEMA_VERSION
 from tfgan_robust.runs.presets import resolve
-from tfgan_robust.training import records
 
 SHAPE = (16, 16, 3)
 QUICK = {
@@ -275,12 +276,15 @@ def test_a_shell_measures_a_keras_file_and_keeps_the_results(tmp_path):
     assert not list(folder.glob(".partial-*"))
 
 
-def test_a_shell_sees_one_line_for_a_bad_value(tmp_path):
-    done = command("--model=m.keras", "--dataset=digits", "--eps=300")
-    assert done.returncode == 2
-    assert done.stdout == ""
-    (line,) = done.stderr.splitlines()
-    assert line.startswith("error: `eps` must list") and "300" in line
+def test_a_bad_value_is_one_line_that_speaks_of_flags(monkeypatch, capsys):
+    flags = ["--model=m.keras", "--dataset=digits", "--eps=300"]
+    monkeypatch.setattr(sys, "argv", ["evaluate", *flags])
+    with pytest.raises(SystemExit) as end:
+        evaluate.main()
+    out, err = capsys.readouterr()
+    assert (end.value.code, out) == (2, "")
+    (line,) = err.splitlines()
+    assert line.startswith("error: --eps must list") and "300" in line
 
 
 def test_a_run_is_measured_on_its_test_images_at_the_usual_radii(tmp_path):
@@ -347,15 +351,21 @@ def test_an_interruption_keeps_what_was_measured_and_goes_on(
     tmp_path, monkeypatch, capsys
 ):
     save_run(tmp_path)
-    tell = records.EvaluationProgress.__call__
     seen = []
 
-    def interrupt(self, attack, eps, done, total, accuracy):
+    def interrupt(attack, eps, done, total, accuracy):
         seen.append((attack, done))
         if attack == "pgd-2" and done > 12:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(records.EvaluationProgress, "__call__", interrupt)
+    def watch(tell):
+        monkeypatch.setattr(
+            progress,
+            "evaluation_progress",
+            lambda title, total: contextlib.nullcontext(tell),
+        )
+
+    watch(interrupt)
     given = {**QUICK, "run_dir": str(tmp_path), "batch_size": 4}
     with pytest.raises(KeyboardInterrupt):
         evaluate._run(given)
@@ -365,11 +375,7 @@ def test_an_interruption_keeps_what_was_measured_and_goes_on(
     assert [r["attack"] for r in stored["results"]] == ["clean", "fgsm"]
     assert "INCOMPLETE" in (tmp_path / "evaluation.md").read_text()
     seen.clear()
-    monkeypatch.setattr(
-        records.EvaluationProgress,
-        "__call__",
-        lambda self, *now: seen.append((now[0], now[2])) or tell(self, *now),
-    )
+    watch(lambda attack, eps, done, *_: seen.append((attack, done)))
     evaluate._run(given)
     # What was settled is told at once, and never measured again.
     assert [now for now in seen if now[0] == "fgsm"] == [("fgsm", 20)]

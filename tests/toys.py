@@ -3,6 +3,12 @@
 import numpy as np
 import tensorflow as tf
 
+from tfgan_robust.attacks.base import (
+    Problem,
+    advance_active,
+    draw_batch,
+    is_done,
+)
 from tfgan_robust.reports.numbers import wilson
 
 _PIXELS = 48
@@ -49,3 +55,47 @@ def share(count, total):
         "accuracy_low": low,
         "accuracy_high": high,
     }
+
+
+def problem_of(attack, images, labels, eps, *, targets=None, seed=0):
+    """Returns a problem with what an attack draws for each image.
+
+    Args:
+        attack: The attack.
+        images: float32 [batch, height, width, channels] in [0, 1].
+        labels: Integer [batch].
+        eps: Radius.
+        targets: Integer [batch]; None for the labels.
+        seed: A number, or a seed sequence for each image.
+    """
+    count, *shape = images.shape
+    seeds = seed
+    if isinstance(seed, int):
+        seeds = [(seed, number) for number in range(count)]
+    return Problem(
+        tf.constant(images),
+        tf.constant(labels),
+        tf.constant(labels if targets is None else targets),
+        tuple(map(tf.constant, draw_batch(attack, tuple(shape), seeds))),
+        tf.constant(eps, tf.float32),
+    )
+
+
+def run_attack(attack, logits_fn, problem):
+    """Runs an attack on one batch, in which nobody makes room."""
+    return tf.while_loop(
+        lambda state: tf.reduce_any(~is_done(attack, state)),
+        lambda state: (advance_active(attack, logits_fn, problem, state),),
+        (attack.begin(problem),),
+    )[0].verdict
+
+
+def trajectory(attack, logits_fn, problem):
+    """Returns all states of a run, the start included, verdicts aside."""
+    advance = tf.function(
+        lambda state: attack.advance(logits_fn, problem, state), autograph=False
+    )
+    states = [attack.begin(problem)]
+    for _ in range(attack.advances):
+        states.append(advance(states[-1]))
+    return states

@@ -6,27 +6,18 @@ import math
 import numpy as np
 import pytest
 import tensorflow as tf
+import toys
+from toys import problem_of, run_attack
 
 from tfgan_robust.attacks.apgd import APGD, _checks
-from tfgan_robust.attacks.iterative import Problem, draw_batch, run_attack
+from tfgan_robust.errors import UsageError
 from tfgan_robust.networks.losses import LOSSES, TARGETED_LOSSES
 
 SHAPE = (5, 5, 2)
 CLASSES = 5
 EPS = np.float32(0.1)
-
-
-def network():
-    """Bent enough to make losses rise and fall."""
-    rng = np.random.default_rng(3)
-    kernel = tf.constant(rng.normal(size=(3, 3, 2, 6)), tf.float32)
-    dense = tf.constant(rng.normal(size=(150, CLASSES)), tf.float32)
-
-    def logits_fn(images):
-        hidden = tf.sin(tf.nn.conv2d(2 * images, kernel, 1, "SAME"))
-        return tf.matmul(tf.reshape(hidden, [-1, 150]), dense)
-
-    return logits_fn
+# Bent enough to make losses rise and fall.
+LOGITS_FN = toys.smooth_network()
 
 
 def problem(attack, size=12, eps=EPS):
@@ -34,41 +25,27 @@ def problem(attack, size=12, eps=EPS):
     images = rng.random((size, *SHAPE), np.float32)
     # Black and white pixels, where the pixel range binds.
     images[:, 0], images[:, -1] = 0, 1
-    labels = np.argmax(network()(images), axis=1)
+    labels = np.argmax(LOGITS_FN(images), axis=1)
     targets = (labels + 1 + np.arange(size) % (CLASSES - 1)) % CLASSES
-    seeds = [(7, number) for number in range(size)]
-    return Problem(
-        tf.constant(images),
-        tf.constant(labels),
-        tf.constant(targets),
-        tuple(map(tf.constant, draw_batch(attack, SHAPE, seeds))),
-        tf.constant(eps),
-    )
+    return problem_of(attack, images, labels, eps, targets=targets, seed=7)
 
 
 def trajectory(attack, given):
-    """Every iterate with the step that led on from there, verdicts aside."""
-    logits_fn, state = network(), attack.begin(given)
-    advance = tf.function(
-        lambda state: attack.advance(logits_fn, given, state), autograph=False
-    )
-    visited, steps = [], []
-    for _ in range(attack.advances):
-        visited.append(state.images.numpy())
-        state = advance(state)
-        steps.append(state.step_size.numpy())
-    return np.array(visited), np.array(steps), state
+    """Every iterate, the step that led on from there, and the end."""
+    states = toys.trajectory(attack, LOGITS_FN, given)
+    visited = np.array([state.images for state in states[:-1]])
+    steps = np.array([state.step_size for state in states[1:]])
+    return visited, steps, states[-1]
 
 
 def looker(attack, given):
     """A function to the loss of each example and its gradient."""
-    logits_fn = network()
 
     @tf.function(autograph=False)
     def look(images):
         with tf.GradientTape() as tape:
             tape.watch(images)
-            logits = logits_fn(images)
+            logits = LOGITS_FN(images)
             if attack.targeted:
                 loss = TARGETED_LOSSES[attack.loss](
                     given.labels, logits, given.targets
@@ -233,14 +210,19 @@ def test_keeps_the_first_image_that_fools():
     attack = APGD(10)
     given = problem(attack, eps=np.float32(0.03))
     visited, _, _ = trajectory(attack, given)
-    logits_fn, labels = network(), given.labels.numpy()
+    labels = given.labels.numpy()
     wrong = np.array(
-        [np.argmax(logits_fn(images), axis=1) != labels for images in visited]
+        [np.argmax(LOGITS_FN(images), axis=1) != labels for images in visited]
     )
-    result = run_attack(attack, logits_fn, given)
+    result = run_attack(attack, LOGITS_FN, given)
     np.testing.assert_array_equal(result.fooled, wrong.any(axis=0))
     assert 0 < np.count_nonzero(result.fooled) < len(labels)
     first = np.where(wrong.any(axis=0), wrong.argmax(axis=0), -1)
     expected = visited[first, np.arange(len(labels))]
     np.testing.assert_allclose(result.images, expected, rtol=0, atol=1e-6)
     assert np.any(first > 0)
+
+
+def test_unknown_losses_are_refused():
+    with pytest.raises(UsageError, match="`loss` must be.*hinge"):
+        APGD(3, "hinge")

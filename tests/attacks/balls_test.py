@@ -5,10 +5,10 @@ import pytest
 import tensorflow as tf
 
 from tfgan_robust.attacks import l2, linf
+from tfgan_robust.attacks.balls import NORMS as BALLS
 
 SHAPE = (4, 5, 3)
 PIXELS = 60
-BALLS = {"linf": linf, "l2": l2}
 
 
 def length(changes, norm):
@@ -115,6 +115,24 @@ def test_a_generator_decides_what_is_drawn(norm):
     ]
     np.testing.assert_array_equal(draws[0], draws[1])
     assert not np.array_equal(draws[0], draws[2])
+
+
+def test_projection_clips_to_the_box_then_to_the_range():
+    moved = tf.constant([-1.0, 0.1, 0.45, 0.9, 2.0])
+    middle = tf.constant([0.05, 0.3, 0.5, 0.5, 0.95])
+    expected = [0.0, 0.2, 0.45, 0.6, 1.0]
+    np.testing.assert_allclose(linf.project(moved, middle, 0.1), expected)
+
+
+def test_random_starts_of_linf_fill_the_ball_and_heed_the_range():
+    images = tf.fill([100, *SHAPE], 0.5)
+    offsets = (linf.random_start(images, 0.2, [0, 1]) - images).numpy()
+    assert np.abs(offsets).max() <= 0.2 + 1e-6
+    assert offsets.min() < -0.199 and offsets.max() > 0.199
+    shares = np.histogram(offsets, 4, (-0.2, 0.2))[0] / offsets.size
+    np.testing.assert_allclose(shares, 0.25, atol=0.03)
+    white = linf.random_start(tf.ones([4, *SHAPE]), 0.2, [0, 1]).numpy()
+    assert white.max() == 1 and white.min() >= 0.8 - 1e-6
 
 
 def test_random_starts_of_l2_fill_the_ball_and_heed_the_range():

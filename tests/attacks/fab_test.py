@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+import toys
+from toys import run_attack
 
 from tfgan_robust.attacks.fab import FAB, onto_hyperplane
-from tfgan_robust.attacks.iterative import Problem, run_attack
 
 SHAPE = (4, 4, 3)
 PIXELS = 48
@@ -174,13 +175,8 @@ def images_and_logits(logits_fn, size=24):
 def problem_of(logits_fn, eps, target_rank=0):
     """All images are right, and another class is aimed at."""
     images, logits = images_and_logits(logits_fn)
-    return Problem(
-        tf.constant(images),
-        tf.constant(logits.argmax(axis=1)),
-        tf.constant(np.argsort(-logits, axis=1)[:, 1 + target_rank]),
-        (),
-        tf.constant(eps, tf.float32),
-    )
+    labels, targets = np.argsort(-logits, axis=1)[:, [0, 1 + target_rank]].T
+    return toys.problem_of(FAB(1), images, labels, eps, targets=targets)
 
 
 def boundaries(problem):

@@ -4,9 +4,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from toys import problem_of, run_attack
 
 from tfgan_robust.attacks.generators import GeneratorAttack
-from tfgan_robust.attacks.iterative import Problem, draw_batch, run_attack
 from tfgan_robust.runs.presets import resolve
 
 SHAPE = (16, 16, 3)
@@ -60,18 +60,7 @@ def problem(attack, seed=0):
     # Black and white pixels, where the pixel range binds.
     images[:, :4], images[:, -4:] = 0, 1
     labels = np.argmax(logits_fn(images), axis=1)
-    return Problem(
-        tf.constant(images),
-        tf.constant(labels),
-        tf.constant(labels),
-        tuple(
-            map(
-                tf.constant,
-                draw_batch(attack, SHAPE, [(seed, n) for n in range(COUNT)]),
-            )
-        ),
-        tf.constant(EPS),
-    )
+    return problem_of(attack, images, labels, EPS, seed=seed)
 
 
 def clip(moved, clean):

@@ -1,18 +1,13 @@
-"""Attacks against closed forms, a NumPy reference, and their own promises."""
+"""PGD, for training and for evaluation, against closed forms and NumPy."""
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from toys import linear_logits, linear_weights
+from toys import linear_logits, linear_weights, problem_of, run_attack
 
-from tfgan_robust.attacks.compile import compile_attack, resolve_jit_compile
-from tfgan_robust.attacks.fgsm import fgsm
-from tfgan_robust.attacks.gradients import input_gradient
-from tfgan_robust.attacks.iterative import Problem, draw_batch, run_attack
-from tfgan_robust.attacks.linf import project, random_start
+from tfgan_robust.attacks.compile import compile_attack
 from tfgan_robust.attacks.pgd import PGD, pgd
-from tfgan_robust.attacks.result import is_fooled
 from tfgan_robust.errors import UsageError
 
 SHAPE = (4, 4, 3)
@@ -26,6 +21,31 @@ def batch(size=8, seed=0, classes=2):
     # Black and white pixels, where the pixel range binds.
     images[:, 0], images[:, -1] = 0, 1
     return tf.constant(images), tf.constant(np.arange(size) % classes)
+
+
+def gray(size=8, classes=2):
+    """Images far from black and white, where the pixel range never binds."""
+    images, labels = batch(size, classes=classes)
+    return 0.4 + 0.2 * images, labels
+
+
+def evaluated(logits_fn, images, labels, eps, *, targets=None, seed=0, **given):
+    """What `PGD` does."""
+    attack = PGD(**given)
+    problem = problem_of(
+        attack, images, labels, eps, targets=targets, seed=seed
+    )
+    return run_attack(attack, logits_fn, problem)
+
+
+def both(logits_fn, images, labels, eps, *, seed=(0, 0), **given):
+    """What `pgd` makes of images, and `PGD` in its last iterate."""
+    verdict = evaluated(
+        logits_fn, images, labels, eps, protocol="final",
+        random_start=seed is not None, **given,
+    )  # fmt: skip
+    trained = pgd(logits_fn, images, labels, eps=eps, seed=seed, **given)
+    return trained, verdict.images
 
 
 def worst_corner(images, labels, eps):
@@ -57,110 +77,78 @@ def inference(model):
 
 @pytest.mark.parametrize("eps", [1 / 255, EPS, 0.3, 1.0])
 @pytest.mark.parametrize(
-    ("attack", "numbers"),
+    "numbers",
     [
-        (fgsm, {}),
-        (pgd, {"num_steps": 10}),
-        (pgd, {"num_steps": 10, "random_start": False}),
-        (pgd, {"num_steps": 40, "num_restarts": 2}),
-        (pgd, {"num_steps": 4, "step_size": 2.0}),
+        {"num_steps": 1, "step_size": None},  # A step of eps: FGSM.
+        {"num_steps": 10},
+        {"num_steps": 10, "seed": (0, 0)},
+        {"num_steps": 4, "step_size": 2.0, "seed": (0, 0)},
     ],
-    ids=["fgsm", "pgd", "clean-start", "restarts", "huge-steps"],
+    ids=["fgsm", "clean-start", "random-start", "huge-steps"],
 )
-def test_reaches_the_worst_corner_of_a_linear_classifier(attack, numbers, eps):
+def test_reaches_the_worst_corner_of_a_linear_classifier(numbers, eps):
     images, labels = batch()
-    result = attack(linear_logits, images, labels, eps=eps, **numbers)
+    if "step_size" in numbers:
+        numbers = {**numbers, "step_size": numbers["step_size"] or eps}
     corner = worst_corner(images, labels, eps)
-    np.testing.assert_allclose(result.images, corner, rtol=0, atol=2e-7)
     scores = (corner.reshape(-1, PIXELS) - 0.5) @ linear_weights()
     assert np.abs(scores).min() > 1e-3  # Rounding decides no verdict.
-    np.testing.assert_array_equal(result.fooled, (scores > 0) != labels)
-
-
-def test_the_linear_examples_are_neither_all_fooled_nor_all_right():
-    fooled = fgsm(linear_logits, *batch(), eps=EPS).fooled
-    assert 0 < np.count_nonzero(fooled) < 8
+    found = both(
+        linear_logits, images, labels, eps, **{"seed": None, **numbers}
+    )
+    for attacked in found:
+        np.testing.assert_allclose(attacked, corner, rtol=0, atol=2e-7)
 
 
 @pytest.mark.parametrize("eps", [1 / 255, EPS, 1.0])
-@pytest.mark.parametrize("protocol", ["final", "worst"])
-def test_stays_in_ball_and_range_on_a_random_network(eps, protocol):
-    logits_fn = inference(random_network())
+def test_stays_in_ball_and_range_on_a_random_network(eps):
     images, labels = batch(classes=3)
-    results = [
-        fgsm(logits_fn, images, labels, eps=eps),
-        pgd(
-            logits_fn,
-            images,
-            labels,
-            eps=eps,
-            num_steps=5,
-            num_restarts=2,
-            protocol=protocol,
-        ),
-    ]
-    for result in results:
-        assert result.images.shape == images.shape
-        assert result.images.dtype == tf.float32
-        assert result.fooled.shape == labels.shape
-        assert np.abs(result.images - images).max() <= eps + 1e-6
-        assert result.images.numpy().min() >= 0
-        assert result.images.numpy().max() <= 1
-        assert not np.array_equal(result.images, images)
+    for attacked in both(
+        inference(random_network()), images, labels, eps, num_steps=5
+    ):
+        assert attacked.shape == images.shape and attacked.dtype == tf.float32
+        assert np.abs(attacked - images).max() <= eps + 1e-6
+        assert attacked.numpy().min() >= 0 and attacked.numpy().max() <= 1
+        assert not np.array_equal(attacked, images)
 
 
-def test_the_verdict_is_that_of_the_returned_images():
+@pytest.mark.parametrize("protocol", ["final", "worst"])
+def test_the_verdict_is_that_of_the_returned_images(protocol):
     logits_fn = inference(random_network())
     images, labels = batch(32, classes=3)
-    for protocol in ("final", "worst"):
-        result = pgd(
-            logits_fn, images, labels, eps=EPS, num_steps=5, protocol=protocol
-        )
-        answers = np.argmax(logits_fn(result.images), axis=-1)
-        np.testing.assert_array_equal(result.fooled, answers != labels)
+    verdict = evaluated(
+        logits_fn, images, labels, EPS, num_steps=5, protocol=protocol
+    )
+    answers = np.argmax(logits_fn(verdict.images), axis=-1)
+    np.testing.assert_array_equal(verdict.fooled, answers != labels)
+    np.testing.assert_array_equal(verdict.predicted, answers)
 
 
 @pytest.mark.parametrize(
-    ("attack", "numbers"),
-    [
-        (fgsm, {}),
-        (pgd, {"num_steps": 5, "num_restarts": 2}),
-        (pgd, {"num_steps": 5, "step_size": 0.1}),
-    ],
-    ids=["fgsm", "pgd", "own-step"],
+    "numbers", [{"num_steps": 5}, {"num_steps": 5, "step_size": 0.1}]
 )
-def test_no_radius_changes_no_bit(attack, numbers):
+def test_no_radius_changes_no_bit(numbers):
     images, labels = batch()
-    result = attack(linear_logits, images, labels, eps=0.0, **numbers)
-    np.testing.assert_array_equal(result.images, images)
-    wrong = np.argmax(linear_logits(images), axis=-1) != labels
-    np.testing.assert_array_equal(result.fooled, wrong)
+    for attacked in both(linear_logits, images, labels, 0.0, **numbers):
+        np.testing.assert_array_equal(attacked, images)
 
 
 def test_a_vanishing_radius_leaves_images_where_they_are():
     images, labels = batch()
-    for result in (
-        fgsm(linear_logits, images, labels, eps=1e-7),
-        pgd(linear_logits, images, labels, eps=1e-7, num_steps=5),
-    ):
-        assert np.abs(result.images - images).max() <= 2e-7
+    for attacked in both(linear_logits, images, labels, 1e-7, num_steps=5):
+        assert np.abs(attacked - images).max() <= 2e-7
 
 
 def test_a_seed_decides_every_bit():
-    logits_fn = inference(random_network())
     images, labels = batch()
+    logits_fn = inference(random_network())
 
     def attacked(seed):
         # Few small steps, so that the start shows in the end.
         return pgd(
-            logits_fn,
-            images,
-            labels,
-            eps=EPS,
-            num_steps=2,
-            step_size=1e-3,
+            logits_fn, images, labels, eps=EPS, num_steps=2, step_size=1e-3,
             seed=seed,
-        ).images.numpy()
+        ).numpy()  # fmt: skip
 
     np.testing.assert_array_equal(attacked((1, 2)), attacked((1, 2)))
     for other in ((1, 3), (2, 2)):
@@ -181,67 +169,84 @@ def quadratic_logits(images):
     return tf.cast(tf.linalg.matmul(flat, linear.T) + bent, tf.float32)
 
 
+def quadratic_gradient(current, labels):
+    """Of the cross-entropy, float64 [n, PIXELS]."""
+    linear, curved = quadratic_model()
+    slopes = linear + np.einsum("kpq,nq->nkp", curved, current)
+    logits = current @ linear.T + 0.5 * np.einsum(
+        "np,kpq,nq->nk", current, curved, current
+    )
+    shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    return np.einsum("nk,nkp->np", shares - np.eye(3)[labels], slopes)
+
+
 @pytest.mark.parametrize("steps", [1, 3, 5])
-def test_pgd_takes_the_steps_of_its_equation(steps):
+def test_takes_the_steps_of_its_equation(steps):
     images, labels = batch(classes=3)
     eps, step_size = 0.1, 0.03
-    linear, curved = quadratic_model()
     clean = images.numpy().astype(np.float64).reshape(-1, PIXELS)
     current = clean
     for _ in range(steps):
-        slopes = linear + np.einsum("kpq,nq->nkp", curved, current)
-        logits = current @ linear.T + 0.5 * np.einsum(
-            "np,kpq,nq->nk", current, curved, current
-        )
-        shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-        gradient = np.einsum("nk,nkp->np", shares - np.eye(3)[labels], slopes)
+        gradient = quadratic_gradient(current, labels)
         assert np.abs(gradient).min() > 1e-6  # Rounding flips no sign.
         moved = current + step_size * np.sign(gradient)
         current = np.clip(np.clip(moved, clean - eps, clean + eps), 0, 1)
-    result = pgd(
-        quadratic_logits,
-        images,
-        labels,
-        eps=eps,
-        num_steps=steps,
-        step_size=step_size,
-        random_start=False,
-    )
-    expected = current.reshape(images.shape)
-    np.testing.assert_allclose(result.images, expected, rtol=0, atol=1e-6)
+    for attacked in both(
+        quadratic_logits, images, labels, eps, num_steps=steps,
+        step_size=step_size, seed=None,
+    ):  # fmt: skip
+        np.testing.assert_allclose(
+            attacked, current.reshape(images.shape), rtol=0, atol=1e-6
+        )
 
 
-def test_the_default_step_is_two_and_a_half_radii_over_the_steps():
-    images = tf.fill([1, *SHAPE], 0.5)
-    result = pgd(
-        linear_logits,
-        images,
-        tf.constant([0]),
-        eps=0.1,
-        num_steps=5,
-        random_start=False,
-    )
-    explicit = pgd(
-        linear_logits,
-        images,
-        tf.constant([0]),
-        eps=0.4,
-        num_steps=1,
-        step_size=2.5 * 0.1 / 5,
-        random_start=False,
-    )
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_momentum_follows_its_equation(norm):
+    """g <- mu g + gradient / |gradient|_1, equation 6 of arXiv:1710.06081."""
+    images, labels = gray(classes=3)
+    eps = {"linf": 0.1, "l2": 0.5}[norm]
+    step_size, decay = eps / 3, 0.75
+    clean = images.numpy().astype(np.float64).reshape(-1, PIXELS)
+    current, velocity = clean, 0.0
+    for _ in range(5):
+        gradient = quadratic_gradient(current, labels)
+        one = np.abs(gradient).sum(axis=1, keepdims=True)
+        velocity = decay * velocity + gradient / one
+        length = np.linalg.norm(velocity, axis=1, keepdims=True)
+        # Rounding flips no sign.
+        assert np.abs(velocity / length).min() > 1e-5
+        if norm == "linf":
+            moved = current + step_size * np.sign(velocity)
+            change = np.clip(moved - clean, -eps, eps)
+        else:
+            change = current + step_size * velocity / length - clean
+            size = np.linalg.norm(change, axis=1, keepdims=True)
+            change *= np.minimum(1, eps / size)
+        current = np.clip(clean + change, 0, 1)
+    verdict = evaluated(
+        quadratic_logits, images, labels, eps, num_steps=5, norm=norm,
+        step_size=step_size, momentum=decay, random_start=False,
+        protocol="final",
+    )  # fmt: skip
+    found = verdict.images.numpy().reshape(-1, PIXELS)
+    np.testing.assert_allclose(found, current, rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize("as_tensor", [float, tf.constant])
+def test_the_default_step_is_two_and_a_half_radii_over_the_steps(as_tensor):
+    images, labels = tf.fill([1, *SHAPE], 0.5), tf.constant([0])
     # One such step goes half of the way; five are stopped at the border.
-    np.testing.assert_allclose(np.abs(result.images - 0.5), 0.1, atol=1e-6)
-    np.testing.assert_allclose(np.abs(explicit.images - 0.5), 0.05, atol=1e-6)
-    one = pgd(
-        linear_logits,
-        images,
-        tf.constant([0]),
-        eps=tf.constant(0.1),
+    for given, way in (
+        ({"eps": as_tensor(0.1), "num_steps": 5}, 0.1),
+        ({"eps": 0.4, "num_steps": 1, "step_size": 2.5 * 0.1 / 5}, 0.05),
+    ):
+        for attacked in both(linear_logits, images, labels, seed=None, **given):
+            np.testing.assert_allclose(np.abs(attacked - 0.5), way, atol=1e-6)
+    many = pgd(
+        linear_logits, images, labels, eps=as_tensor(0.1),
         num_steps=tf.constant(100),
-        random_start=False,
-    )
-    np.testing.assert_allclose(np.abs(one.images - 0.5), 0.1, atol=1e-6)
+    )  # fmt: skip
+    np.testing.assert_allclose(np.abs(many - 0.5), 0.1, atol=1e-6)
 
 
 def uphill(wrong):
@@ -256,11 +261,13 @@ def uphill(wrong):
     return logits_fn
 
 
-def march(wrong, protocol, *, first=0.5, **numbers):
-    images = tf.fill([64, 1, 1, 1], first)
-    settings = {"eps": 0.3, "num_steps": 3, "step_size": 0.1, **numbers}
+def march(wrong, protocol, **numbers):
+    images = tf.fill([64, 1, 1, 1], 0.5)
+    settings = {"num_steps": 3, "step_size": 0.1, **numbers}
     labels = tf.zeros([64], tf.int64)
-    return pgd(uphill(wrong), images, labels, protocol=protocol, **settings)
+    return evaluated(
+        uphill(wrong), images, labels, 0.3, protocol=protocol, **settings
+    )
 
 
 @pytest.mark.parametrize("place", [0.5, 0.6, 0.7])
@@ -303,134 +310,6 @@ def test_worst_counts_the_random_start_itself():
     assert not np.any(final.fooled)
 
 
-def test_worst_counts_the_clean_image():
-    def wrong(pixel):
-        return tf.abs(pixel - 0.5) < 1e-6
-
-    for attack in ("worst", "final"):
-        result = march(wrong, attack)
-        assert np.all(result.fooled.numpy() == (attack == "worst"))
-
-
-def test_fgsm_counts_the_clean_image_under_worst_only():
-    images, labels = tf.fill([4, 1, 1, 1], 0.5), tf.zeros([4], tf.int64)
-    for place, counted in ((0.5, True), (0.6, False)):
-
-        def wrong(pixel, place=place):
-            return tf.abs(pixel - place) < 1e-6
-
-        final, worst = (
-            fgsm(uphill(wrong), images, labels, eps=0.3, protocol=protocol)
-            for protocol in ("final", "worst")
-        )
-        assert not np.any(final.fooled)
-        np.testing.assert_array_equal(worst.fooled, [counted] * 4)
-        end = 0.5 if counted else 0.8
-        np.testing.assert_allclose(worst.images, end, atol=1e-6)
-
-
-def test_worst_of_no_steps_is_the_start():
-    result = march(lambda pixel: pixel > 0, "worst", num_steps=0)
-    assert np.all(result.fooled)
-    assert np.abs(result.images - 0.5).max() <= 0.3 + 1e-6
-
-
-@pytest.mark.parametrize("protocol", ["final", "worst"])
-def test_restarts_only_ever_add_fooled_images(protocol):
-    # Fooled on a twentieth of the ball and left there at once by no step:
-    # what a restart finds is luck.
-    def wrong(pixel):
-        return tf.abs(pixel - 0.6) < 0.015
-
-    found = [
-        march(
-            wrong,
-            protocol,
-            step_size=1e-6,
-            num_restarts=restarts,
-            seed=(4, 5),
-        )
-        for restarts in (1, 2, 8)
-    ]
-    counts = [np.count_nonzero(result.fooled) for result in found]
-    assert counts[0] < counts[-1] < 64
-    for fewer, more in zip(found, found[1:], strict=False):
-        assert np.all(more.fooled.numpy()[fewer.fooled])
-        # An image that fooled is kept, whatever later restarts come to.
-        np.testing.assert_array_equal(
-            more.images[fewer.fooled], fewer.images[fewer.fooled]
-        )
-    last = found[-1]
-    np.testing.assert_array_equal(wrong(last.images[:, 0, 0, 0]), last.fooled)
-
-
-def test_random_starts_fill_the_ball_and_heed_the_range():
-    images = tf.fill([100, *SHAPE], 0.5)
-    offsets = (random_start(images, 0.2, [0, 1]) - images).numpy()
-    assert np.abs(offsets).max() <= 0.2 + 1e-6
-    assert offsets.min() < -0.199 and offsets.max() > 0.199
-    shares = np.histogram(offsets, 4, (-0.2, 0.2))[0] / offsets.size
-    np.testing.assert_allclose(shares, 0.25, atol=0.03)
-    white = random_start(tf.ones([4, *SHAPE]), 0.2, [0, 1]).numpy()
-    assert white.max() == 1 and white.min() >= 0.8 - 1e-6
-
-
-def test_projection_clips_to_the_ball_then_to_the_range():
-    moved = tf.constant([-1.0, 0.1, 0.45, 0.9, 2.0])
-    centre = tf.constant([0.05, 0.3, 0.5, 0.5, 0.95])
-    expected = [0.0, 0.2, 0.45, 0.6, 1.0]
-    np.testing.assert_allclose(project(moved, centre, 0.1), expected)
-
-
-def test_the_gradient_is_that_of_the_summed_loss():
-    images, labels = batch(classes=3)
-    together, logits = input_gradient(quadratic_logits, images, labels)
-    np.testing.assert_array_equal(logits, quadratic_logits(images))
-    for index in range(len(labels)):
-        alone, _ = input_gradient(
-            quadratic_logits,
-            images[index : index + 1],
-            labels[index : index + 1],
-        )
-        np.testing.assert_allclose(
-            together[index], alone[0], rtol=1e-5, atol=1e-7
-        )
-
-
-def test_the_gradient_is_that_of_the_given_loss():
-    images, labels = batch()
-
-    def margin(labels, logits):
-        return logits[:, 1] * 3
-
-    gradient, _ = input_gradient(linear_logits, images, labels, margin)
-    expected = np.broadcast_to(3 * linear_weights().reshape(SHAPE), (8, *SHAPE))
-    np.testing.assert_allclose(gradient, expected, rtol=1e-6)
-
-
-def test_gradients_are_float32_under_a_bfloat16_network():
-    # Right by a margin of 12: 1 - p is 6e-6, which bfloat16 rounds away.
-    dense = keras.layers.Dense(
-        2,
-        dtype="mixed_bfloat16",
-        use_bias=False,
-        kernel_initializer=keras.initializers.Constant(0.0),
-    )
-    model = keras.Sequential(
-        [keras.Input(SHAPE), keras.layers.Flatten(), dense]
-    )
-    dense.kernel.assign(np.tile([0.5, 0.0], (PIXELS, 1)))
-    assert model(tf.ones([1, *SHAPE])).dtype == tf.bfloat16
-    images, labels = tf.fill([3, *SHAPE], 0.5), tf.zeros([3], tf.int64)
-    gradient, logits = input_gradient(inference(model), images, labels)
-    assert gradient.dtype == tf.float32 and logits.dtype == tf.float32
-    np.testing.assert_allclose(logits, [[12, 0]] * 3)
-    np.testing.assert_allclose(gradient, -0.5 * 6.1442e-6, rtol=2e-2)
-    result = pgd(inference(model), images, labels, eps=0.25, num_steps=4)
-    assert result.images.dtype == tf.float32
-    np.testing.assert_allclose(result.images, 0.25, atol=1e-6)
-
-
 def test_attacks_leave_every_variable_bit_for_bit():
     model = random_network()
     images, labels = batch(classes=3)
@@ -440,204 +319,57 @@ def test_attacks_leave_every_variable_bit_for_bit():
     assert any("seed_generator_state" in path for path in paths)
     before = [variable.numpy().tobytes() for variable in model.variables]
     logits_fn = inference(model)
-    fgsm(logits_fn, images, labels, eps=EPS)
-    pgd(logits_fn, images, labels, eps=EPS, num_steps=3, num_restarts=2)
+    both(logits_fn, images, labels, EPS, num_steps=3)
     attack = compile_attack(pgd, logits_fn, jit_compile=False)
     attack(images, labels, eps=EPS, num_steps=3)
     after = [variable.numpy().tobytes() for variable in model.variables]
     assert before == after
 
 
-@pytest.mark.parametrize("label_type", [tf.int32, tf.int64])
-def test_nan_logits_count_as_fooled(label_type):
-    nan = float("nan")
-    logits = tf.constant([[0.0, 1], [1, 0], [nan, 1], [0, nan], [nan, nan]])
-    labels = tf.constant([1, 1, 1, 1, 0], label_type)
-    np.testing.assert_array_equal(
-        is_fooled(logits, labels), [False, True, True, True, True]
-    )
-
-
 @pytest.mark.parametrize("protocol", ["final", "worst"])
-def test_an_attack_on_nan_logits_fools(protocol):
+def test_nan_logits_fool(protocol):
     images, labels = batch()
 
     def broken(images):
         return linear_logits(images) * float("nan")
 
-    result = pgd(
-        broken, images, labels, eps=EPS, num_steps=2, protocol=protocol
+    verdict = evaluated(
+        broken, images, labels, EPS, num_steps=2, protocol=protocol
     )
-    assert np.all(result.fooled)
-    assert np.all(fgsm(broken, images, labels, eps=EPS).fooled)
-
-
-def test_a_compiled_attack_is_traced_once_for_all_radii_and_batches():
-    calls = []
-
-    def counted(images):
-        calls.append(1)
-        return linear_logits(images)
-
-    attack = compile_attack(pgd, counted, jit_compile=False, protocol="worst")
-    numbers = {"eps": 0.1, "num_steps": 3, "step_size": 0.05, "seed": (0, 0)}
-    attack(*batch(seed=0), **numbers)
-    traced = len(calls)
-    assert traced > 0
-    for index, eps in enumerate((0.2, tf.constant(0.3), np.float32(0.4))):
-        changed = {
-            "eps": eps,
-            "num_steps": 5 + index,
-            "step_size": 0.01 * index,
-            "seed": (index, 7),
-        }
-        attack(*batch(seed=index), **changed)
-    assert len(calls) == traced
-
-
-@pytest.mark.parametrize("jit_compile", [False, True])
-@pytest.mark.parametrize("protocol", ["final", "worst"])
-def test_compiled_attacks_equal_eager_ones(jit_compile, protocol):
-    # A linear model: no sign can flip, whatever fusing does to rounding.
-    images, labels = batch()
-    numbers = {"eps": EPS, "num_steps": 10, "seed": (3, 4)}
-    attack = compile_attack(
-        pgd,
-        linear_logits,
-        jit_compile=jit_compile,
-        protocol=protocol,
-        num_restarts=2,
-        random_start=True,
-    )
-    compiled = attack(images, labels, **numbers)
-    eager = pgd(
-        linear_logits,
-        images,
-        labels,
-        protocol=protocol,
-        num_restarts=2,
-        **numbers,
-    )
-    np.testing.assert_array_equal(compiled.fooled, eager.fooled)
-    assert 0 < np.count_nonzero(eager.fooled) < len(labels)
-    # XLA draws other random starts, and so passes other iterates.
-    ends = ~eager.fooled if protocol == "worst" else slice(None)
-    corner = worst_corner(images, labels, EPS)[ends]
-    np.testing.assert_allclose(compiled.images[ends], corner, atol=1e-6)
-    np.testing.assert_allclose(eager.images[ends], corner, atol=1e-6)
-
-
-def test_xla_and_graph_take_the_same_fgsm_step():
-    images, labels = batch()
-    graph, xla = (
-        compile_attack(fgsm, linear_logits, jit_compile=choice)(
-            images, labels, eps=EPS
-        )
-        for choice in (False, True)
-    )
-    np.testing.assert_allclose(graph.images, xla.images, atol=1e-6)
-    np.testing.assert_array_equal(graph.fooled, xla.fooled)
-
-
-def test_unknown_protocols_are_refused():
-    with pytest.raises(UsageError, match="final, worst.*Received: best"):
-        pgd(linear_logits, *batch(), eps=EPS, num_steps=1, protocol="best")
-
-
-def test_restarts_from_one_point_are_refused():
-    with pytest.raises(UsageError, match="num_restarts=2"):
-        pgd(
-            linear_logits,
-            *batch(),
-            eps=EPS,
-            num_steps=1,
-            random_start=False,
-            num_restarts=2,
-        )
-
-
-@pytest.mark.parametrize(
-    ("choice", "gpus", "deterministic", "expected"),
-    [
-        ("true", 0, False, True),
-        ("true", 1, True, True),
-        ("false", 1, False, False),
-        ("auto", 0, False, False),
-        ("auto", 1, False, True),
-        ("auto", 1, True, False),
-    ],
-)
-def test_xla_is_chosen_on_a_gpu_that_may_round(
-    monkeypatch, choice, gpus, deterministic, expected
-):
-    monkeypatch.setattr(
-        tf.config, "list_physical_devices", lambda kind: ["GPU:0"] * gpus
-    )
-    resolved = resolve_jit_compile(choice, deterministic=deterministic)
-    assert resolved is expected
-
-
-def gray(size=8, classes=2):
-    """Images far from black and white, where the pixel range never binds."""
-    images, labels = batch(size, classes=classes)
-    return 0.4 + 0.2 * images, labels
-
-
-def problem(attack, images, labels, eps, targets=None, seed=0):
-    seeds = [(seed, number) for number in range(len(labels))]
-    return Problem(
-        images,
-        labels,
-        labels if targets is None else targets,
-        tuple(map(tf.constant, draw_batch(attack, SHAPE, seeds))),
-        tf.constant(eps, tf.float32),
-    )
-
-
-def run_pgd(logits_fn, images, labels, eps, *, targets=None, seed=0, **given):
-    attack = PGD(**given)
-    return run_attack(
-        attack, logits_fn, problem(attack, images, labels, eps, targets, seed)
-    )
+    assert np.all(verdict.fooled) and np.all(verdict.predicted == -1)
 
 
 @pytest.mark.parametrize("eps", [0.01, 0.1, 0.5])
-@pytest.mark.parametrize("whole", [False, True], ids=["steps", "function"])
-def test_pgd_l2_reaches_the_closed_form_of_a_linear_classifier(whole, eps):
+def test_l2_reaches_the_closed_form_of_a_linear_classifier(eps):
     """x + eps w / |w|, upwards for class 0 and downwards for class 1."""
     images, labels = gray()
     weights = linear_weights().reshape(SHAPE)
     unit = weights / np.linalg.norm(weights)
     sides = (1 - 2 * labels.numpy())[:, None, None, None]
-    settings = {"num_steps": 10, "random_start": False, "norm": "l2"}
-    settings["protocol"] = "final"
-    result = (
-        pgd(linear_logits, images, labels, eps=eps, **settings)
-        if whole
-        else run_pgd(linear_logits, images, labels, eps, **settings)
-    )
+    result = evaluated(
+        linear_logits, images, labels, eps, num_steps=10, random_start=False,
+        norm="l2", protocol="final",
+    )  # fmt: skip
     np.testing.assert_allclose(
         result.images - images, eps * sides * unit, rtol=0, atol=2e-6
     )
 
 
-def test_pgd_l2_reaches_the_closed_form_from_random_starts():
+def test_l2_reaches_the_closed_form_from_random_starts():
     images, labels = gray()
     weights = linear_weights().reshape(SHAPE).astype(np.float64)
-    settings = {"num_steps": 20, "step_size": 0.15, "norm": "l2"}
-    for result in (
-        run_pgd(linear_logits, images, labels, 0.3, protocol="final",
-                **settings),
-        pgd(linear_logits, images, labels, eps=0.3, **settings),
-    ):  # fmt: skip
-        change = (result.images - images).numpy().astype(np.float64)
-        gains = np.abs(np.sum(change * weights, axis=(1, 2, 3)))
-        most = 0.3 * np.linalg.norm(weights)
-        assert np.all(gains > 0.999 * most) and np.all(gains < 1.0001 * most)
+    result = evaluated(
+        linear_logits, images, labels, 0.3, protocol="final", num_steps=20,
+        step_size=0.15, norm="l2",
+    )  # fmt: skip
+    change = (result.images - images).numpy().astype(np.float64)
+    gains = np.abs(np.sum(change * weights, axis=(1, 2, 3)))
+    most = 0.3 * np.linalg.norm(weights)
+    assert np.all(gains > 0.999 * most) and np.all(gains < 1.0001 * most)
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
-def test_pgd_finds_its_way_where_a_classifier_is_nearly_certain(norm):
+def test_finds_its_way_where_a_classifier_is_nearly_certain(norm):
     """Gradients of 1e-20 are directions like any other."""
     images, labels = gray()
 
@@ -649,58 +381,19 @@ def test_pgd_finds_its_way_where_a_classifier_is_nearly_certain(norm):
         # The right logit has no gradient left in float32, the wrong one has.
         return tf.stack([-score - away, score + away], axis=-1) / 2
 
-    settings = {"num_steps": 10, "random_start": False, "norm": norm}
-    eps = 0.1
-    result = run_pgd(sure, images, labels, eps, protocol="final", **settings)
-    other = pgd(sure, images, labels, eps=eps, **settings)
-    for moved in (result.images, other.images):
-        lengths = np.linalg.norm(
-            (moved - images).numpy().reshape(8, -1),
-            np.inf if norm == "linf" else 2,
-            axis=1,
-        )
-        np.testing.assert_allclose(lengths, eps, rtol=1e-4)
-
-
-@pytest.mark.parametrize("norm", ["linf", "l2"])
-def test_momentum_follows_its_equation(norm):
-    """g <- mu g + gradient / |gradient|_1, equation 6 of arXiv:1710.06081."""
-    images, labels = gray(classes=3)
-    eps = {"linf": 0.1, "l2": 0.5}[norm]
-    step_size, decay = eps / 3, 0.75
-    linear, curved = quadratic_model()
-    clean = images.numpy().astype(np.float64).reshape(-1, PIXELS)
-    current, velocity = clean, 0.0
-    for _ in range(5):
-        slopes = linear + np.einsum("kpq,nq->nkp", curved, current)
-        logits = current @ linear.T + 0.5 * np.einsum(
-            "np,kpq,nq->nk", current, curved, current
-        )
-        shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-        gradient = np.einsum("nk,nkp->np", shares - np.eye(3)[labels], slopes)
-        one = np.abs(gradient).sum(axis=1, keepdims=True)
-        velocity = decay * velocity + gradient / one
-        length = np.linalg.norm(velocity, axis=1, keepdims=True)
-        # Rounding flips no sign.
-        assert np.abs(velocity / length).min() > 1e-5
-        if norm == "linf":
-            moved = current + step_size * np.sign(velocity)
-            change = np.clip(moved - clean, -eps, eps)
-        else:
-            change = current + step_size * velocity / length - clean
-            size = np.linalg.norm(change, axis=1, keepdims=True)
-            change *= np.minimum(1, eps / size)
-        current = np.clip(clean + change, 0, 1)
-    settings = {"num_steps": 5, "step_size": step_size, "norm": norm}
-    settings |= {"momentum": decay, "random_start": False}
-    for result in (
-        pgd(quadratic_logits, images, labels, eps=eps, **settings),
-        run_pgd(
-            quadratic_logits, images, labels, eps, protocol="final", **settings
-        ),
-    ):
-        found = result.images.numpy().reshape(-1, PIXELS)
-        np.testing.assert_allclose(found, current, rtol=0, atol=2e-5)
+    found = [
+        evaluated(
+            sure, images, labels, 0.1, protocol="final", num_steps=10,
+            random_start=False, norm=norm,
+        ).images
+    ]  # fmt: skip
+    if norm == "linf":
+        found.append(pgd(sure, images, labels, eps=0.1, num_steps=10))
+    for moved in found:
+        changes = (moved - images).numpy().reshape(8, -1)
+        order = np.inf if norm == "linf" else 2
+        lengths = np.linalg.norm(changes, order, axis=1)
+        np.testing.assert_allclose(lengths, 0.1, rtol=1e-4)
 
 
 def class_weights(classes=5):
@@ -719,7 +412,7 @@ def test_targeted_pgd_reaches_its_target(loss, norm):
     before = linear_classes(images).numpy()
     labels = before.argmax(axis=1)
     targets = np.argsort(before, axis=1)[:, 1]  # The least likely but one.
-    result = run_pgd(
+    result = evaluated(
         linear_classes,
         images,
         tf.constant(labels),
@@ -743,7 +436,7 @@ def test_a_targeted_margin_takes_the_straight_way():
     images, _ = gray(6)
     labels = tf.argmax(linear_classes(images), axis=1)
     targets = (labels + 2) % 5
-    result = run_pgd(
+    result = evaluated(
         linear_classes, images, labels, 0.02, targets=targets, num_steps=10,
         targeted=True, loss="margin", protocol="final",
     )  # fmt: skip
@@ -754,64 +447,36 @@ def test_a_targeted_margin_takes_the_straight_way():
     )
 
 
+@pytest.mark.parametrize("targeted", [False, True])
 @pytest.mark.parametrize("loss", ["cross_entropy", "margin", "dlr"])
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 @pytest.mark.parametrize("eps", [0.0, 1 / 255, 2.0])
-def test_every_loss_stays_in_ball_and_range(loss, norm, eps):
+def test_every_loss_stays_in_ball_and_range(loss, norm, eps, targeted):
     images, labels = batch(classes=5)
-    settings = {"num_steps": 3, "loss": loss, "norm": norm, "momentum": 0.5}
-    for result in (
-        pgd(linear_classes, images, labels, eps=eps, **settings),
-        run_pgd(linear_classes, images, labels, eps, **settings),
-        run_pgd(linear_classes, images, labels, eps, targeted=True,
-                targets=(labels + 1) % 5, **settings),
-    ):  # fmt: skip
-        changes = (result.images - images).numpy().reshape(8, -1)
-        order = np.inf if norm == "linf" else 2
-        assert np.linalg.norm(changes, order, axis=1).max() <= eps + 1e-6
-        assert result.images.numpy().min() >= 0
-        assert result.images.numpy().max() <= 1
-        if eps > 0:
-            assert np.all(np.any(changes != 0, axis=1))
+    result = evaluated(
+        linear_classes, images, labels, eps, targets=(labels + 1) % 5,
+        num_steps=3, loss=loss, norm=norm, momentum=0.5, targeted=targeted,
+    )  # fmt: skip
+    changes = (result.images - images).numpy().reshape(8, -1)
+    order = np.inf if norm == "linf" else 2
+    assert np.linalg.norm(changes, order, axis=1).max() <= eps + 1e-6
+    assert result.images.numpy().min() >= 0
+    assert result.images.numpy().max() <= 1
+    if eps > 0:
+        assert np.all(np.any(changes != 0, axis=1))
 
 
-@pytest.mark.parametrize("protocol", ["final", "worst"])
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {},
-        {"loss": "margin", "step_size": 0.004},
-        {"loss": "dlr", "norm": "l2", "step_size": 0.05},
-        {"momentum": 0.9},
-    ],
-    ids=["plain", "margin", "dlr-l2", "momentum"],
-)
-def test_both_forms_of_pgd_are_one_attack(settings, protocol):
-    images, labels = batch(24, classes=3)
-    settings = {"num_steps": 6, "random_start": False, **settings}
-    eps = 0.2 if "norm" in settings else 0.015
-    whole = pgd(
-        quadratic_logits, images, labels, eps=eps, protocol=protocol, **settings
-    )
-    steps = run_pgd(
-        quadratic_logits, images, labels, eps, protocol=protocol, **settings
-    )
-    np.testing.assert_array_equal(whole.fooled, steps.fooled)
-    assert 0 < np.count_nonzero(whole.fooled) < 24
-    np.testing.assert_allclose(whole.images, steps.images, rtol=0, atol=1e-6)
-
-
-def test_the_steps_of_pgd_begin_anywhere_in_the_ball():
+def test_begins_anywhere_in_the_ball_or_at_the_image():
     images, labels = gray(50)
     for norm in ("linf", "l2"):
         attack = PGD(3, norm=norm)
-        given = problem(attack, images, labels, 0.1)
+        given = problem_of(attack, images, labels, 0.1)
         starts = attack.begin(given).images
         np.testing.assert_allclose(
             starts, images + 0.1 * given.noise[0], rtol=0, atol=1e-6
         )
         still = PGD(3, norm=norm, random_start=False)
-        there = still.begin(problem(still, images, labels, 0.1)).images
+        there = still.begin(problem_of(still, images, labels, 0.1)).images
         np.testing.assert_array_equal(there, images)
 
 
@@ -822,7 +487,7 @@ def test_a_surrogate_gives_the_way_and_the_classifier_the_verdict():
         return -linear_logits(images)
 
     for surrogate, climbs in ((None, True), (downhill, False)):
-        result = run_pgd(
+        result = evaluated(
             linear_logits, images, labels, 0.05, num_steps=4,
             random_start=False, protocol="final", surrogate=surrogate,
         )  # fmt: skip
@@ -837,7 +502,9 @@ def test_a_surrogate_gives_the_way_and_the_classifier_the_verdict():
     assert PGD(3, surrogate=downhill).passes == (2, 1)
 
 
-@pytest.mark.parametrize(("name", "value"), [("loss", "hinge"), ("norm", "l1")])
-def test_unknown_losses_and_norms_are_refused(name, value):
+@pytest.mark.parametrize(
+    ("name", "value"), [("loss", "hinge"), ("norm", "l1"), ("protocol", "best")]
+)
+def test_unknown_settings_are_refused(name, value):
     with pytest.raises(UsageError, match=f"`{name}` must be.*{value}"):
-        pgd(linear_logits, *batch(), eps=EPS, num_steps=1, **{name: value})
+        PGD(1, **{name: value})

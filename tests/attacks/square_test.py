@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+import toys
+from toys import problem_of, run_attack
 
-from tfgan_robust.attacks.iterative import Problem, draw_batch, run_attack
 from tfgan_robust.attacks.square import Square, _sides
 from tfgan_robust.networks.losses import margin
 
@@ -27,30 +28,18 @@ def problem(attack, size=16, *, seed=0, eps=EPS, gray=False):
     images[:, 0], images[:, -1] = 0, 1
     if gray:  # Nothing binds.
         images[:] = 0.5
-    images = tf.constant(images)
-    seeds = [(seed, number) for number in range(size)]
-    return Problem(
-        images,
-        tf.argmax(logits_fn(images), axis=1),
-        tf.zeros([size], tf.int64),
-        tuple(map(tf.constant, draw_batch(attack, SHAPE, seeds))),
-        tf.constant(eps),
-    )
+    labels = tf.argmax(logits_fn(images), axis=1)
+    return problem_of(attack, images, labels, eps, seed=seed)
 
 
 def trajectory(attack, given, answer=logits_fn):
     """The images looked at, and the best after each look."""
-    state = attack.begin(given)
-    advance = tf.function(
-        lambda state: attack.advance(answer, given, state), autograph=False
+    states = toys.trajectory(attack, answer, given)
+    return (
+        np.array([state.images for state in states[:-1]]),
+        np.array([state.best for state in states[1:]]),
+        np.array([state.best_loss for state in states[1:]]),
     )
-    seen, best, losses = [], [], []
-    for _ in range(attack.advances):
-        seen.append(state.images.numpy())
-        state = advance(state)
-        best.append(state.best.numpy())
-        losses.append(state.best_loss.numpy())
-    return np.array(seen), np.array(best), np.array(losses)
 
 
 def published_share(query):

@@ -312,7 +312,7 @@ def test_the_presets_are_those_that_can_be_chosen():
 def test_every_setting_explains_itself(name):
     limits = fields.limits_of(FIELDS[name][1])
     assert limits.group
-    assert limits.help.endswith(".")
+    assert limits.help_text.endswith(".")
 
 
 def test_a_setting_of_several_parts_is_the_same_setting():

@@ -7,17 +7,19 @@ import numpy as np
 import tensorflow as tf
 
 from tfgan_robust.attacks import linf
-from tfgan_robust.attacks.gradients import input_gradient
-from tfgan_robust.attacks.iterative import (
+from tfgan_robust.attacks.base import (
     Problem,
     Verdict,
+    begin_in_ball,
+    choose,
     choose_each,
     judge,
     no_verdict,
 )
-from tfgan_robust.attacks.result import choose
+from tfgan_robust.attacks.gradients import input_gradient
+from tfgan_robust.attacks.options import check_choice
 from tfgan_robust.networks.logits import LogitsFn
-from tfgan_robust.networks.losses import LOSSES, TARGETED_LOSSES
+from tfgan_robust.networks.losses import LOSSES, loss_function
 
 # Section 3 of arXiv:2003.01690: the first check comes after 22 % of the
 # steps, each later one 3 % sooner, but never sooner than 6 %; a step survives
@@ -63,11 +65,17 @@ class APGD:
         num_steps: Gradient steps.
         loss: One of `losses.LOSSES`.
         targeted: Whether `Problem.targets` are aimed at.
+
+    Raises:
+        UsageError: for an unknown loss.
     """
 
     num_steps: int = 100
     loss: str = "cross_entropy"
     targeted: bool = False
+
+    def __post_init__(self) -> None:
+        check_choice("loss", self.loss, LOSSES)
 
     @property
     def advances(self) -> int:
@@ -88,11 +96,7 @@ class APGD:
 
     def begin(self, problem: Problem) -> APGDState:
         """Returns the state at the start."""
-        start = linf.project(
-            problem.images + problem.eps * problem.noise[0],
-            problem.images,
-            problem.eps,
-        )
+        start = begin_in_ball(problem)
         zero = tf.zeros_like(problem.images[:, 0, 0, 0])
         return APGDState(
             step=tf.zeros_like(problem.labels, tf.int32),
@@ -111,16 +115,14 @@ class APGD:
         self, logits_fn: LogitsFn, problem: Problem, state: APGDState
     ) -> APGDState:
         """Judges an iterate, checks the step size, and moves."""
-        losses: list[tf.Tensor] = []
-
-        def remembered(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-            losses.append(self._loss(labels, logits, problem.targets))
-            return losses[0]
-
-        gradient, logits = input_gradient(
-            logits_fn, state.images, problem.labels, remembered
+        gradient, logits, loss = input_gradient(
+            logits_fn,
+            state.images,
+            problem.labels,
+            loss_function(
+                self.loss, problem.targets if self.targeted else None
+            ),
         )
-        loss = losses[0]
         here = judge(logits, state.images, problem.labels)
         first = state.step == 0
         better = tf.logical_or(first, loss > state.best[2])
@@ -136,13 +138,6 @@ class APGD:
             checked_loss=tf.where(first, loss, state.checked_loss),
         )
         return self._move(problem, *self._check(state, gradient))
-
-    def _loss(
-        self, labels: tf.Tensor, logits: tf.Tensor, targets: tf.Tensor
-    ) -> tf.Tensor:
-        if self.targeted:
-            return TARGETED_LOSSES[self.loss](labels, logits, targets)
-        return LOSSES[self.loss](labels, logits)
 
     def _check(
         self, state: APGDState, gradient: tf.Tensor

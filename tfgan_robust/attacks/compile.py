@@ -6,7 +6,6 @@ from typing import Any
 import tensorflow as tf
 
 from tfgan_robust.attacks.engine.execution import JIT_CHOICES
-from tfgan_robust.attacks.result import AttackResult
 from tfgan_robust.errors import UsageError
 from tfgan_robust.networks.logits import LogitsFn
 
@@ -38,34 +37,28 @@ def resolve_jit_compile(choice: str, *, deterministic: bool = False) -> bool:
 
 
 def compile_attack(
-    attack: Callable[..., AttackResult],
-    logits_fn: LogitsFn,
-    *,
-    jit_compile: bool,
-    **static: Any,
-) -> Callable[..., AttackResult]:
+    attack: Callable[..., tf.Tensor], logits_fn: LogitsFn, *, jit_compile: bool
+) -> Callable[..., tf.Tensor]:
     """Binds an attack to a classifier as one graph.
 
     Args:
-        attack: Such as `pgd`.
+        attack: Of a logits function, images, labels and numbers by name, such
+            as `pgd`.
         logits_fn: The classifier in inference mode.
         jit_compile: Whether XLA compiles it; then keep batches of one size.
-        **static: Arguments that shape the graph, such as `protocol`.
 
     Returns:
-        A function of images, labels and numbers by name; new values of
-        those numbers do not trace it anew.
+        A function of images, labels and the numbers; new values of those do
+        not trace it anew.
     """
 
     @tf.function(jit_compile=jit_compile, autograph=False)
     def compiled(
         images: tf.Tensor, labels: tf.Tensor, numbers: dict[str, tf.Tensor]
-    ) -> AttackResult:
-        return attack(logits_fn, images, labels, **static, **numbers)
+    ) -> tf.Tensor:
+        return attack(logits_fn, images, labels, **numbers)
 
-    def run(
-        images: tf.Tensor, labels: tf.Tensor, **numbers: Any
-    ) -> AttackResult:
+    def run(images: tf.Tensor, labels: tf.Tensor, **numbers: Any) -> tf.Tensor:
         tensors = {k: tf.convert_to_tensor(v) for k, v in numbers.items()}
         return compiled(images, labels, tensors)
 

@@ -7,16 +7,16 @@ import numpy as np
 import tensorflow as tf
 
 from tfgan_robust.attacks import linf
-from tfgan_robust.attacks.gradients import input_gradient
-from tfgan_robust.attacks.iterative import (
+from tfgan_robust.attacks.base import (
     Problem,
     Verdict,
+    choose,
     judge,
     no_verdict,
 )
-from tfgan_robust.attacks.result import choose
+from tfgan_robust.attacks.gradients import input_gradient
 from tfgan_robust.networks.logits import LogitsFn
-from tfgan_robust.networks.losses import targeted_margin
+from tfgan_robust.networks.losses import loss_function
 
 # Section 3 and appendix of arXiv:1907.02044: steps overshoot the boundary by
 # 5 %, are drawn towards the image by at most 10 %, and go back by 10 % once
@@ -102,17 +102,14 @@ class FAB:
         logits_fn: LogitsFn, problem: Problem, current: tf.Tensor
     ) -> tf.Tensor:
         """Equations 7 to 9: a step biased towards the image."""
-        margins: list[tf.Tensor] = []
-
-        def remembered(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-            margins.append(targeted_margin(labels, logits, problem.targets))
-            return margins[0]
-
-        gradient, _ = input_gradient(
-            logits_fn, current, problem.labels, remembered
+        gradient, _, margins = input_gradient(
+            logits_fn,
+            current,
+            problem.labels,
+            loss_function("margin", problem.targets),
         )
         slope = tf.reduce_sum(gradient * current, axis=[1, 2, 3])
-        offset = slope - margins[0]
+        offset = slope - margins
         here = onto_hyperplane(current, gradient, offset)
         there = onto_hyperplane(problem.images, gradient, offset)
         near = tf.maximum(linf.size(here), _SMALL)

@@ -7,12 +7,13 @@ import numpy as np
 import tensorflow as tf
 
 from tfgan_robust.attacks import formulations
-from tfgan_robust.attacks.gradients import input_gradient
-from tfgan_robust.attacks.iterative import (
+from tfgan_robust.attacks.base import (
     Problem,
+    begin_in_ball,
     judge,
     no_verdict,
 )
+from tfgan_robust.attacks.gradients import input_gradient
 from tfgan_robust.attacks.linf import draw, project
 from tfgan_robust.attacks.noise import NoiseState
 from tfgan_robust.networks.logits import LogitsFn
@@ -52,12 +53,7 @@ class GeneratorAttack:
 
     def begin(self, problem: Problem) -> NoiseState:
         """Returns the state at the start."""
-        reach = problem.eps * self.config.random_start
-        start = project(
-            problem.images + reach * problem.noise[0],
-            problem.images,
-            problem.eps,
-        )
+        start = begin_in_ball(problem, reach=self.config.random_start)
         return NoiseState(
             tf.zeros_like(problem.labels, tf.int32),
             no_verdict(start, problem.labels),
@@ -70,7 +66,7 @@ class GeneratorAttack:
         start = state.verdict.images
         sign = tf.zeros_like(start)
         if formulations.needs_gradient(self.config.formulation):
-            gradient, _ = input_gradient(logits_fn, start, problem.labels)
+            gradient, _, _ = input_gradient(logits_fn, start, problem.labels)
             sign = tf.sign(gradient)
         build = formulations.FORMULATIONS[self.config.formulation]
         directions = self.generator(

@@ -14,7 +14,7 @@ def input_gradient(
     images: tf.Tensor,
     labels: tf.Tensor,
     loss_fn: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] = cross_entropy,
-) -> tuple[tf.Tensor, tf.Tensor]:
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Differentiates the summed loss with respect to the images.
 
     The sum, since a mean would scale gradients with the batch size and, in
@@ -27,8 +27,9 @@ def input_gradient(
         loss_fn: From labels and logits to a loss for each example.
 
     Returns:
-        The gradient, float32 shaped as `images`, and the logits at `images`,
-        float32 [batch, num_classes]. A NaN of the gradient becomes 0.
+        The gradient, float32 shaped as `images`, whose NaN become 0; the
+        logits at `images`, float32 [batch, num_classes]; and the loss of each
+        example, float32 [batch].
 
     Raises:
         UsageError: if the logits do not depend on the images smoothly.
@@ -36,8 +37,9 @@ def input_gradient(
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(images)
         logits = tf.cast(logits_fn(images), tf.float32)
-        loss = tf.reduce_sum(loss_fn(labels, logits))
-    gradient = tape.gradient(loss, images)
+        loss = loss_fn(labels, logits)
+        total = tf.reduce_sum(loss)
+    gradient = tape.gradient(total, images)
     if gradient is None:
         raise UsageError(
             "The classifier has no gradient with respect to its images "
@@ -47,4 +49,4 @@ def input_gradient(
     # NaN is no direction; as a step it would leave the ball. (`tf.where` does
     # the same in thrice the time.)
     valid = tf.cast(~tf.math.is_nan(gradient), gradient.dtype)
-    return tf.math.multiply_no_nan(gradient, valid), logits
+    return tf.math.multiply_no_nan(gradient, valid), logits, loss

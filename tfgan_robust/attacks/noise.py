@@ -6,13 +6,15 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tfgan_robust.attacks.iterative import (
+from tfgan_robust.attacks.balls import NORMS
+from tfgan_robust.attacks.base import (
     Problem,
     Verdict,
+    begin_in_ball,
     judge,
     no_verdict,
 )
-from tfgan_robust.attacks.pgd import NORMS
+from tfgan_robust.attacks.options import check_choice
 from tfgan_robust.networks.logits import LogitsFn
 
 
@@ -28,10 +30,16 @@ class Noise:
     """One point of the ball, drawn uniformly.
 
     Attributes:
-        norm: "linf" or "l2".
+        norm: One of `balls.NORMS`.
+
+    Raises:
+        UsageError: for another norm.
     """
 
     norm: str = "linf"
+
+    def __post_init__(self) -> None:
+        check_choice("norm", self.norm, NORMS)
 
     @property
     def advances(self) -> int:
@@ -51,11 +59,7 @@ class Noise:
 
     def begin(self, problem: Problem) -> NoiseState:
         """Returns the state before the look."""
-        noisy = NORMS[self.norm].project(
-            problem.images + problem.eps * problem.noise[0],
-            problem.images,
-            problem.eps,
-        )
+        noisy = begin_in_ball(problem, self.norm)
         return NoiseState(
             tf.zeros_like(problem.labels, tf.int32),
             no_verdict(noisy, problem.labels),

@@ -1,79 +1,97 @@
-"""Attacks by name, with their parameters; needs no TensorFlow."""
+"""Attacks by name, with their settings; needs no TensorFlow."""
 
 import dataclasses
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping
 from typing import Any
 
+from tfgan_robust.attacks.options import (
+    STEP_RATIO,
+    AttackOptions,
+    check_choice,
+)
+from tfgan_robust.attacks.table import (
+    ATTACKS,
+    AttackRow,
+    Ensemble,
+    known_attacks,
+)
 from tfgan_robust.errors import UsageError
 
 CLEAN = "clean"
-PROTOCOLS = ("final", "worst")
-NORMS = ("linf", "l2")
-# Steps of this multiple of eps / num_steps reach any point of the ball from
-# any other (arXiv:1706.06083).
-STEP_RATIO = 2.5
-# The published budgets of AutoAttack (arXiv:2003.01690, section 5).
-_STEPS, _TARGETS, _QUERIES = 100, 9, 5000
 # DLR divides by logits of the third and, targeted, of the fourth class.
 _CLASSES_FOR_DLR = {False: 3, True: 4}
-
-KNOWN = (
-    "fgsm, noise, pgd-<steps>[-margin|-dlr][-t], apgd-ce, apgd-dlr, apgd-t, "
-    "fab-t, square, autoattack, autoattack-fast, generators; the budgets of "
-    "apgd, fab and square can follow, as in square-1000"
-)
 
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """One attack, run on what the stages before it left standing.
+    """One attack, run on the images that the stages before it left correct.
 
     Attributes:
         name: As in reports.
-        method: "pgd", "apgd", "fab", "square", "noise" or "generator".
-        num_steps: Gradient steps, or queries, of each run.
-        loss: One of `losses.LOSSES`; empty where there is none to choose.
+        attack: Its row in `ATTACKS`.
+        settings: What its class is given; JSON values.
         num_targets: The most likely wrong classes, each of them aimed at in
             a run of its own; 0 for an untargeted attack.
-        step_size: Of PGD, in the units of the ball; None for a multiple of
-            eps.
-        step_ratio: That multiple.
-        random_start: Whether runs begin at a random point of the ball.
         num_restarts: Independent runs, for each target.
-        momentum: Of PGD: share of the past gradients that stays.
-        rescaled: Of Square: whether its schedule is squeezed into the budget.
     """
 
     name: str
-    method: str
-    num_steps: int
-    loss: str = ""
+    attack: str
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     num_targets: int = 0
-    step_size: float | None = None
-    step_ratio: float = 0.0
-    random_start: bool = False
     num_restarts: int = 1
-    momentum: float = 0.0
-    rescaled: bool = True
 
-    def resolved_step_size(self, eps: float) -> float:
-        """Returns the step size at a radius; 0 where none can be chosen."""
-        return (
-            self.step_ratio * eps
-            if self.step_size is None
-            else (self.step_size)
-        )
+    @property
+    def row(self) -> AttackRow:
+        """The row in `ATTACKS`."""
+        row = ATTACKS[self.attack]
+        if isinstance(row, Ensemble):
+            raise UsageError(
+                f"A stage is one attack. Received: {self.attack} in stage "
+                f"{self.name}."
+            )
+        return row
+
+    def build(self, plan: "AttackPlan", surrogate: Any = None) -> Any:
+        """Returns what fulfils `base.Attack`.
+
+        Args:
+            plan: Whose stage this is.
+            surrogate: The logits function whose gradients are followed; None
+                for the attacked network's own.
+
+        Raises:
+            UsageError: if the class does not take these settings.
+        """
+        beside = {
+            "norm": plan.norm,
+            "protocol": plan.protocol,
+            "targeted": self.num_targets > 0,
+            "surrogate": surrogate,
+        }
+        taken = {k: v for k, v in beside.items() if k in self.row.takes}
+        return self.row.build({**self.settings, **taken})
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """All settings as reports state them, targets and restarts too."""
+        described = dict(self.settings)
+        if self.num_targets:
+            described["num_targets"] = self.num_targets
+        if "num_restarts" in self.row.takes:
+            described["num_restarts"] = self.num_restarts
+        return described
 
 
 @dataclasses.dataclass(frozen=True)
 class AttackPlan:
-    """What one row of a table stands for.
+    """What one row of a table of accuracies stands for.
 
     Attributes:
         name: As on the command line.
-        stages: Run one after another; an image is right if it is right after
-            all of them.
+        stages: Run one after another; an image is correct if it is correct
+            after all of them.
         protocol: "worst": every iterate counts, and so does the clean image.
             "final": only the last iterate of each run.
         norm: "linf" or "l2".
@@ -87,77 +105,39 @@ class AttackPlan:
     transfer: bool = False
 
 
-def parse_attack(
-    name: str,
-    *,
-    protocol: str = "worst",
-    norm: str = "linf",
-    step_size: float | None = None,
-    step_sizes: Sequence[float] = (),
-    random_start: bool = True,
-    num_restarts: int = 1,
-    momentum: float = 0.0,
-) -> AttackPlan:
+def parse_attack(name: str, **options: Any) -> AttackPlan:
     """Turns a name such as "pgd-100" or "autoattack" into a plan.
 
     Args:
-        name: As on the command line; see `KNOWN`.
-        protocol: "final" or "worst"; only PGD and FGSM know "final".
-        norm: "linf" or "l2"; only PGD, FGSM and noise know "l2".
-        step_size: Of PGD, in the units of the ball; None for
-            2.5 eps / num_steps.
-        step_sizes: Of PGD: several, each of them tried, as multiples of eps.
-            The weakest accuracy counts.
-        random_start: Of PGD.
-        num_restarts: Of PGD and APGD.
-        momentum: Of PGD.
+        name: As on the command line; see `known_attacks`.
+        **options: Fields of `AttackOptions`.
 
     Returns:
         The plan.
 
     Raises:
-        UsageError: for an unknown name or bad parameters.
+        UsageError: for an unknown name or bad options.
     """
-    _check_choice("protocol", protocol, PROTOCOLS)
-    _check_choice("norm", norm, NORMS)
-    if num_restarts > 1 and not random_start:
+    known = [field.name for field in dataclasses.fields(AttackOptions)]
+    for option in options:
+        check_choice("options", option, known)
+    given = AttackOptions(**options)
+    stages = _stages(name, given)
+    rows = [stage.row for stage in stages]
+    if not all(given.norm in row.norms for row in rows):
+        knowing = [
+            key
+            for key, row in ATTACKS.items()
+            if isinstance(row, AttackRow) and given.norm in row.norms
+        ]
         raise UsageError(
-            "Restarts without a random start repeat the same attack. "
-            f"Received: {num_restarts} restarts."
-        )
-    for parameter, values in (
-        ("step_size", [] if step_size is None else [step_size]),
-        ("step_sizes", step_sizes),
-    ):
-        if not all(value > 0 for value in values):
-            raise UsageError(
-                f"`{parameter}` must be positive. Received: {list(values)}."
-            )
-    matches = {build: re.fullmatch(p, name) for p, build in _GRAMMAR.items()}
-    build, match = next(
-        ((b, m) for b, m in matches.items() if m is not None), (None, None)
-    )
-    if build is None or match is None:
-        raise UsageError(
-            f"Known attacks are {KNOWN}. Received: {name or 'nothing'}."
-        )
-    stages = build(
-        match,
-        step_size=step_size,
-        step_sizes=step_sizes,
-        random_start=random_start,
-        num_restarts=num_restarts,
-        momentum=momentum,
-    )
-    methods = {stage.method for stage in stages}
-    if norm == "l2" and not methods <= {"pgd", "noise"}:
-        raise UsageError(
-            f"{name} knows the L-infinity norm only; with norm=l2 use fgsm, "
-            "noise or pgd."
+            f"{name} knows the L-infinity norm only; with norm={given.norm} "
+            f"use {', '.join(knowing[:-1])} or {knowing[-1]}."
         )
     # A result of others is the worst case by construction.
-    kept = protocol if methods <= {"pgd"} else "worst"
-    return AttackPlan(name, stages, kept, norm)
+    knows_final = all("protocol" in row.takes for row in rows)
+    protocol = given.protocol if knows_final else "worst"
+    return AttackPlan(name, stages, protocol, given.norm)
 
 
 def is_usual(plan: AttackPlan) -> bool:
@@ -165,12 +145,20 @@ def is_usual(plan: AttackPlan) -> bool:
     return not plan.transfer and plan == parse_attack(plan.name)
 
 
+def follows_gradient(name: str) -> bool:
+    """Tells whether a named attack follows the attacked network's gradient."""
+    try:
+        return all(s.row.follows_gradient for s in parse_attack(name).stages)
+    except UsageError:
+        return False
+
+
 def transferred(plan: AttackPlan) -> AttackPlan | None:
     """Returns the plan with the gradients of another network.
 
-    None where an attack cannot be transferred: only PGD and FGSM can.
+    None where an attack cannot be transferred.
     """
-    if any(stage.method != "pgd" for stage in plan.stages):
+    if any("surrogate" not in stage.row.takes for stage in plan.stages):
         return None
     return dataclasses.replace(
         plan, name=f"transfer-{plan.name}", transfer=True
@@ -185,119 +173,82 @@ def for_classes(plan: AttackPlan, num_classes: int) -> AttackPlan:
     """
     stages = []
     for stage in plan.stages:
-        targeted = stage.num_targets > 0
-        loss = stage.loss
-        if loss == "dlr" and num_classes < _CLASSES_FOR_DLR[targeted]:
-            loss = "margin"
+        settings = dict(stage.settings)
+        fewest = _CLASSES_FOR_DLR[stage.num_targets > 0]
+        if settings.get("loss") == "dlr" and num_classes < fewest:
+            settings["loss"] = "margin"
         targets = min(stage.num_targets, num_classes - 1)
         stages.append(
-            dataclasses.replace(stage, loss=loss, num_targets=targets)
+            dataclasses.replace(stage, settings=settings, num_targets=targets)
         )
     return dataclasses.replace(plan, stages=tuple(stages))
 
 
-def _fgsm(_: re.Match[str], **__: Any) -> tuple[Stage, ...]:
-    return (Stage("fgsm", "pgd", 1, "cross_entropy", step_ratio=1.0),)
-
-
-def _noise(_: re.Match[str], **__: Any) -> tuple[Stage, ...]:
-    return (Stage("noise", "noise", 1, random_start=True),)
-
-
-def _pgd(
-    match: re.Match[str],
-    *,
-    step_size: float | None,
-    step_sizes: Sequence[float],
-    random_start: bool,
-    num_restarts: int,
-    momentum: float,
-) -> tuple[Stage, ...]:
-    steps, loss, targeted = match.groups()
-    if step_size is not None and step_sizes:
-        raise UsageError("Give either `step_size` or `step_sizes`.")
-    budget = _budget(steps, match[0])
-    stage = Stage(
-        match[0],
-        "pgd",
-        budget,
-        loss or "cross_entropy",
-        _TARGETS if targeted else 0,
-        step_size,
-        STEP_RATIO / budget,
-        random_start,
-        num_restarts,
-        momentum,
+def _stages(name: str, options: AttackOptions) -> tuple[Stage, ...]:
+    for key, row in ATTACKS.items():
+        match = re.fullmatch(row.pattern, name)
+        if match is not None and isinstance(row, Ensemble):
+            return tuple(_part(*part) for part in row.parts.items())
+        if match is not None and isinstance(row, AttackRow):
+            return _tries(_stage(key, row, match, options), options)
+    raise UsageError(
+        f"Known attacks are {known_attacks()}. Received: {name or 'nothing'}."
     )
+
+
+def _part(name: str, changes: Mapping[str, Any]) -> Stage:
+    (stage,) = _stages(name, AttackOptions())
+    return dataclasses.replace(stage, settings={**stage.settings, **changes})
+
+
+def _stage(
+    key: str, row: AttackRow, match: re.Match[str], options: AttackOptions
+) -> Stage:
+    groups = match.groupdict()
+    targeted = groups.pop("targeted", "") is not None
+    settings = dict(row.settings)
+    for setting, text in groups.items():
+        if text is not None:
+            settings[setting] = _value(text, match[0])
+    for option in ("random_start", "momentum"):
+        if option in row.takes:
+            settings[option] = getattr(options, option)
+    return Stage(
+        match[0],
+        key,
+        settings,
+        row.num_targets if targeted else 0,
+        options.num_restarts if "num_restarts" in row.takes else 1,
+    )
+
+
+def _tries(stage: Stage, options: AttackOptions) -> tuple[Stage, ...]:
+    """One stage, or one for each of several step sizes."""
+    if "step_size" not in stage.row.takes:
+        return (stage,)
+    if options.step_size is not None:
+        steps = {stage.name: {"step_size": options.step_size}}
+    elif options.step_sizes:
+        steps = {
+            f"{stage.name} step {ratio:g} eps": {"step_ratio": ratio}
+            for ratio in options.step_sizes
+        }
+    else:
+        ratio = STEP_RATIO / stage.settings["num_steps"]
+        steps = {stage.name: {"step_ratio": ratio}}
     return tuple(
         dataclasses.replace(
-            stage, name=f"{match[0]} step {ratio:g} eps", step_ratio=ratio
+            stage, name=name, settings={**stage.settings, **step}
         )
-        for ratio in step_sizes
-    ) or (stage,)
+        for name, step in steps.items()
+    )
 
 
-def _apgd(
-    match: re.Match[str], *, num_restarts: int, **_: Any
-) -> tuple[Stage, ...]:
-    kind, steps = match.groups()
-    loss = "cross_entropy" if kind == "ce" else "dlr"
-    targets = _TARGETS if kind == "t" else 0
-    return (
-        Stage(
-            match[0], "apgd", _budget(steps, match[0], _STEPS), loss, targets,
-            random_start=True, num_restarts=num_restarts,
-        ),
-    )  # fmt: skip
-
-
-def _fab(match: re.Match[str], **_: Any) -> tuple[Stage, ...]:
-    steps = _budget(match[1], match[0], _STEPS)
-    return (Stage(match[0], "fab", steps, num_targets=_TARGETS),)
-
-
-def _square(match: re.Match[str], **_: Any) -> tuple[Stage, ...]:
-    queries = _budget(match[1], match[0], _QUERIES)
-    return (Stage(match[0], "square", queries, "margin", random_start=True),)
-
-
-def _generators(_: re.Match[str], **__: Any) -> tuple[Stage, ...]:
-    return (Stage("generators", "generator", 1, random_start=True),)
-
-
-def _autoattack(match: re.Match[str], **_: Any) -> tuple[Stage, ...]:
-    names = ["apgd-ce", "apgd-t"] + ["fab-t"] * (match[1] is None)
-    stages = [parse_attack(name).stages[0] for name in names]
-    if match[1] is None:
-        (square,) = parse_attack("square").stages
-        # As in the authors' code of AutoAttack, unlike in that of Square.
-        stages.append(dataclasses.replace(square, rescaled=False))
-    return tuple(stages)
-
-
-_GRAMMAR: dict[str, Callable[..., tuple[Stage, ...]]] = {
-    "fgsm": _fgsm,
-    "noise": _noise,
-    r"pgd-(\d+)(?:-(margin|dlr))?(-t)?": _pgd,
-    r"apgd-(ce|dlr|t)(?:-(\d+))?": _apgd,
-    r"fab-t(?:-(\d+))?": _fab,
-    r"square(?:-(\d+))?": _square,
-    "generators": _generators,
-    "autoattack(-fast)?": _autoattack,
-}
-
-
-def _budget(text: str | None, name: str, default: int = 0) -> int:
-    steps = default if text is None else int(text)
-    if steps < 1:
+def _value(text: str, name: str) -> int | str:
+    if not text.isdecimal():
+        return text
+    if int(text) < 1:
         raise UsageError(
             f"An attack needs at least one step. Received: {name}."
         )
-    return steps
-
-
-def _check_choice(name: str, value: str, known: Sequence[str]) -> None:
-    if value not in known:
-        raise UsageError(
-            f"`{name}` must be one of {', '.join(known)}. Received: {value}."
-        )
+    return int(text)

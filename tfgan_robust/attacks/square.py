@@ -6,9 +6,10 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tfgan_robust.attacks.iterative import (
+from tfgan_robust.attacks.base import (
     Problem,
     Verdict,
+    begin_in_ball,
     choose_each,
     judge,
     no_verdict,
@@ -78,11 +79,7 @@ class Square:
 
     def begin(self, problem: Problem) -> SquareState:
         """Returns the state at vertical stripes."""
-        start = project(
-            problem.images + problem.eps * problem.noise[0],
-            problem.images,
-            problem.eps,
-        )
+        start = begin_in_ball(problem)
         return SquareState(
             tf.zeros_like(problem.labels, tf.int32),
             no_verdict(start, problem.labels),

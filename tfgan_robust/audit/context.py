@@ -11,13 +11,11 @@ import tensorflow as tf
 from tfgan_robust.attacks.compile import resolve_jit_compile
 from tfgan_robust.attacks.engine.execution import Execution
 from tfgan_robust.attacks.engine.runner import AttackRunner
-from tfgan_robust.attacks.plan import parse_attack
+from tfgan_robust.attacks.plan import follows_gradient, parse_attack
 from tfgan_robust.classifiers.loading import Classifier
 
 # White-box attacks beside PGD-100, cheapest first.
 WHITE_BOX = ("pgd-100-margin", "apgd-ce", "apgd-t")
-# Beginnings of the names of white-box attacks.
-_WHITE_BOX_NAMES = ("fgsm", "pgd-", "apgd-", "fab-", "autoattack-fast")
 
 
 @dataclasses.dataclass
@@ -97,7 +95,7 @@ class AuditContext:
         """
         correct = self.correct_under("pgd-100").copy()
         for name, mask in self.measured.items():
-            if name.startswith(_WHITE_BOX_NAMES):
+            if follows_gradient(name):
                 correct &= mask
         for name in WHITE_BOX:
             if name not in self.measured:
@@ -134,7 +132,7 @@ class AuditContext:
             eps=eps,
             seed=self.execution.seed,
         )
-        correct[where] = outcome.right
+        correct[where] = outcome.correct
         return correct
 
     def _attack_runner(
@@ -144,7 +142,8 @@ class AuditContext:
         key = (id(classifier), id(surrogate))
         if key not in self._runners:
             self._runners[key] = AttackRunner(
-                classifier,
+                classifier.logits_fn,
+                classifier.num_classes,
                 batch_size=self.execution.batch_size,
                 jit_compile=self.execution.jit_compile,
                 surrogate=surrogate.logits_fn if surrogate else None,

@@ -87,7 +87,7 @@ def _changes(
     """Predicted and actual change, change by a step, largest logit."""
     # Inside the pixel range, where a classifier may clip.
     images = tf.clip_by_value(images, STEP, 1 - STEP)
-    gradient, logits = input_gradient(logits_fn, images, labels, margin)
+    gradient, logits, before = input_gradient(logits_fn, images, labels, margin)
     direction = tf.sign(gradient)
     flat = tf.abs(tf.reshape(gradient, [-1, gradient.shape[1:].num_elements()]))
     moved = max(1, round(MOVED * flat.shape[1]))
@@ -99,7 +99,7 @@ def _changes(
     predicted = tf.reduce_sum(gradient * (above - below), [1, 2, 3])
     actual = margin(labels, logits_fn(above)) - margin(labels, logits_fn(below))
     step = tf.clip_by_value(images + STEP_AWAY * eps * direction, 0.0, 1.0)
-    rise = margin(labels, logits_fn(step)) - margin(labels, logits)
+    rise = margin(labels, logits_fn(step)) - before
     return predicted, actual, rise, tf.reduce_max(tf.abs(logits), axis=-1)
 
 

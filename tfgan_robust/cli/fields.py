@@ -10,7 +10,7 @@ import dataclasses
 import math
 import types
 import typing
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from tfgan_robust.errors import UsageError
@@ -25,7 +25,8 @@ _TRUE, _FALSE = ("true", "1", "yes"), ("false", "0", "no")
 class Limits:
     """What a value of a setting must satisfy, and how it is presented."""
 
-    help: str
+    # Called when it is shown, if it lists what users can add to.
+    help: str | Callable[[], str]
     group: str
     choices: Collection[str] | None = None
     minimum: float | None = None
@@ -34,10 +35,15 @@ class Limits:
     positional: str | None = None
     names: Collection[str] | None = None
 
+    @property
+    def help_text(self) -> str:
+        """The text of `help` as it is now."""
+        return self.help if isinstance(self.help, str) else self.help()
+
 
 def setting(
     default: Any,
-    help: str,
+    help: str | Callable[[], str],
     *,
     group: str,
     choices: Collection[str] | None = None,
@@ -51,7 +57,7 @@ def setting(
 
     Args:
         default: The value when nothing else is given.
-        help: One or two sentences for `--help`.
+        help: One or two sentences for `--help`, or what returns them.
         group: The heading under which `--help` lists it.
         choices: The allowed strings, or None for any. They are looked at
             when a value is checked, so that a table may grow.

@@ -130,7 +130,7 @@ class Flags:
 
     def _describe(self, name: str) -> str:
         limits = self._limits(name)
-        sentences = [limits.help]
+        sentences = [limits.help_text]
         owners = [part.goes_with for part in self._owners[name]]
         if all(owners):
             sentences.append(f"Goes with {', '.join(owners)}.")

@@ -8,13 +8,9 @@ import numpy as np
 
 from tfgan_robust.attacks.compile import resolve_jit_compile
 from tfgan_robust.attacks.engine.execution import Execution
-from tfgan_robust.attacks.engine.outcome import (
-    CleanPass,
-    Outcome,
-    pointwise_rows,
-    summarize,
-)
+from tfgan_robust.attacks.engine.outcome import CleanPass, Outcome
 from tfgan_robust.attacks.engine.runner import AttackRunner
+from tfgan_robust.attacks.generators import GeneratorAttack
 from tfgan_robust.attacks.plan import (
     CLEAN,
     AttackPlan,
@@ -22,6 +18,7 @@ from tfgan_robust.attacks.plan import (
     parse_attack,
     transferred,
 )
+from tfgan_robust.attacks.table import that_take
 from tfgan_robust.classifiers.loading import Classifier
 from tfgan_robust.classifiers.preflight import check_classifier
 from tfgan_robust.errors import UsageError
@@ -29,8 +26,13 @@ from tfgan_robust.evaluation.networks import EvaluationNetworks
 from tfgan_robust.evaluation.options import DEFAULT_ATTACKS
 from tfgan_robust.evaluation.radii import DEFAULT_EPS
 from tfgan_robust.evaluation.smallest import SmallestSearch
-from tfgan_robust.reports.numbers import check_eps, wilson
-from tfgan_robust.reports.results import Evaluation, Result
+from tfgan_robust.evaluation.summary import (
+    clean_result,
+    pointwise_rows,
+    summarize,
+)
+from tfgan_robust.reports.numbers import check_eps
+from tfgan_robust.reports.results import Evaluation
 from tfgan_robust.reports.tables import format_report
 from tfgan_robust.runs.config import TrainConfig
 
@@ -138,7 +140,8 @@ def plan_attacks(
         moved = list(filter(None, map(transferred, plans)))
         if not moved:
             raise UsageError(
-                "Only fgsm and pgd can be transferred. Received: "
+                f"Only {' and '.join(that_take('surrogate'))} can be "
+                "transferred. Received: "
                 f"{', '.join(plan.name for plan in plans)}."
             )
         plans += moved
@@ -172,13 +175,16 @@ class _Measurement:
         surrogate = networks.surrogate
         self._runners = {
             transfer: AttackRunner(
-                networks.classifier,
+                networks.classifier.logits_fn,
+                networks.classifier.num_classes,
                 batch_size=execution.batch_size,
                 jit_compile=execution.jit_compile,
                 surrogate=(
                     surrogate.logits_fn if transfer and surrogate else None
                 ),
-                generators=networks.generators,
+                generators=[
+                    GeneratorAttack(*each) for each in networks.generators
+                ],
             )
             for transfer in (False, True)
         }
@@ -193,7 +199,7 @@ class _Measurement:
         if store is not None:
             self._evaluation.smallest = store.load_smallest()
         self._smallest = SmallestSearch(
-            networks.classifier,
+            networks.classifier.logits_fn,
             images,
             labels,
             norm=self._evaluation.norm,
@@ -221,19 +227,8 @@ class _Measurement:
             self._progress(CLEAN, 0.0, done, count, correct / done)
 
         clean = self._runners[False].clean(self._images, self._labels, progress)
-        correct = int(np.count_nonzero(clean.right))
-        low, high = wilson(correct, count)
-        evaluation.results.append(
-            Result(
-                attack=CLEAN, eps=0.0, norm=evaluation.norm,
-                protocol="worst", num_images=count, num_correct=correct,
-                accuracy=correct / count, accuracy_low=low,
-                accuracy_high=high, largest_perturbation=0.0,
-                forward_passes=1.0, backward_passes=0.0, seconds=0.0,
-                image_steps_per_second=0.0,
-            )
-        )  # fmt: skip
-        evaluation.masks[CLEAN, 0.0] = clean.right
+        evaluation.results.append(clean_result(evaluation.norm, clean))
+        evaluation.masks[CLEAN, 0.0] = clean.correct
         evaluation.predicted[CLEAN, 0.0] = clean.predicted
         return clean
 
@@ -249,7 +244,7 @@ class _Measurement:
                 plan, self._images, self._labels, clean, outcome,
                 eps=eps, seed=self._execution.seed,
             ):  # fmt: skip
-                if done.fooled and clean.right[done.number]:
+                if done.fooled and clean.correct[done.number]:
                     self._smallest.add(plan.name, done)
                 self._show(plan, eps, outcome)
                 if self._store is not None and self._store.is_due():
@@ -257,14 +252,14 @@ class _Measurement:
         finally:
             self._keep(plan, eps, outcome)
         evaluation.results.append(summarize(plan, eps, outcome))
-        evaluation.masks[plan.name, eps] = outcome.right
+        evaluation.masks[plan.name, eps] = outcome.correct
         evaluation.predicted[plan.name, eps] = outcome.predicted
         evaluation.pointwise = pointwise_rows(evaluation)
         self._write()
 
     def _show(self, plan: AttackPlan, eps: float, outcome: Outcome) -> None:
         total = len(self._labels) * len(plan.stages)
-        accuracy = float(outcome.right.mean())
+        accuracy = float(outcome.correct.mean())
         self._progress(plan.name, eps, outcome.stages_done, total, accuracy)
 
     def _keep(self, plan: AttackPlan, eps: float, outcome: Outcome) -> None:

@@ -5,13 +5,9 @@ import functools
 from pathlib import Path
 
 from tfgan_robust.attacks.engine.execution import JIT_CHOICES, Execution
-from tfgan_robust.attacks.plan import (
-    KNOWN,
-    NORMS,
-    PROTOCOLS,
-    AttackPlan,
-    parse_attack,
-)
+from tfgan_robust.attacks.options import NORMS, PROTOCOLS
+from tfgan_robust.attacks.plan import AttackPlan, parse_attack
+from tfgan_robust.attacks.table import known_attacks
 from tfgan_robust.cli import fields
 from tfgan_robust.cli.fields import setting
 from tfgan_robust.data.registry import DATASETS
@@ -59,11 +55,13 @@ class EvaluateSettings:
         group=_WHAT,
     )
     attacks: str = setting(
-        ",".join(DEFAULT_ATTACKS), f"Comma-separated: {KNOWN}.", group=_ATTACKS
+        ",".join(DEFAULT_ATTACKS),
+        lambda: f"Comma-separated: {known_attacks()}.",
+        group=_ATTACKS,
     )
     eps: str | None = setting(
         None,
-        eps_help(),
+        eps_help,
         group=_ATTACKS,
     )
     norm: str = setting(

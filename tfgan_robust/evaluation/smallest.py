@@ -3,13 +3,11 @@
 import numpy as np
 import tensorflow as tf
 
+from tfgan_robust.attacks.balls import NORMS
+from tfgan_robust.attacks.base import Verdict, choose, judge
 from tfgan_robust.attacks.compile import resolve_jit_compile
 from tfgan_robust.attacks.engine.execution import Execution
-from tfgan_robust.attacks.engine.stream import Finished
-from tfgan_robust.attacks.iterative import Verdict, judge
-from tfgan_robust.attacks.pgd import NORMS
-from tfgan_robust.attacks.result import choose
-from tfgan_robust.classifiers.loading import Classifier
+from tfgan_robust.attacks.engine.slots import Finished
 from tfgan_robust.networks.logits import LogitsFn, as_floats
 from tfgan_robust.reports.results import Smallest
 
@@ -77,7 +75,7 @@ class SmallestSearch:
     Most attacks use the whole radius even where less would do.
 
     Args:
-        classifier: What was fooled.
+        logits_fn: The classifier that was fooled, in inference mode.
         images: uint8, or float32 in [0, 1], [n, height, width, channels].
         labels: int64 [n].
         norm: "linf" or "l2".
@@ -87,7 +85,7 @@ class SmallestSearch:
 
     def __init__(
         self,
-        classifier: Classifier,
+        logits_fn: LogitsFn,
         images: np.ndarray,
         labels: np.ndarray,
         *,
@@ -100,7 +98,7 @@ class SmallestSearch:
         self._waiting: list[tuple[str, Finished]] = []
 
         def search(*batch: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            found = shorten(classifier.logits_fn, *batch)
+            found = shorten(logits_fn, *batch)
             sizes = NORMS[norm].size(found.images - batch[0])
             return *found, sizes
 

@@ -27,7 +27,7 @@ from tfgan_robust.reports.results import (
 from tfgan_robust.reports.verdicts import Check
 
 _SECONDS_BETWEEN_SAVES = 30.0
-_ARRAYS = ("fooled", "predicted", "survived", "size")
+_ARRAYS = ("fooled", "predicted", "stage", "size")
 
 
 class EvaluationStore:

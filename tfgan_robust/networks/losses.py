@@ -108,3 +108,19 @@ TARGETED_LOSSES: dict[str, TargetedLoss] = {
     "margin": targeted_margin,
     "dlr": targeted_dlr,
 }
+
+
+def loss_function(
+    name: str, targets: tf.Tensor | None = None
+) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    """Returns a loss as a function of labels and logits.
+
+    Args:
+        name: One of `LOSSES`.
+        targets: Integer [batch], the classes to be taken for; None for an
+            untargeted loss.
+    """
+    if targets is None:
+        return LOSSES[name]
+    targeted = TARGETED_LOSSES[name]
+    return lambda labels, logits: targeted(labels, logits, targets)

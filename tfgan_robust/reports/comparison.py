@@ -14,12 +14,8 @@ from tfgan_robust.reports.breakdown import correct_within
 from tfgan_robust.reports.numbers import format_eps
 from tfgan_robust.reports.reading import StoredEvaluation, read_evaluation
 from tfgan_robust.reports.results import WORST
+from tfgan_robust.reports.stage_settings import with_relative_step
 
-# What must agree for an attack to be the same attack.
-_PARAMETERS = (
-    "name", "num_steps", "loss", "num_targets", "step_size", "random_start",
-    "num_restarts", "momentum",
-)  # fmt: skip
 # Evaluations by a name for each.
 Runs = Mapping[str, StoredEvaluation]
 
@@ -143,9 +139,10 @@ def _facts(stored: StoredEvaluation) -> Iterator[tuple[str, str, str]]:
     for result in attacked:
         where = format_eps(result.eps)
         yield f"protocol of {result.attack}", where, result.protocol
-        for field in _PARAMETERS:
-            values = [getattr(stage, field) for stage in result.stages]
-            if field == "step_size":
-                values = [f"{value / result.eps:.3g} eps" for value in values]
-            told = ", ".join(map(str, values))
-            yield f"{field} of {result.attack}", where, told
+        stages = [
+            {"name": s.name, **with_relative_step(s.settings, result.eps)}
+            for s in result.stages
+        ]
+        for setting in dict.fromkeys(itertools.chain(*stages)):
+            told = ", ".join(str(s.get(setting, "-")) for s in stages)
+            yield f"{setting} of {result.attack}", where, told

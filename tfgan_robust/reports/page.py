@@ -18,6 +18,7 @@ from tfgan_robust.reports.page_figures import draw_figures
 from tfgan_robust.reports.plots import MAX_PAIRED
 from tfgan_robust.reports.reading import StoredEvaluation, read_evaluation
 from tfgan_robust.reports.results import Evaluation, StageResult
+from tfgan_robust.reports.stage_settings import describe
 from tfgan_robust.reports.tables import (
     audit_line,
     escape,
@@ -156,8 +157,8 @@ def _audit(evaluation: Evaluation) -> list[str]:
 
 def _attacks(evaluation: Evaluation) -> list[str]:
     header = (
-        "attack", "eps", "stage", "steps", "loss", "step size", "start",
-        "restarts", "images", "left", "forward", "backward", "time",
+        "attack", "eps", "stage", "settings", "images", "left", "forward",
+        "backward", "time",
     )  # fmt: skip
     rows = [
         (result.attack, format_eps(result.eps), *_stage(stage, result.eps))
@@ -172,19 +173,9 @@ def _attacks(evaluation: Evaluation) -> list[str]:
 
 
 def _stage(stage: StageResult, eps: float) -> tuple[str, ...]:
-    steps = f"{stage.num_steps:,}"
-    if stage.num_targets:
-        steps += f" x {stage.num_targets} targets"
-    size = f"{stage.step_size / eps:.3g} eps" if stage.step_size else ""
-    if stage.momentum:
-        size += f", momentum {stage.momentum:g}"
     return (
         stage.name,
-        steps,
-        stage.loss.replace("_", " "),
-        size,
-        "random" if stage.random_start else "clean",
-        str(stage.num_restarts),
+        describe(stage.settings, eps),
         f"{stage.num_images:,}",
         f"{stage.num_correct:,}",
         f"{stage.forward_passes:.1f}",

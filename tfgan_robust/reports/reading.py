@@ -17,6 +17,7 @@ from tfgan_robust.reports.results import (
     Evaluation,
     result_name,
 )
+from tfgan_robust.reports.stage_settings import upgraded_stage
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,17 +85,19 @@ def read_evaluation(folder: Path) -> StoredEvaluation:
         )
     stored = files.read_json_object(path)
     version = stored.get("schema_version")
-    if version != SCHEMA_VERSION:
+    if version not in (2, SCHEMA_VERSION):
         raise UsageError(
-            f"{path} must have schema_version {SCHEMA_VERSION}, the only one "
-            f"known here. Received: {version}. Evaluate again."
+            f"{path} must have schema_version 2 or {SCHEMA_VERSION}, the only "
+            f"ones known here. Received: {version}. Evaluate again."
         )
     try:
+        if version == 2:
+            _upgrade(stored)
         evaluation = _from_json(Evaluation, stored)
         conditions = _from_json(Conditions, stored)
-    except (AttributeError, TypeError) as error:
+    except (AttributeError, KeyError, TypeError) as error:
         raise UsageError(
-            f"{path} is not as schema_version {SCHEMA_VERSION} has it: {error}."
+            f"{path} is not as schema_version {version} has it: {error}."
         ) from None
     arrays = read_arrays(folder / "masks.npz")
     if arrays and not _attach(evaluation, arrays):
@@ -107,6 +110,14 @@ def read_evaluation(folder: Path) -> StoredEvaluation:
     return StoredEvaluation(evaluation, conditions, labels, smallest)
 
 
+def _upgrade(stored: dict[str, Any]) -> None:
+    """Makes an evaluation of schema_version 2 one of 3."""
+    for result in stored["results"]:
+        result["stages"] = [
+            upgraded_stage(stage, result["eps"]) for stage in result["stages"]
+        ]
+
+
 def _from_json(kind: Any, value: Any) -> Any:
     """Makes dataclasses, and what they hold, of JSON values that fit."""
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
@@ -114,6 +125,8 @@ def _from_json(kind: Any, value: Any) -> Any:
         hints = typing.get_type_hints(kind).items()
         known = {n: _from_json(t, value[n]) for n, t in hints if n in value}
         return typing.cast(Any, kind)(**known)
+    if kind is Any:
+        return value
     if origin in (list, tuple):
         return origin(_from_json(inner[0], each) for each in value)
     if origin is dict:

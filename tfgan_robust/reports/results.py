@@ -9,7 +9,7 @@ from tfgan_robust.attacks.plan import CLEAN
 from tfgan_robust.errors import UsageError
 from tfgan_robust.reports.verdicts import Check
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 # The row of what all attacks together leave right.
 WORST = "worst case"
 
@@ -26,32 +26,20 @@ class StageResult:
     Attributes:
         name: The stage.
         num_images: Images that it attacked.
-        num_correct: Images that it left standing.
-        num_steps: Gradient steps, or queries, of each run.
-        loss: What it ascends; empty where there is none to choose.
-        num_targets: Classes that it aimed at, one after another.
-        step_size: In the units of the ball; 0 where none can be chosen.
-        random_start: Whether runs begin at a random point.
-        num_restarts: Independent runs for each target.
-        momentum: Share of the past gradients that stays.
+        num_correct: Images that it left correct.
         forward_passes: Mean for each image that it attacked.
         backward_passes: Mean for each image that it attacked.
         seconds: Wall time, compilation included.
+        settings: What it was run with, by name; JSON values.
     """
 
     name: str
     num_images: int
     num_correct: int
-    num_steps: int
-    loss: str
-    num_targets: int
-    step_size: float
-    random_start: bool
-    num_restarts: int
-    momentum: float
     forward_passes: float
     backward_passes: float
     seconds: float
+    settings: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

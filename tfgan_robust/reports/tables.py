@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from tfgan_robust.attacks.plan import CLEAN
 from tfgan_robust.reports.numbers import format_eps
 from tfgan_robust.reports.results import WORST, Evaluation, Result, StageResult
+from tfgan_robust.reports.stage_settings import describe
 from tfgan_robust.reports.verdicts import PASS, Check, format_audit
 
 
@@ -159,21 +160,5 @@ def _parameters(result: Result) -> str:
 
 
 def _stage(stage: StageResult, eps: float) -> str:
-    if stage.name == "fgsm":
-        return "fgsm: one step of eps"
-    parts = [_count(stage.num_steps, "step")]
-    if stage.loss:
-        parts.append(stage.loss)
-    if stage.num_targets:
-        parts.append(f"{stage.num_targets} targets")
-    if stage.step_size:
-        parts.append(f"step {stage.step_size / eps:.3g} eps")
-    if stage.momentum:
-        parts.append(f"momentum {stage.momentum:g}")
-    parts.append("random start" if stage.random_start else "clean start")
-    parts.append(_count(stage.num_restarts, "restart"))
-    return f"{stage.name}: {', '.join(parts)}"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+    settings = describe(stage.settings, eps)
+    return f"{stage.name}: {settings}" if settings else stage.name

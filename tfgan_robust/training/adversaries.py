@@ -98,6 +98,7 @@ class GradientAdversary:
     ) -> Point:
         """Runs the attack; its result is the point's `start`."""
         steps, step_size = gradient_attack_steps(self._config)
+        random = self._config.random_start > 0
         attacked = pgd(
             self._logits_fn,
             images,
@@ -105,10 +106,9 @@ class GradientAdversary:
             eps=self._config.eps,
             num_steps=steps,
             step_size=step_size,
-            random_start=self._config.random_start > 0,
-            seed=fold_in(seed, _START),
+            seed=fold_in(seed, _START) if random else None,
         )
-        return Point(images, attacked.images, tf.zeros_like(images), seed)
+        return Point(images, attacked, tf.zeros_like(images), seed)
 
     def perturb(self, point: Point, call: int = 0) -> list[tf.Tensor]:
         """Returns the attacked images."""
@@ -149,7 +149,7 @@ class GeneratorAdversary:
             )
         sign = tf.zeros_like(images)
         if formulations.needs_gradient(self._config.formulation):
-            gradient, _ = input_gradient(self._logits_fn, start, labels)
+            gradient, _, _ = input_gradient(self._logits_fn, start, labels)
             sign = tf.sign(gradient)
         return Point(images, start, sign, seed)
 

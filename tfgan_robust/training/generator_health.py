@@ -4,8 +4,8 @@ import itertools
 
 import tensorflow as tf
 
-from tfgan_robust.attacks.fgsm import fgsm
-from tfgan_robust.attacks.result import is_fooled
+from tfgan_robust.attacks.base import judge
+from tfgan_robust.attacks.pgd import pgd
 from tfgan_robust.networks.logits import LogitsFn
 from tfgan_robust.training.adversaries import GeneratorAdversary
 
@@ -41,7 +41,9 @@ def generator_health(
     """
     point = adversary.prepare(images, labels, tf.constant([0, 0]))
     right = _right(logits_fn, images, labels)
-    attacked = fgsm(logits_fn, images, labels, eps=eps).images
+    attacked = pgd(
+        logits_fn, images, labels, eps=eps, num_steps=1, step_size=eps
+    )
     health = {"fgsm_success": _success(right, logits_fn, attacked, labels)}
     perturbations = []
     for index in range(len(adversary.generators)):
@@ -71,7 +73,7 @@ def generator_health(
 def _right(
     logits_fn: LogitsFn, images: tf.Tensor, labels: tf.Tensor
 ) -> tf.Tensor:
-    fooled = is_fooled(logits_fn(images), labels)
+    fooled = judge(logits_fn(images), images, labels).fooled
     return 1 - tf.cast(fooled, tf.float32)
 
 

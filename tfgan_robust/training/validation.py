@@ -2,17 +2,21 @@
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from tfgan_robust.attacks.base import judge
 from tfgan_robust.attacks.compile import compile_attack, resolve_jit_compile
-from tfgan_robust.attacks.fgsm import fgsm
 from tfgan_robust.attacks.pgd import pgd
-from tfgan_robust.attacks.result import is_fooled
 from tfgan_robust.data.batches import evaluation_batches
 from tfgan_robust.data.splits import Split
-from tfgan_robust.networks.logits import attacked_logits, classifier_logits
+from tfgan_robust.networks.logits import (
+    LogitsFn,
+    attacked_logits,
+    classifier_logits,
+)
 from tfgan_robust.training.adversaries import GeneratorAdversary
 from tfgan_robust.training.generator_health import generator_health
 from tfgan_robust.training.model import AdversarialClassifier
@@ -60,9 +64,8 @@ class Validator:
         self.jit_compile = resolve_jit_compile(
             config.jit_compile, deterministic=config.deterministic
         )
-        self._fgsm, self._pgd = (
-            compile_attack(attack, inference, jit_compile=self.jit_compile)
-            for attack in (fgsm, pgd)
+        self._attack = compile_attack(
+            _fooled, inference, jit_compile=self.jit_compile
         )
         self._health: Callable[..., dict[str, tf.Tensor]] | None = None
         if isinstance(model.adversary, GeneratorAdversary):
@@ -105,13 +108,13 @@ class Validator:
 
     def _fgsm_fools(self, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         eps = self._model.config.eval_eps
-        return self._fgsm(images, labels, eps=eps).fooled
+        return self._attack(images, labels, eps=eps, num_steps=1, step_size=eps)
 
     def _pgd_fools(self, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         eps = self._model.config.eval_eps
-        return self._pgd(
+        return self._attack(
             images, labels, eps=eps, num_steps=PGD_STEPS, seed=_SEED
-        ).fooled
+        )
 
     def _accuracy(self, fooled: Fooled, split: Split) -> float:
         correct = 0.0
@@ -127,9 +130,16 @@ def _first(split: Split, count: int) -> Split:
     return Split(*(np.asarray(part[:count]) for part in split))
 
 
+def _fooled(
+    logits_fn: LogitsFn, images: tf.Tensor, labels: tf.Tensor, **numbers: Any
+) -> tf.Tensor:
+    attacked = pgd(logits_fn, images, labels, **numbers)
+    return judge(logits_fn(attacked), attacked, labels).fooled
+
+
 def _misclassified(logits_fn: Callable[[tf.Tensor], tf.Tensor]) -> Fooled:
     @tf.function(autograph=False)
     def fooled(images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-        return is_fooled(logits_fn(images), labels)
+        return judge(logits_fn(images), images, labels).fooled
 
     return fooled

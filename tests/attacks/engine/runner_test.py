@@ -8,22 +8,16 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from toys import smooth_network
+from toys import problem_of, run_attack, smooth_network
 
-from tfgan_robust.attacks.apgd import APGD
-from tfgan_robust.attacks.engine.runner import AttackRunner, run_plan
-from tfgan_robust.attacks.fab import FAB
-from tfgan_robust.attacks.iterative import Problem, draw_batch, run_attack
-from tfgan_robust.attacks.noise import Noise
-from tfgan_robust.attacks.pgd import PGD
+from tfgan_robust.attacks.engine.runner import AttackRunner
+from tfgan_robust.attacks.generators import GeneratorAttack
 from tfgan_robust.attacks.plan import (
     AttackPlan,
     Stage,
     parse_attack,
     transferred,
 )
-from tfgan_robust.attacks.square import Square
-from tfgan_robust.classifiers.loading import Classifier
 from tfgan_robust.errors import UsageError
 from tfgan_robust.runs.presets import resolve
 
@@ -34,8 +28,14 @@ EPS = 0.012
 SEED = 3
 
 
-def classifier(logits_fn=None, classes=CLASSES, shape=SHAPE):
-    return Classifier(logits_fn or smooth_network(), shape, classes, (), "tiny")
+def runner_of(batch_size=8, logits_fn=None, classes=CLASSES, **settings):
+    settings = {"jit_compile": "false", **settings}
+    return AttackRunner(
+        logits_fn or smooth_network(),
+        classes,
+        batch_size=batch_size,
+        **settings,
+    )
 
 
 def data():
@@ -45,27 +45,6 @@ def data():
     labels = np.argmax(smooth_network()(images / np.float32(255)), axis=1)
     labels[::7] = (labels[::7] + 1) % CLASSES  # Wrong from the start.
     return images, labels
-
-
-def attack_of(stage, protocol, norm):
-    if stage.method == "pgd":
-        return PGD(
-            stage.num_steps,
-            stage.step_size,
-            stage.step_ratio,
-            stage.loss,
-            stage.num_targets > 0,
-            norm,
-            stage.momentum,
-            stage.random_start,
-            protocol,
-        )
-    return {
-        "apgd": APGD(stage.num_steps, stage.loss, stage.num_targets > 0),
-        "fab": FAB(stage.num_steps),
-        "square": Square(stage.num_steps, stage.rescaled),
-        "noise": Noise(norm),
-    }[stage.method]
 
 
 def expected_outcome(plan, eps):
@@ -85,32 +64,28 @@ def expected_outcome(plan, eps):
         predicted[fooled] = clean.argmax(axis=1)[fooled]
         size[fooled] = 0
     for stage in plan.stages:
-        attack = attack_of(stage, plan.protocol, plan.norm)
+        attack = stage.build(plan)
         own = zlib.crc32(stage.name.encode())
-        targets = min(stage.num_targets, CLASSES - 1)
+        num_targets = min(stage.num_targets, CLASSES - 1)
 
         @tf.function(autograph=False)
         def run(problem, attack=attack):
             return run_attack(attack, logits_fn, problem)
 
-        for attempt in range(max(targets, 1) * stage.num_restarts):
+        for attempt in range(max(num_targets, 1) * stage.num_restarts):
             rank = attempt // stage.num_restarts
             seeds = [(SEED, own, number, attempt) for number in range(COUNT)]
+            targets = [o[rank] for o in others]
             result = run(
-                Problem(
-                    tf.constant(images),
-                    tf.constant(labels),
-                    tf.constant([o[rank] for o in others], tf.int64),
-                    tuple(map(tf.constant, draw_batch(attack, SHAPE, seeds))),
-                    tf.constant(eps, tf.float32),
+                problem_of(
+                    attack, images, labels, eps, targets=targets, seed=seeds
                 )
             )
             new = result.fooled.numpy() & ~fooled
-            answers = np.argmax(logits_fn(result.images), axis=1)
             changes = (result.images - images).numpy().reshape(COUNT, -1)
             order = np.inf if plan.norm == "linf" else 2
             fooled |= new
-            predicted[new] = answers[new]
+            predicted[new] = result.predicted.numpy()[new]
             size[new] = np.linalg.norm(changes, order, axis=1)[new]
     return fooled, predicted, size
 
@@ -120,7 +95,7 @@ def several_stages():
         parse_attack(name).stages[0]
         for name in ("noise", "pgd-2", "apgd-t-4", "fab-t-3", "square-20")
     ]
-    stages[-1] = dataclasses.replace(stages[-1], rescaled=False)
+    stages[-1].settings["rescaled"] = False
     return AttackPlan("several", tuple(stages))
 
 
@@ -144,14 +119,11 @@ def expected(name):
 
 def measured(name, batch_size, **settings):
     plan = PLANS[name]
-    return run_plan(
-        classifier(),
-        *data(),
+    return runner_of(min(batch_size, COUNT), **settings).measure(
         plan,
-        4 * EPS if plan.norm == "l2" else EPS,
+        *data(),
+        eps=4 * EPS if plan.norm == "l2" else EPS,
         seed=SEED,
-        batch_size=batch_size,
-        **{"jit_compile": "false", **settings},
     )
 
 
@@ -174,14 +146,14 @@ def test_outcomes_are_those_of_running_everything_on_everyone(name, batch_size):
     assert 3 < np.count_nonzero(fooled) < COUNT - 2
     outcome = measured(name, batch_size)
     np.testing.assert_array_equal(outcome.fooled, fooled)
-    np.testing.assert_array_equal(outcome.right, ~fooled)
+    np.testing.assert_array_equal(outcome.correct, ~fooled)
     np.testing.assert_array_equal(outcome.predicted, predicted)
     np.testing.assert_allclose(outcome.size, size, rtol=0, atol=1e-6)
     assert outcome.predicted.dtype == np.int16
     assert outcome.stages_done == COUNT * len(PLANS[name].stages)
     # Nobody survives a stage that was not run, or is left behind.
-    survived = outcome.survived[~fooled]
-    np.testing.assert_array_equal(survived, len(PLANS[name].stages))
+    stage = outcome.stage[~fooled]
+    np.testing.assert_array_equal(stage, len(PLANS[name].stages))
 
 
 def linear_weights():
@@ -211,9 +183,8 @@ def test_xla_gives_the_verdicts_of_the_graph(name):
     scores = (corners - 0.5) @ weights
     assert np.abs(scores).min() > 1e-2  # Rounding decides no verdict.
     graph, xla = (
-        run_plan(
-            classifier(linear_logits, 2), images, labels, parse_attack(name),
-            eps, batch_size=8, jit_compile=choice,
+        runner_of(8, linear_logits, 2, jit_compile=choice).measure(
+            parse_attack(name), images, labels, eps=eps
         )
         for choice in ("false", "true")
     )  # fmt: skip
@@ -243,14 +214,9 @@ def stairs(steps):
 
 
 def climb(steps, plan, batch_size=4, **settings):
-    return run_plan(
-        classifier(staircase, 2, (1, 1, 1)),
-        *stairs(steps),
-        plan,
-        0.5,
-        batch_size=batch_size,
-        jit_compile="false",
-        **settings,
+    batch_size = min(batch_size, len(steps))
+    return runner_of(batch_size, staircase, 2, **settings).measure(
+        plan, *stairs(steps), eps=0.5
     )
 
 
@@ -298,9 +264,9 @@ def test_a_stage_attacks_only_what_is_left_standing():
     ):
         looks = sum(min(s, last) + 1 for s in steps if s >= first)
         assert totals.steps == looks
-    for step, survived in zip(steps, outcome.survived, strict=True):
+    for step, stage in zip(steps, outcome.stage, strict=True):
         stage = np.searchsorted([0, 2, 5, 10], step)
-        assert survived == stage - 1
+        assert stage == stage - 1
     assert outcome.stages_done == 3 * len(steps)
 
 
@@ -340,10 +306,7 @@ def test_restarts_and_targets_stop_at_the_first_that_fools():
             row[0, 0, aim] = 0.5 - 2.5 * STEP  # Three steps away.
     labels = np.zeros(len(aims), np.int64)
     plan = climbing("pgd-4-margin-t")
-    outcome = run_plan(
-        classifier(logits_fn, 5, (1, 1, 5)), images, labels, plan, 0.2,
-        batch_size=2, jit_compile="false",
-    )  # fmt: skip
+    outcome = runner_of(2, logits_fn).measure(plan, images, labels, eps=0.2)
     np.testing.assert_array_equal(outcome.fooled, [True] * 4 + [False])
     np.testing.assert_array_equal(outcome.predicted, [1, 2, 3, 4, 0])
     # Equal logits keep their order, so that class 1 comes first: five looks
@@ -366,7 +329,7 @@ def assert_equal(found, expected):
 @pytest.mark.parametrize("name", ["targets", "several"])
 def test_a_run_that_is_cut_off_ends_as_if_it_were_not(name):
     images, labels = data()
-    runner = AttackRunner(classifier(), batch_size=8, jit_compile="false")
+    runner = runner_of()
     plan = PLANS[name]
     clean = runner.clean(images, labels)
 
@@ -402,7 +365,7 @@ def test_a_run_that_is_cut_off_ends_as_if_it_were_not(name):
 
 def test_what_is_yielded_is_settled():
     images, labels = data()
-    runner = AttackRunner(classifier(), batch_size=8, jit_compile="false")
+    runner = runner_of()
     plan = PLANS["targets"]
     clean = runner.clean(images, labels)
     outcome = runner.begin(plan, labels, clean)
@@ -411,24 +374,24 @@ def test_what_is_yielded_is_settled():
         plan, images, labels, clean, outcome, eps=EPS, seed=SEED
     ):
         assert outcome.fooled[done.number] == done.fooled
-        assert done.fooled or outcome.survived[done.number] == 1
+        assert done.fooled or outcome.stage[done.number] == 1
         answer = np.argmax(smooth_network()(done.image[np.newaxis]))
         assert (answer != labels[done.number]) == done.fooled
         change = np.abs(done.image - images[done.number] / np.float32(255))
         assert done.size == pytest.approx(change.max(), abs=1e-6)
         seen.append(done.number)
-    assert sorted(seen) == list(np.flatnonzero(clean.right))
+    assert sorted(seen) == list(np.flatnonzero(clean.correct))
 
 
 def test_verdicts_of_others_change_nothing():
     """Images that are settled before are left out, and nobody notices."""
     images, labels = data()
-    runner = AttackRunner(classifier(), batch_size=5, jit_compile="false")
+    runner = runner_of(5)
     plan = PLANS["restarts"]
     fooled, predicted, _ = expected("restarts")
     clean = runner.clean(images, labels)
     outcome = runner.begin(plan, labels, clean)
-    outcome.survived[3:] = 1
+    outcome.stage[3:] = 1
     for _ in runner.run(
         plan, images, labels, clean, outcome, eps=EPS, seed=SEED
     ):
@@ -442,13 +405,11 @@ def test_the_clean_pass_ranks_the_classes():
     logits = smooth_network()(images / np.float32(255)).numpy()
     told = []
     for batch_size in (1, 8, 64):
-        runner = AttackRunner(
-            classifier(), batch_size=batch_size, jit_compile="false"
-        )
+        runner = runner_of(batch_size)
         clean = runner.clean(images, labels, lambda *news: told.append(news))
         np.testing.assert_array_equal(clean.predicted, logits.argmax(axis=1))
         np.testing.assert_array_equal(
-            clean.right, logits.argmax(axis=1) == labels
+            clean.correct, logits.argmax(axis=1) == labels
         )
         assert clean.ranking.shape == (COUNT, CLASSES - 1)
         for row, ranking, label in zip(
@@ -456,7 +417,7 @@ def test_the_clean_pass_ranks_the_classes():
         ):
             assert set(ranking) == set(range(CLASSES)) - {label}
             assert np.all(np.diff(row[ranking]) <= 0)
-        assert told[-1] == (COUNT, np.count_nonzero(clean.right))
+        assert told[-1] == (COUNT, np.count_nonzero(clean.correct))
     assert told[1] == (2, np.count_nonzero((logits.argmax(1) == labels)[:2]))
 
 
@@ -470,11 +431,9 @@ def test_nan_logits_are_no_right_answer():
     images = np.zeros((3, *SHAPE), np.float32)
     images[1, 0, 0, 0] = 1
     labels = np.zeros(3, np.int64)
-    runner = AttackRunner(
-        classifier(logits_fn), batch_size=2, jit_compile="false"
-    )
+    runner = runner_of(2, logits_fn)
     clean = runner.clean(images, labels)
-    np.testing.assert_array_equal(clean.right, [True, False, True])
+    np.testing.assert_array_equal(clean.correct, [True, False, True])
     np.testing.assert_array_equal(clean.predicted, [0, -1, 0])
     outcome = runner.begin(parse_attack("noise"), labels, clean)
     np.testing.assert_array_equal(outcome.predicted, [0, -1, 0])
@@ -482,15 +441,15 @@ def test_nan_logits_are_no_right_answer():
 
 def test_clean_errors_count_under_worst_only():
     images, labels = data()
-    runner = AttackRunner(classifier(), batch_size=8, jit_compile="false")
+    runner = runner_of()
     clean = runner.clean(images, labels)
     worst = runner.begin(parse_attack("pgd-2"), labels, clean)
-    np.testing.assert_array_equal(worst.fooled, ~clean.right)
+    np.testing.assert_array_equal(worst.fooled, ~clean.correct)
     np.testing.assert_array_equal(worst.predicted, clean.predicted)
-    np.testing.assert_array_equal(worst.survived, clean.right - 1)
-    np.testing.assert_array_equal(worst.size == 0, ~clean.right)
+    np.testing.assert_array_equal(worst.stage, clean.correct - 1)
+    np.testing.assert_array_equal(worst.size == 0, ~clean.correct)
     final = runner.begin(parse_attack("pgd-2", protocol="final"), labels, clean)
-    assert not np.any(final.fooled) and not np.any(final.survived)
+    assert not np.any(final.fooled) and not np.any(final.stage)
     np.testing.assert_array_equal(final.predicted, labels)
 
 
@@ -502,10 +461,9 @@ def test_few_classes_are_no_obstacle(name, classes):
 
     images, _ = data()
     labels = np.argmax(few(images / np.float32(255)), axis=1)
-    outcome = run_plan(
-        classifier(few, classes), images, labels, parse_attack(name), 0.05,
-        batch_size=8, jit_compile="false",
-    )  # fmt: skip
+    outcome = runner_of(8, few, classes).measure(
+        parse_attack(name), images, labels, eps=0.05
+    )
     assert np.any(outcome.fooled)
 
 
@@ -516,9 +474,7 @@ def test_each_attack_is_compiled_once_for_all_radii_and_runs():
         traces.append(images.shape[0])
         return smooth_network()(images)
 
-    runner = AttackRunner(
-        classifier(logits_fn), batch_size=8, jit_compile="false"
-    )
+    runner = runner_of(8, logits_fn)
     images, labels = data()
     plan = parse_attack("pgd-2")
     runner.measure(plan, images, labels, eps=0.01)
@@ -531,11 +487,11 @@ def test_each_attack_is_compiled_once_for_all_radii_and_runs():
 
 def test_no_radius_fools_nobody_who_is_right():
     images, labels = data()
-    runner = AttackRunner(classifier(), batch_size=8, jit_compile="false")
+    runner = runner_of()
     for name in ("several", "targets"):
         outcome = runner.measure(PLANS[name], images, labels, eps=0.0)
-        right = runner.clean(images, labels).right
-        np.testing.assert_array_equal(outcome.right, right)
+        right = runner.clean(images, labels).correct
+        np.testing.assert_array_equal(outcome.correct, right)
         assert outcome.largest_perturbation == 0
 
 
@@ -568,16 +524,16 @@ def test_generators_attack_one_after_another():
     images[3] += 0.2
     labels = np.zeros(4, np.int64)
     plan = parse_attack("generators")
-    runner = AttackRunner(
-        classifier(brightness, 3, (16, 16, 3)),
-        batch_size=4,
-        jit_compile="false",
-        generators=[(generator(9.0), config), (generator(-9.0), config)],
+    runner = runner_of(
+        4,
+        brightness,
+        3,
+        generators=[GeneratorAttack(generator(s), config) for s in (9.0, -9.0)],
     )
     outcome = runner.measure(plan, images, labels, eps=0.04)
     np.testing.assert_array_equal(outcome.fooled, [False, True, True, True])
     np.testing.assert_array_equal(outcome.predicted, [0, 1, 2, 1])
-    np.testing.assert_array_equal(outcome.survived, [1, 0, 0, -1])
+    np.testing.assert_array_equal(outcome.stage, [1, 0, 0, -1])
     # The first on three images, the second on the two that are left.
     assert outcome.totals[0].steps == outcome.totals[0].forward_passes == 5
     clean = runner.clean(images, labels)
@@ -589,7 +545,7 @@ def test_generators_attack_one_after_another():
                 if settled == stop:
                     run.close()
                     break
-        for part in ("fooled", "predicted", "survived", "size"):
+        for part in ("fooled", "predicted", "stage", "size"):
             np.testing.assert_array_equal(
                 getattr(cut, part), getattr(outcome, part)
             )
@@ -597,22 +553,22 @@ def test_generators_attack_one_after_another():
 
 def test_no_generators_no_attack():
     with pytest.raises(UsageError, match="method=gan and kept its generators"):
-        run_plan(
-            classifier(), *data(), parse_attack("generators"), EPS,
-            jit_compile="false",
-        )  # fmt: skip
+        runner_of().measure(parse_attack("generators"), *data(), eps=EPS)
 
 
 def test_the_stages_of_a_plan_do_not_share_their_noise():
     """Stages of one name do, so that a stage alone repeats what it did."""
-    stage = Stage("noise", "noise", 1, random_start=True)
+    stage = Stage("noise", "noise")
     other = dataclasses.replace(stage, name="more-noise")
     sizes = [
-        run_plan(
-            classifier(), *data(), AttackPlan("plan", (s,)), 0.05,
-            batch_size=8, jit_compile="false",
-        ).size
+        runner_of().measure(AttackPlan("plan", (s,)), *data(), eps=0.05).size
         for s in (stage, stage, other)
-    ]  # fmt: skip
+    ]
     np.testing.assert_array_equal(sizes[0], sizes[1])
     assert not np.array_equal(sizes[0], sizes[2], equal_nan=True)
+
+
+def test_settings_that_a_class_does_not_take_are_refused():
+    stage = Stage("noise", "noise", {"strength": 3})
+    with pytest.raises(UsageError, match="noise.*'strength'"):
+        runner_of().measure(AttackPlan("plan", (stage,)), *data(), eps=EPS)

@@ -6,17 +6,12 @@ import zlib
 import numpy as np
 import pytest
 import tensorflow as tf
-from toys import smooth_network
+from toys import problem_of, run_attack, smooth_network
 
 from tfgan_robust.attacks.apgd import APGD
-from tfgan_robust.attacks.engine.stream import Job, Stream
+from tfgan_robust.attacks.engine.slots import Job
+from tfgan_robust.attacks.engine.stream import Stream
 from tfgan_robust.attacks.fab import FAB
-from tfgan_robust.attacks.iterative import (
-    Problem,
-    draw_batch,
-    judge,
-    run_attack,
-)
 from tfgan_robust.attacks.noise import Noise, NoiseState
 from tfgan_robust.attacks.pgd import PGD
 from tfgan_robust.attacks.square import Square
@@ -64,27 +59,22 @@ def whole_batch(name, attempt=0):
     """Verdicts of a run on all images at once, none of which makes room."""
     attack, logits_fn = ATTACKS[name], smooth_network()
     images, labels, targets = data()
-    problem = Problem(
-        tf.constant(images / np.float32(255)),
-        tf.constant(labels),
-        tf.constant(targets),
-        tuple(
-            map(
-                tf.constant,
-                draw_batch(attack, SHAPE, seeds(name, range(COUNT), attempt)),
-            )
-        ),
-        tf.constant(EPS[norm_of(attack)]),
+    problem = problem_of(
+        attack,
+        images / np.float32(255),
+        labels,
+        EPS[norm_of(attack)],
+        targets=targets,
+        seed=seeds(name, range(COUNT), attempt),
     )
     result = tf.function(
         lambda: run_attack(attack, logits_fn, problem), autograph=False
     )()
     changes = (result.images - problem.images).numpy().reshape(COUNT, -1)
     order = np.inf if norm_of(attack) == "linf" else 2
-    answers = np.argmax(logits_fn(result.images), axis=1)
     return (
         result.fooled.numpy(),
-        np.where(result.fooled, answers, labels),
+        result.predicted.numpy(),
         np.linalg.norm(changes, order, axis=1),
         result.images.numpy(),
     )
@@ -399,11 +389,3 @@ def test_nan_logits_fool_and_are_of_no_class():
     stream = stream_of("pgd", PGD(3), broken, 8)
     for done in run(stream, range(4)):
         assert done.fooled and done.predicted == -1 and done.work == 1
-
-
-def test_judges_by_the_largest_logit():
-    logits = tf.constant([[0.0, 1, 2], [5, 1, 2], [0, float("nan"), 0]])
-    labels = tf.constant([2, 2, 0], tf.int64)
-    verdict = judge(logits, tf.zeros([3, 1, 1, 1]), labels)
-    np.testing.assert_array_equal(verdict.fooled, [False, True, True])
-    np.testing.assert_array_equal(verdict.predicted, [2, 0, -1])

@@ -1,34 +1,25 @@
-"""Runs attack plans on a classifier: who is still right, and at what cost."""
+"""Runs attack plans on a classifier: what stays correct, and at what cost."""
 
+import dataclasses
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
 
-import keras
 import numpy as np
 import tensorflow as tf
 
-from tfgan_robust.attacks.apgd import APGD
+from tfgan_robust.attacks.base import NO_CLASS, Attack
 from tfgan_robust.attacks.compile import resolve_jit_compile
 from tfgan_robust.attacks.engine.outcome import CleanPass, Outcome, StageTotals
-from tfgan_robust.attacks.engine.stream import Finished, Job, Stream
-from tfgan_robust.attacks.fab import FAB
-from tfgan_robust.attacks.generators import GeneratorAttack
-from tfgan_robust.attacks.iterative import Attack
-from tfgan_robust.attacks.noise import Noise
-from tfgan_robust.attacks.pgd import PGD
+from tfgan_robust.attacks.engine.slots import Finished, Job
+from tfgan_robust.attacks.engine.stream import Stream
 from tfgan_robust.attacks.plan import AttackPlan, Stage, for_classes
-from tfgan_robust.attacks.square import Square
-from tfgan_robust.classifiers.loading import Classifier
+from tfgan_robust.attacks.table import most_targets
 from tfgan_robust.errors import UsageError
 from tfgan_robust.networks.logits import LogitsFn, as_floats
-from tfgan_robust.runs.config import TrainConfig
-
-# No attack aims at more classes.
-_MOST_TARGETS = 9
 
 
-class _Inputs(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class _Inputs:
     """What a plan is run on."""
 
     plan: AttackPlan
@@ -43,34 +34,33 @@ class AttackRunner:
     """Runs plans on one classifier; each attack is compiled once.
 
     Args:
-        classifier: What is attacked.
+        logits_fn: The classifier in inference mode.
+        num_classes: That it tells apart.
         batch_size: Images in a batch.
         jit_compile: "auto", "true" or "false"; see
             `attacks.compile.resolve_jit_compile`.
-        surrogate: Whose gradients PGD and FGSM follow; None for the
+        surrogate: Whose gradients transferred attacks follow; None for the
             classifier's own.
-        generators: Of the attack of that name, and their run's settings.
+        generators: The attacks behind the name `generators`.
     """
 
     def __init__(
         self,
-        classifier: Classifier,
+        logits_fn: LogitsFn,
+        num_classes: int,
         *,
         batch_size: int = 128,
         jit_compile: str = "auto",
         surrogate: LogitsFn | None = None,
-        generators: Sequence[tuple[keras.Model, TrainConfig]] = (),
+        generators: Sequence[Attack] = (),
     ) -> None:
-        self.classifier = classifier
         self.batch_size = batch_size
         self.jit_compile = resolve_jit_compile(jit_compile)
-        self._surrogate = surrogate
-        self._generators = generators
+        self._logits_fn, self._num_classes = logits_fn, num_classes
+        self._surrogate, self._generators = surrogate, generators
         self._streams: dict[tuple[Attack, str, str], Stream] = {}
         self._look = tf.function(
-            classifier.logits_fn,
-            jit_compile=self.jit_compile,
-            autograph=False,
+            logits_fn, jit_compile=self.jit_compile, autograph=False
         )
 
     def clean(
@@ -84,25 +74,21 @@ class AttackRunner:
         Args:
             images: uint8, or float32 in [0, 1], [n, height, width, channels].
             labels: int64 [n].
-            progress: Told how many images are done and right.
+            progress: Told how many images are done and correct.
         """
-        ranks = min(_MOST_TARGETS, self.classifier.num_classes - 1)
-        predicted, rankings, right = [], [], 0
+        predicted, rankings, correct = [], [], 0
         for start in range(0, len(labels), self.batch_size):
             part = slice(start, start + self.batch_size)
             batch, truth = as_floats(images[part]), labels[part]
             padded = np.resize(batch, (self.batch_size, *batch.shape[1:]))
             logits = self._look(tf.constant(padded)).numpy()[: len(truth)]
             broken = np.isnan(logits).any(axis=-1)
-            guess = np.where(broken, -1, logits.argmax(axis=-1))
+            guess = np.where(broken, NO_CLASS, logits.argmax(axis=-1))
             predicted.append(guess)
-            others = logits.copy()
-            others[np.arange(len(truth)), truth] = -np.inf
-            order = np.argsort(-others, axis=-1, kind="stable")
-            rankings.append(order[:, :ranks].astype(np.int16))
-            right += int(np.count_nonzero(guess == truth))
+            rankings.append(_ranking(logits, truth))
+            correct += int(np.count_nonzero(guess == truth))
             if progress is not None:
-                progress(start + len(truth), right)
+                progress(start + len(truth), correct)
         found = np.concatenate(predicted)
         return CleanPass(found, found == labels, np.concatenate(rankings))
 
@@ -110,13 +96,9 @@ class AttackRunner:
         self, plan: AttackPlan, labels: np.ndarray, clean: CleanPass
     ) -> Outcome:
         """Returns the outcome before any attack."""
-        wrong = ~clean.right & (plan.protocol == "worst")
-        return Outcome(
-            fooled=wrong,
-            predicted=np.where(wrong, clean.predicted, labels).astype(np.int16),
-            survived=np.where(wrong, -1, 0).astype(np.int16),
-            size=np.where(wrong, 0, np.nan).astype(np.float32),
-            totals=[StageTotals() for _ in plan.stages],
+        worst = plan.protocol == "worst"
+        return Outcome.of_clean(
+            clean, labels, len(plan.stages), errors_count=worst
         )
 
     def run(
@@ -146,27 +128,23 @@ class AttackRunner:
             What was just settled.
 
         Raises:
-            UsageError: if there is no generator to attack with.
+            UsageError: if an attack does not take its settings, or there is
+                no generator to attack with.
             TfganRobustError: if an attack left the ball or the pixel range.
         """
-        plan = for_classes(plan, self.classifier.num_classes)
+        plan = for_classes(plan, self._num_classes)
         inputs = _Inputs(plan, images, labels, clean, eps, seed)
         for number, stage in enumerate(plan.stages):
             attacks = self._attacks(plan, stage)
-            entered = outcome.survived == number
+            entered = outcome.stage == number
             for variant, attack in enumerate(attacks):
-                started = time.monotonic()
+                where = np.flatnonzero(~outcome.fooled & entered)
                 totals = outcome.totals[number]
+                started = time.monotonic()
                 for done in self._run_stage(
-                    inputs,
-                    stage,
-                    attack,
-                    variant,
-                    np.flatnonzero(~outcome.fooled & entered),
-                    totals,
+                    inputs, stage, attack, variant, where, totals
                 ):
-                    now = time.monotonic()
-                    totals.seconds += now - started
+                    totals.seconds += time.monotonic() - started
                     outcome.settle(
                         done.number,
                         done.size,
@@ -196,11 +174,11 @@ class AttackRunner:
 
     def _run_stage(
         self,
-        inputs: "_Inputs",
+        inputs: _Inputs,
         stage: Stage,
         attack: Attack,
         variant: int,
-        standing: np.ndarray,
+        where: np.ndarray,
         totals: StageTotals,
     ) -> Iterator[Finished]:
         """Yields each image's last run: the one that fooled, or the last."""
@@ -224,11 +202,11 @@ class AttackRunner:
         for done in self._stream(inputs.plan, stage, attack, variant).run(
             inputs.images,
             labels,
-            (job(int(number), 0) for number in standing),
+            (job(int(number), 0) for number in where),
             retry,
             eps=inputs.eps,
             seed=inputs.seed,
-            expected=len(standing),
+            expected=len(where),
         ):
             work[done.number] += done.work
             if done.fooled or tried[done.number] >= attempts:
@@ -245,7 +223,7 @@ class AttackRunner:
             self._streams[key] = Stream(
                 attack,
                 name,
-                self.classifier.logits_fn,
+                self._logits_fn,
                 norm=plan.norm,
                 batch_size=self.batch_size,
                 jit_compile=self.jit_compile,
@@ -254,54 +232,20 @@ class AttackRunner:
 
     def _attacks(self, plan: AttackPlan, stage: Stage) -> Sequence[Attack]:
         """The attacks of a stage: one, or one for each generator."""
-        targeted = stage.num_targets > 0
-        if stage.method == "generator":
-            if not self._generators:
-                raise UsageError(
-                    "The attack `generators` needs a run that was trained "
-                    "with method=gan and kept its generators."
-                )
-            return [GeneratorAttack(*g) for g in self._generators]
-        if stage.method == "pgd":
-            return [
-                PGD(
-                    stage.num_steps,
-                    stage.step_size,
-                    stage.step_ratio,
-                    stage.loss,
-                    targeted, plan.norm, stage.momentum, stage.random_start,
-                    plan.protocol, self._surrogate,
-                )
-            ]  # fmt: skip
-        if stage.method == "apgd":
-            return [APGD(stage.num_steps, stage.loss, targeted)]
-        if stage.method == "fab":
-            return [FAB(stage.num_steps)]
-        if stage.method == "square":
-            return [Square(stage.num_steps, stage.rescaled)]
-        return [Noise(plan.norm)]
+        if "generators" not in stage.row.takes:
+            return [stage.build(plan, self._surrogate)]
+        if not self._generators:
+            raise UsageError(
+                "The attack `generators` needs a run that was trained "
+                "with method=gan and kept its generators."
+            )
+        return self._generators
 
 
-def run_plan(
-    classifier: Classifier,
-    images: np.ndarray,
-    labels: np.ndarray,
-    plan: AttackPlan,
-    eps: float,
-    *,
-    seed: int = 0,
-    batch_size: int = 128,
-    jit_compile: str = "auto",
-    surrogate: LogitsFn | None = None,
-) -> Outcome:
-    """Runs one plan at one radius, from nothing to its end.
-
-    See `AttackRunner` and its `run` for the arguments and what is raised.
-    """
-    runner = AttackRunner(
-        classifier,
-        batch_size=min(batch_size, len(labels)),
-        jit_compile=jit_compile,
-        surrogate=surrogate,
-    )
-    return runner.measure(plan, images, labels, eps=eps, seed=seed)
+def _ranking(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Returns the likeliest other classes, as many as any attack aims at."""
+    others = logits.copy()
+    others[np.arange(len(labels)), labels] = -np.inf
+    order = np.argsort(-others, axis=-1, kind="stable")
+    ranks = min(most_targets(), logits.shape[-1] - 1)
+    return order[:, :ranks].astype(np.int16)

@@ -8,14 +8,14 @@ this changes no verdict.
 """
 
 import zlib
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from tfgan_robust.attacks.iterative import (
+from tfgan_robust.attacks.balls import NORMS
+from tfgan_robust.attacks.base import (
     Attack,
     Problem,
     advance_active,
@@ -23,9 +23,9 @@ from tfgan_robust.attacks.iterative import (
     draw_batch,
     is_done,
 )
-from tfgan_robust.attacks.pgd import NORMS
+from tfgan_robust.attacks.engine.slots import Finished, Job, Slots, Source
 from tfgan_robust.errors import TfganRobustError
-from tfgan_robust.networks.logits import LogitsFn, as_floats
+from tfgan_robust.networks.logits import LogitsFn
 
 # Rounding of the ball's border in float32.
 _BALL_TOLERANCE = 1e-6
@@ -33,40 +33,6 @@ _BALL_TOLERANCE = 1e-6
 _SMALLEST_BATCH = 8
 # Calls of the network between two looks for examples that are done.
 _GRADIENT_STRIDE, _QUERY_STRIDE = 2, 10
-
-
-class Finished(NamedTuple):
-    """The verdict on one run of an attack on one image.
-
-    Attributes:
-        number: Which image.
-        fooled: Whether it is fooled.
-        predicted: Its class now.
-        size: Norm of its perturbation.
-        image: float32 [height, width, channels], the attacked image.
-        work: Advances that it took.
-    """
-
-    number: int
-    fooled: bool
-    predicted: int
-    size: float
-    image: np.ndarray
-    work: int
-
-
-class Job(NamedTuple):
-    """One run of an attack on one image.
-
-    Attributes:
-        number: Which image.
-        attempt: Number of the run: restarts of each target in turn.
-        target: The class to be taken for; the label if there is none.
-    """
-
-    number: int
-    attempt: int
-    target: int
 
 
 class Stream:
@@ -148,8 +114,8 @@ class Stream:
         Raises:
             TfganRobustError: if an image left the ball or the pixel range.
         """
-        slots = _Slots(images, labels, self._size(expected))
-        source = _Source(jobs, retry)
+        slots = Slots(images, labels, self._size(expected))
+        source = Source(jobs, retry)
         state: Any = None
         radius = tf.constant(eps, tf.float32)
         while True:
@@ -229,128 +195,3 @@ class _Graphs:
                 problem, *rest
             )
         return self._compiled[size](problem, *rest)
-
-
-class _Source:
-    """Jobs in the order in which they are handed out."""
-
-    def __init__(
-        self,
-        jobs: Iterator[Job],
-        retry: Callable[[Finished], Job | None],
-    ) -> None:
-        self._jobs, self._retry = jobs, retry
-        self._again: deque[Job] = deque()
-
-    def take(self) -> Job | None:
-        # Old images first, so that few are in the works at a time.
-        return self._again.popleft() if self._again else next(self._jobs, None)
-
-    def report(self, done: Finished) -> None:
-        if not done.fooled:
-            job = self._retry(done)
-            if job is not None:
-                self._again.append(job)
-
-
-class _Slots:
-    """The places of a batch, and who is in them."""
-
-    def __init__(
-        self, images: np.ndarray, labels: np.ndarray, size: int
-    ) -> None:
-        self._all_images, self._all_labels = images, labels
-        self.size = size
-        self.shape = tuple(images.shape[1:])
-        self._jobs: list[Job | None] = [None] * size
-        self._images = np.zeros((size, *self.shape), np.float32)
-        self._labels = np.zeros(size, np.int64)
-        self._targets = np.zeros(size, np.int64)
-        self._noise: tuple[np.ndarray, ...] | None = None
-
-    @property
-    def live(self) -> int:
-        return sum(job is not None for job in self._jobs)
-
-    @property
-    def empty(self) -> np.ndarray:
-        return np.array([job is None for job in self._jobs])
-
-    def fill(
-        self,
-        source: _Source,
-        draw: Callable[[Sequence[Job]], tuple[np.ndarray, ...]],
-    ) -> np.ndarray | None:
-        """Puts jobs into empty places; tells which places are new."""
-        places, jobs = [], []
-        for place in np.flatnonzero(self.empty):
-            job = source.take()
-            if job is None:
-                break
-            places.append(place)
-            jobs.append(job)
-            self._jobs[place] = job
-        if not jobs:
-            return None
-        indices = [job.number for job in jobs]
-        self._images[places] = as_floats(self._all_images[indices])
-        self._labels[places] = self._all_labels[indices]
-        self._targets[places] = [job.target for job in jobs]
-        drawn = draw(jobs)
-        if self._noise is None:
-            self._noise = tuple(
-                np.zeros((self.size, *part.shape[1:]), np.float32)
-                for part in drawn
-            )
-        for held, part in zip(self._noise, drawn, strict=True):
-            held[places] = part
-        fresh = np.zeros(self.size, bool)
-        fresh[places] = True
-        return fresh
-
-    def problem(self, eps: tf.Tensor) -> Problem:
-        """Returns the batch as it stands."""
-        # Copied: on a CPU a tensor may share an array's memory.
-        return Problem(
-            tf.constant(self._images.copy()),
-            tf.constant(self._labels.copy()),
-            tf.constant(self._targets.copy()),
-            tuple(tf.constant(part.copy()) for part in self._noise or ()),
-            eps,
-        )
-
-    def shrink(self, size: int, state: Any) -> Any:
-        """Moves those who are left, and their state, into fewer places."""
-        live = np.flatnonzero(~self.empty)
-        places = np.concatenate([live, np.flatnonzero(self.empty)])[:size]
-        self.size = size
-        self._jobs = [self._jobs[place] for place in places]
-        self._images = self._images[places]
-        self._labels = self._labels[places]
-        self._targets = self._targets[places]
-        self._noise = tuple(part[places] for part in self._noise or ())
-        chosen = tf.constant(places)
-        return tf.nest.map_structure(lambda t: tf.gather(t, chosen), state)
-
-    def retire(self, report: Any, steps: np.ndarray) -> Iterator[Finished]:
-        """Empties the places of those who are done."""
-        finished, verdict, sizes = report
-        places = np.flatnonzero(finished.numpy() & ~self.empty)
-        if not len(places):
-            return
-        fooled = verdict.fooled.numpy()
-        predicted, sizes = verdict.predicted.numpy(), sizes.numpy()
-        images = verdict.images.numpy()
-        for place in places:
-            job = self._jobs[place]
-            if job is None:
-                continue
-            self._jobs[place] = None
-            yield Finished(
-                job.number,
-                bool(fooled[place]),
-                int(predicted[place]),
-                float(sizes[place]),
-                images[place].copy(),
-                int(steps[place]),
-            )

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import tensorflow as tf
 
-from tfgan_robust.attacks.result import AttackResult, choose
+from tfgan_robust.attacks.balls import NORMS
 from tfgan_robust.networks.logits import LogitsFn
 
 # Predicted where there was no answer: some logit was NaN.
@@ -37,10 +37,11 @@ class Problem(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What is known of each example so far.
+    """What an attack did to each example, so far.
 
     Attributes:
-        fooled: bool [batch].
+        fooled: bool [batch], not classified as labelled. A NaN among the
+            logits is no right answer either.
         images: The first that fooled, else the last looked at.
         predicted: int64 [batch], their class; `NO_CLASS` for NaN.
     """
@@ -102,6 +103,46 @@ def judge(logits: tf.Tensor, images: tf.Tensor, labels: tf.Tensor) -> Verdict:
     return Verdict(tf.not_equal(predicted, labels), images, predicted)
 
 
+def begin_in_ball(
+    problem: Problem, norm: str = "linf", reach: float = 1.0
+) -> tf.Tensor:
+    """Returns images moved by the first of what the attack drew.
+
+    Args:
+        problem: Whose first noise is a point of the unit ball.
+        norm: One of `balls.NORMS`.
+        reach: Share of the radius by which they move at most.
+
+    Returns:
+        float32, shaped as `problem.images`, in the ball and [0, 1].
+    """
+    moved = problem.images + reach * problem.eps * problem.noise[0]
+    return NORMS[norm].project(moved, problem.images, problem.eps)
+
+
+def choose(
+    condition: tf.Tensor, if_true: tf.Tensor, if_false: tf.Tensor
+) -> tf.Tensor:
+    """Takes whole examples from one of two tensors.
+
+    Args:
+        condition: bool [batch].
+        if_true: [batch, ...], where the condition holds.
+        if_false: Shaped alike, elsewhere.
+    """
+    if if_true.shape.rank == 1:
+        return tf.where(condition, if_true, if_false)
+    # As a matrix: broadcasting over more axes takes TensorFlow four times
+    # as long.
+    rows = tf.shape(condition)[0]
+    chosen = tf.where(
+        condition[:, tf.newaxis],
+        tf.reshape(if_true, [rows, -1]),
+        tf.reshape(if_false, [rows, -1]),
+    )
+    return tf.reshape(chosen, tf.shape(if_true))
+
+
 def choose_each(condition: tf.Tensor, if_true: Any, if_false: Any) -> Any:
     """Takes whole examples from one of two states of the same structure."""
     return tf.nest.map_structure(
@@ -125,27 +166,6 @@ def advance_active(
 def is_done(attack: Attack, state: State) -> tf.Tensor:
     """Tells which examples need no more advances, bool [batch]."""
     return tf.logical_or(state.verdict.fooled, state.step >= attack.advances)
-
-
-def run_attack(
-    attack: Attack, logits_fn: LogitsFn, problem: Problem
-) -> AttackResult:
-    """Runs an attack on one batch to its end.
-
-    Args:
-        attack: The attack.
-        logits_fn: The classifier in inference mode.
-        problem: The images, and what the attack drew for them.
-
-    Returns:
-        A fooling image where one was found, else the last looked at.
-    """
-    end = tf.while_loop(
-        lambda state: tf.reduce_any(~is_done(attack, state)),
-        lambda state: (advance_active(attack, logits_fn, problem, state),),
-        (attack.begin(problem),),
-    )[0]
-    return AttackResult(end.verdict.images, end.verdict.fooled)
 
 
 def draw_batch(

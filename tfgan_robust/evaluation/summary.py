@@ -1,0 +1,100 @@
+"""What attacks did to single images, summed up; needs no TensorFlow."""
+
+from typing import Any
+
+import numpy as np
+
+from tfgan_robust.attacks.engine.outcome import CleanPass, Outcome
+from tfgan_robust.attacks.plan import CLEAN, AttackPlan
+from tfgan_robust.reports.numbers import wilson
+from tfgan_robust.reports.results import (
+    Evaluation,
+    Pointwise,
+    Result,
+    StageResult,
+)
+
+
+def clean_result(norm: str, clean: CleanPass) -> Result:
+    """Returns the accuracy on clean images."""
+    return Result(
+        attack=CLEAN,
+        eps=0.0,
+        norm=norm,
+        protocol="worst",
+        **_share(clean.correct),
+        largest_perturbation=0.0,
+        forward_passes=1.0,
+        backward_passes=0.0,
+        seconds=0.0,
+        image_steps_per_second=0.0,
+    )
+
+
+def summarize(plan: AttackPlan, eps: float, outcome: Outcome) -> Result:
+    """Returns a plan's accuracy at a radius, and what it took."""
+    seconds = sum(t.seconds for t in outcome.totals)
+    steps = sum(t.steps for t in outcome.totals)
+    return Result(
+        attack=plan.name,
+        eps=eps,
+        norm=plan.norm,
+        protocol=plan.protocol,
+        **_share(outcome.correct),
+        largest_perturbation=outcome.largest_perturbation,
+        forward_passes=outcome.forward_passes,
+        backward_passes=outcome.backward_passes,
+        seconds=seconds,
+        image_steps_per_second=steps / max(seconds, 1e-9),
+        stages=tuple(_stages(plan, outcome)),
+    )
+
+
+def _stages(plan: AttackPlan, outcome: Outcome) -> list[StageResult]:
+    results = []
+    for number, stage in enumerate(plan.stages):
+        totals = outcome.totals[number]
+        count = int(np.count_nonzero(outcome.stage >= number))
+        results.append(
+            StageResult(
+                name=stage.name,
+                num_images=count,
+                num_correct=int(np.count_nonzero(outcome.stage > number)),
+                forward_passes=totals.forward_passes / max(count, 1),
+                backward_passes=totals.backward_passes / max(count, 1),
+                seconds=totals.seconds,
+                settings=stage.described,
+            )
+        )
+    return results
+
+
+def pointwise_rows(evaluation: Evaluation) -> list[Pointwise]:
+    """Returns, for each radius, what nothing fooled up to there."""
+    radii = sorted({r.eps for r in evaluation.results if r.attack != CLEAN})
+    rows = []
+    for radius in radii:
+        masks = [
+            mask for (_, eps), mask in evaluation.masks.items() if eps <= radius
+        ]
+        names = tuple(
+            r.attack
+            for r in evaluation.results
+            if r.attack != CLEAN and r.eps == radius
+        )
+        share = _share(np.logical_and.reduce(masks))
+        rows.append(Pointwise(eps=radius, attacks=names, **share))
+    return rows
+
+
+def _share(correct: np.ndarray) -> dict[str, Any]:
+    """Returns the fields of an accuracy, of bool [n]."""
+    count, total = int(np.count_nonzero(correct)), len(correct)
+    low, high = wilson(count, total)
+    return {
+        "num_images": total,
+        "num_correct": count,
+        "accuracy": count / total,
+        "accuracy_low": low,
+        "accuracy_high": high,
+    }
