@@ -1,6 +1,7 @@
 """Anybody's classifier as a logits function that attacks can follow."""
 
 import dataclasses
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -216,6 +217,13 @@ def load_float32(path: str | Path) -> keras.Model:
         model = keras.models.load_model(path, compile=False)
     # A damaged file surfaces as almost anything, KeyError included.
     except Exception as error:
+        unknown = re.search(r"Could not locate \w+ '(\w+)'", str(error))
+        if unknown:
+            raise UsageError(
+                f"{path} needs {unknown[1]}, which Keras does not know; "
+                "import the module that registers it first (commands do so "
+                "with --import)."
+            ) from None
         raise UsageError(
             f"{path} cannot be loaded as a Keras model "
             f"({type(error).__name__}: {error})."
