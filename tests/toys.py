@@ -9,7 +9,6 @@ from tfgan_robust.attacks.base import (
     draw_batch,
     is_done,
 )
-from tfgan_robust.reports.numbers import wilson
 
 _PIXELS = 48
 
@@ -43,18 +42,6 @@ def smooth_network(seed=3):
         return tf.cast(logits, tf.float32)
 
     return logits_fn
-
-
-def share(count, total):
-    """Returns the fields of a result that tell of an accuracy."""
-    low, high = wilson(count, total)
-    return {
-        "num_images": total,
-        "num_correct": count,
-        "accuracy": count / total,
-        "accuracy_low": low,
-        "accuracy_high": high,
-    }
 
 
 def problem_of(attack, images, labels, eps, *, targets=None, seed=0):

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import stored
 from matplotlib.image import imread
-from toys import share
+from stored import LARGE, SMALL, make_result, make_stage
 
 import tfgan_robust
 from tfgan_robust.errors import UsageError
@@ -19,18 +20,11 @@ from tfgan_robust.reports import breakdown
 from tfgan_robust.reports.numbers import wilson
 from tfgan_robust.reports.page import write_report
 from tfgan_robust.reports.reading import read_evaluation
-from tfgan_robust.reports.results import (
-    WORST,
-    Evaluation,
-    Pointwise,
-    Result,
-    StageResult,
-)
+from tfgan_robust.reports.results import WORST
 from tfgan_robust.reports.verdicts import Check
 
 ROOT = Path(tfgan_robust.__file__).parents[1]
 CLASSES = ["cat", "dog", "frog"]
-SMALL, LARGE = 4 / 255, 8 / 255
 # Twelve images, four of each class; the last two are wrong while clean.
 LABELS = np.arange(12) % 3
 FOOLED = {
@@ -46,78 +40,9 @@ CHECKS = [
 ]
 
 
-def stages(attack, eps, right):
-    if attack == "clean":
-        return ()
-    steps = 1 if attack == "fgsm" else 10
-    stage = StageResult(
-        name=attack, num_images=10, num_correct=right, num_steps=steps,
-        loss="cross_entropy", num_targets=0, step_size=eps / steps,
-        random_start=steps > 1, num_restarts=1, momentum=0.0,
-        forward_passes=steps + 1.0, backward_passes=float(steps), seconds=2.5,
-    )  # fmt: skip
-    return (stage,)
-
-
-def result(attack, eps, right, total, norm="linf", **changes):
-    whole = Result(
-        attack=attack, eps=eps, norm=norm, protocol="worst",
-        **share(right, total), largest_perturbation=eps, forward_passes=3.0,
-        backward_passes=2.0, seconds=2.5, image_steps_per_second=4.0,
-        stages=stages(attack, eps, right),
-    )  # fmt: skip
-    return dataclasses.replace(whole, **changes)
-
-
-def pointwise(fooled, total):
-    for eps in sorted({eps for _, eps in fooled} - {0.0}):
-        lost = set().union(*(f for (_, e), f in fooled.items() if e <= eps))
-        names = tuple(attack for attack, e in fooled if e == eps)
-        yield Pointwise(
-            eps=eps, attacks=names, **share(total - len(lost), total)
-        )
-
-
-def store(
-    folder, fooled=FOOLED, *, labels=LABELS, classes=CLASSES, norm="linf",
-    predict=lambda label: (label + 1) % 3, **changes,
-):  # fmt: skip
-    """Writes results.json and masks.npz, in which they agree."""
-    total = len(labels)
-    arrays = {"labels": labels}
-    for (attack, eps), lost in fooled.items():
-        name = f"{attack}@{eps:.6g}" if eps else attack
-        arrays[name] = ~np.isin(np.arange(total), list(lost))
-        guess = np.where(arrays[name], labels, predict(labels))
-        arrays[f"{name}:predicted"] = guess.astype(np.int16)
-    evaluation = Evaluation(
-        classifier="grad_x (best)", num_images=total, seed=7, batch_size=64,
-        jit_compile=False, norm=norm, audit=CHECKS, complete=True,
-        results=[
-            result(attack, eps, total - len(lost), total, norm)
-            for (attack, eps), lost in fooled.items()
-        ],
-        pointwise=list(pointwise(fooled, total)),
-    )  # fmt: skip
-    conditions = {
-        "schema_version": 2,
-        "checkpoint": "best",
-        "dataset": {
-            "name": "cifar10",
-            "source": "a download",
-            "split": "test",
-            "classes": classes,
-        },
-        "date": "2026-11-23",
-        "device": "a CPU",
-        "versions": {"python": "3.11", "tensorflow": "2.21"},
-    }
-    evaluation = dataclasses.replace(evaluation, **changes)
-    folder.mkdir(exist_ok=True)
-    whole = conditions | evaluation.to_json()
-    (folder / "results.json").write_text(json.dumps(whole))
-    np.savez_compressed(folder / "masks.npz", **arrays)
-    return folder
+def store(folder, fooled=FOOLED, **changes):
+    given = {"labels": LABELS, "classes": CLASSES, "audit": CHECKS, "seed": 7}
+    return stored.store(folder, fooled, **(given | changes))
 
 
 def store_smallest(folder, count=3, side=8, channels=3):
@@ -238,37 +163,35 @@ def test_the_audit_is_told_in_full(page):
     ]
 
 
-def test_stages_are_told_with_all_parameters(tmp_path):
-    first = StageResult(
-        name="apgd-t", num_images=10, num_correct=6, num_steps=100, loss="dlr",
-        num_targets=9, step_size=0.0, random_start=True, num_restarts=2,
-        momentum=0.0, forward_passes=12.34, backward_passes=11.0, seconds=61.04,
-    )  # fmt: skip
-    second = dataclasses.replace(
-        first, name="square", num_steps=5000, loss="margin", num_targets=0,
-        num_images=6, num_correct=5, num_restarts=1, backward_passes=0.0,
-    )  # fmt: skip
-    third = dataclasses.replace(
-        second, name="pgd", num_steps=4, step_size=LARGE / 4, momentum=0.75,
-        random_start=False, num_images=1200, num_correct=1100,
+def test_stages_are_listed_with_all_settings(tmp_path):
+    stages = (
+        dataclasses.replace(
+            make_stage("apgd-t", num_correct=6, num_targets=9),
+            forward_passes=12.34, seconds=61.04,
+        ),
+        dataclasses.replace(
+            make_stage("pgd-10", num_correct=1100, step_ratio=0.25,
+                       momentum=0.75, random_start=False, num_restarts=2),
+            num_images=1200,
+        ),
     )  # fmt: skip
     results = [
-        result("clean", 0.0, 10, 12),
-        result("fgsm", LARGE, 7, 12, stages=(first, second, third)),
+        make_result("clean", 0.0, 10, 12),
+        make_result("fgsm", LARGE, 7, 12, stages=stages),
     ]
     fooled = {key: FOOLED[key] for key in (("clean", 0.0), ("fgsm", LARGE))}
     rows = table(
         page_of(store(tmp_path / "run", fooled, results=results)), "Attacks"
     )
     assert rows == [
-        ["attack", "eps", "stage", "steps", "loss", "step size", "start",
-         "restarts", "images", "left", "forward", "backward", "time"],
-        ["fgsm", "8/255", "apgd-t", "100 x 9 targets", "dlr", "", "random", "2",
-         "10", "6", "12.3", "11.0", "61.0 s"],
-        ["fgsm", "8/255", "square", "5,000", "margin", "", "random", "1",
-         "6", "5", "12.3", "0.0", "61.0 s"],
-        ["fgsm", "8/255", "pgd", "4", "margin", "0.25 eps, momentum 0.75",
-         "clean", "1", "1,200", "1,100", "12.3", "0.0", "61.0 s"],
+        ["attack", "eps", "stage", "settings", "images", "left", "forward",
+         "backward", "time"],
+        ["fgsm", "8/255", "apgd-t",
+         "10 steps, cross_entropy, 9 targets, step 0.1 eps, random start, "
+         "1 restart", "10", "6", "12.3", "10.0", "61.0 s"],
+        ["fgsm", "8/255", "pgd-10",
+         "10 steps, cross_entropy, step 0.25 eps, momentum 0.75, clean start, "
+         "2 restarts", "1,200", "1,100", "11.0", "10.0", "2.5 s"],
     ]  # fmt: skip
 
 
@@ -406,14 +329,14 @@ def test_classes_without_a_name_are_numbered(tmp_path):
 
 
 def test_reading_gives_back_what_was_measured(folder):
-    stored = read_evaluation(folder)
-    evaluation = stored.evaluation
+    found = read_evaluation(folder)
+    evaluation = found.evaluation
     assert evaluation.accuracy("fgsm", LARGE) == 7 / 12
-    assert evaluation.results[1].stages == stages("fgsm", SMALL, 9)
+    assert evaluation.results[1].stages == (make_stage("fgsm", 9),)
     assert evaluation.audit == CHECKS
     assert evaluation.pointwise[0].attacks == ("fgsm", "pgd-10")
-    assert stored.conditions.versions["tensorflow"] == "2.21"
-    np.testing.assert_array_equal(stored.labels, LABELS)
+    assert found.conditions.versions["tensorflow"] == "2.21"
+    np.testing.assert_array_equal(found.labels, LABELS)
     survivors = breakdown.correct_within(evaluation.masks, SMALL)
     lost = FOOLED["fgsm", SMALL] | FOOLED["pgd-10", SMALL]
     assert set(np.flatnonzero(~survivors)) == lost
@@ -433,7 +356,7 @@ def rewritten(folder, change):
     ("change", "fragment"),
     [
         (lambda w: w.update(schema_version=1), "Received: 1."),
-        (lambda w: w.pop("schema_version"), "schema_version 2"),
+        (lambda w: w.pop("schema_version"), "schema_version 2 or 3"),
         (lambda w: w.pop("classifier"), "classifier"),
         (lambda w: w.update(dataset="cifar10"), "results.json"),
         (lambda w: w["dataset"].pop("classes"), "classes"),

@@ -4,11 +4,12 @@ import csv
 import dataclasses
 import io
 
+from stored import make_result, make_stage
+
 from tfgan_robust.reports.results import (
     Evaluation,
     Pointwise,
     Result,
-    StageResult,
 )
 from tfgan_robust.reports.tables import (
     audit_line,
@@ -20,40 +21,15 @@ from tfgan_robust.reports.tables import (
 from tfgan_robust.reports.verdicts import Check
 
 
-def result(attack, eps, accuracy, *, protocol="final", **changes):
-    steps = {"clean": 0, "fgsm": 1}.get(attack, 10)
-    stage = StageResult(
-        name=attack,
-        num_images=1000,
-        num_correct=round(1000 * accuracy),
-        num_steps=steps,
-        loss="cross_entropy",
-        num_targets=0,
-        step_size=eps if steps < 2 else 2.5 * eps / steps,
-        random_start=steps > 1,
-        num_restarts=1,
-        momentum=0.0,
-        forward_passes=1.0 + steps,
-        backward_passes=1.0 + steps,
-        seconds=1.5,
-    )
-    return Result(
-        attack=attack,
-        eps=eps,
-        norm="linf",
+def result(attack, eps, accuracy, *, protocol="final", **settings):
+    made = make_result(
+        attack, eps, round(1000 * accuracy), 1000, accuracy=accuracy,
         protocol=protocol,
-        num_images=1000,
-        num_correct=round(1000 * accuracy),
-        accuracy=accuracy,
-        accuracy_low=accuracy - 0.01,
-        accuracy_high=accuracy + 0.01,
-        largest_perturbation=eps,
-        forward_passes=1.0 + steps,
-        backward_passes=1.0 + steps,
-        seconds=1.5,
-        image_steps_per_second=1000 * steps / 1.5,
-        stages=(dataclasses.replace(stage, **changes),) if steps else (),
-    )
+    )  # fmt: skip
+    if settings:
+        stage = make_stage(attack, **settings)
+        made = dataclasses.replace(made, stages=(stage,))
+    return made
 
 
 def evaluation(*results, complete=True, seed=7, pointwise=()):
@@ -108,14 +84,15 @@ def test_conditions_name_what_an_accuracy_depends_on():
         )
     )
     assert line == (
-        "accuracy in % of 1000 images; fgsm: one step of eps, protocol final; "
-        "pgd-10: 10 steps, cross_entropy, step 0.25 eps, random start, 1 "
-        "restart, protocol final; seed 7; plain graph"
+        "accuracy in % of 1000 images; fgsm: 1 step, cross_entropy, step 1 "
+        "eps, clean start, 1 restart, protocol final; pgd-10: 10 steps, "
+        "cross_entropy, step 0.1 eps, random start, 1 restart, protocol "
+        "final; seed 7; plain graph"
     )
 
 
 def test_conditions_tell_of_everything_that_was_chosen():
-    chosen = {"num_restarts": 5, "step_size": 0.01, "momentum": 0.75}
+    chosen = {"num_restarts": 5, "step_ratio": 0.1, "momentum": 0.75}
     worst = result(
         "pgd-10", 0.1, 0.4, protocol="worst", num_targets=9, **chosen
     )

@@ -6,12 +6,12 @@ import numpy as np
 
 from tfgan_robust.attacks.engine.outcome import CleanPass, Outcome
 from tfgan_robust.attacks.plan import CLEAN, AttackPlan
-from tfgan_robust.reports.numbers import wilson
 from tfgan_robust.reports.results import (
     Evaluation,
     Pointwise,
     Result,
     StageResult,
+    accuracy_fields,
 )
 
 
@@ -22,7 +22,7 @@ def clean_result(norm: str, clean: CleanPass) -> Result:
         eps=0.0,
         norm=norm,
         protocol="worst",
-        **_share(clean.correct),
+        **_accuracy(clean.correct),
         largest_perturbation=0.0,
         forward_passes=1.0,
         backward_passes=0.0,
@@ -40,7 +40,7 @@ def summarize(plan: AttackPlan, eps: float, outcome: Outcome) -> Result:
         eps=eps,
         norm=plan.norm,
         protocol=plan.protocol,
-        **_share(outcome.correct),
+        **_accuracy(outcome.correct),
         largest_perturbation=outcome.largest_perturbation,
         forward_passes=outcome.forward_passes,
         backward_passes=outcome.backward_passes,
@@ -82,19 +82,10 @@ def pointwise_rows(evaluation: Evaluation) -> list[Pointwise]:
             for r in evaluation.results
             if r.attack != CLEAN and r.eps == radius
         )
-        share = _share(np.logical_and.reduce(masks))
-        rows.append(Pointwise(eps=radius, attacks=names, **share))
+        accuracy = _accuracy(np.logical_and.reduce(masks))
+        rows.append(Pointwise(eps=radius, attacks=names, **accuracy))
     return rows
 
 
-def _share(correct: np.ndarray) -> dict[str, Any]:
-    """Returns the fields of an accuracy, of bool [n]."""
-    count, total = int(np.count_nonzero(correct)), len(correct)
-    low, high = wilson(count, total)
-    return {
-        "num_images": total,
-        "num_correct": count,
-        "accuracy": count / total,
-        "accuracy_low": low,
-        "accuracy_high": high,
-    }
+def _accuracy(correct: np.ndarray) -> dict[str, Any]:
+    return accuracy_fields(int(np.count_nonzero(correct)), len(correct))

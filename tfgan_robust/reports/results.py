@@ -7,6 +7,7 @@ import numpy as np
 
 from tfgan_robust.attacks.plan import CLEAN
 from tfgan_robust.errors import UsageError
+from tfgan_robust.reports.numbers import wilson
 from tfgan_robust.reports.verdicts import Check
 
 SCHEMA_VERSION = 3
@@ -17,6 +18,18 @@ WORST = "worst case"
 def result_name(attack: str, eps: float) -> str:
     """Returns the name of a result in masks.npz."""
     return CLEAN if attack == CLEAN else f"{attack}@{eps:.6g}"
+
+
+def accuracy_fields(num_correct: int, num_images: int) -> dict[str, Any]:
+    """Returns the fields that state an accuracy in the classes below."""
+    low, high = wilson(num_correct, num_images)
+    return {
+        "num_images": num_images,
+        "num_correct": num_correct,
+        "accuracy": num_correct / num_images,
+        "accuracy_low": low,
+        "accuracy_high": high,
+    }
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
