@@ -25,13 +25,13 @@ def load(target: Any) -> Any:
     if not isinstance(target, str):
         return target
     module, _, attribute = target.partition(":")
-    with _without_notes():
+    with without_notes():
         loaded = importlib.import_module(module)
     return getattr(loaded, attribute) if attribute else loaded
 
 
 @contextlib.contextmanager
-def _without_notes() -> Iterator[None]:
+def without_notes() -> Iterator[None]:
     """Hides native log lines while TensorFlow is first imported.
 
     They would bury the one line of an error. Setting TF_CPP_MIN_LOG_LEVEL

@@ -343,6 +343,27 @@ def test_a_missing_model_is_refused(tmp_path):
     assert "no model at" in refused(model=tmp_path / "absent.keras")
 
 
+def test_a_class_of_another_module_is_named_with_the_way_out(tmp_path):
+    package = "of this test"
+
+    @keras.saving.register_keras_serializable(package)
+    class Unheard(keras.layers.Layer):
+        def call(self, images):
+            return images
+
+    inputs = keras.Input((4, 4, 3))
+    outputs = keras.layers.Flatten()(Unheard()(inputs))
+    path = save(keras.Model(inputs, outputs), tmp_path)
+    known = keras.saving.get_custom_objects()
+    kept = known.pop(f"{package}>Unheard")
+    try:
+        message = refused(model=path)
+    finally:
+        known[f"{package}>Unheard"] = kept
+    assert "needs Unheard" in message and "with --import" in message
+    assert len(message) < len(str(tmp_path)) + 200
+
+
 @pytest.mark.parametrize("damage", ["text", "half", "empty"])
 def test_a_damaged_keras_file_is_refused_by_name(tmp_path, damage):
     path = save(linear_model(), tmp_path)

@@ -98,7 +98,7 @@ def test_honest_probabilities_pass(kind):
     softmax = layers.Softmax(dtype=kind)
     model = network(after=[softmax])
     check_classifier(wrap(model, "probabilities"), *pictures())
-    assert "--outputs=probabilities" in refused(wrap(model))
+    assert "outputs=probabilities" in refused(wrap(model))
 
 
 def test_a_wrapped_function_passes():
@@ -114,13 +114,13 @@ def test_honest_saved_models_pass_and_others_do_not(tmp_path, outputs):
     check_classifier(classifier, *pictures())
     (other,) = {"logits", "probabilities"} - {outputs}
     wrong = load_classifier(model=tmp_path / "m", outputs=other)
-    assert f"--outputs={outputs}" in refused(wrong)
+    assert f"outputs={outputs}" in refused(wrong)
 
 
 def test_probabilities_declared_as_logits_are_refused():
     message = refused(wrap(network(after=[layers.Softmax()])))
     assert message.startswith("The model answers with probabilities")
-    assert "say --outputs=probabilities" in message
+    assert "say `outputs=probabilities`" in message
 
 
 @pytest.mark.parametrize("activation", ["relu", "sigmoid"])
@@ -142,7 +142,7 @@ def test_small_or_bounded_logits_are_no_probabilities(activation):
 )
 def test_others_declared_as_probabilities_are_refused(after, received):
     message = refused(wrap(network(after=after), "probabilities"))
-    assert "if these are logits, say --outputs=logits" in message
+    assert "if these are logits, say `outputs=logits`" in message
     assert received in message
 
 
@@ -191,7 +191,7 @@ def test_random_answers_are_refused_unless_allowed(layer):
     message = refused(classifier)
     assert "differently each time" in message
     assert "verdicts would not repeat" in message
-    assert "--allow_random" in message
+    assert "`allow_random`" in message
     check_classifier(classifier, *pictures(), allow_random=True)
 
 
@@ -344,7 +344,7 @@ def test_images_of_another_shape_are_refused(shape, hint):
     message = bad_images(np.zeros((40, *shape), np.uint8))
     assert "takes images of (4, 4, 3)" in message
     assert f"Received: images of {shape}" in message
-    assert ("--image_size resizes" in message) == hint
+    assert ("`image_size` resizes" in message) == hint
 
 
 def test_one_image_without_a_batch_is_refused():

@@ -182,9 +182,9 @@ def test_help_lists_what_a_table_holds_by_then():
 
 
 def test_messages_name_flags():
-    message = "`radius` goes with `import_`, `kind` and `other`, not `a b`."
+    message = "`radius` goes with `import_`, `kind=b` and `other`, not `a b`."
     assert FLAGS.name_flags(message) == (
-        "--radius goes with --import, --kind and `other`, not `a b`."
+        "--radius goes with --import, --kind=b and `other`, not `a b`."
     )
 
 

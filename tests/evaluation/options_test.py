@@ -33,9 +33,9 @@ def test_attacks_take_the_parameters_of_the_command_line():
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ({}, "either --run_dir or --model"),
-        ({**MODEL, "run_dir": "r"}, "either --run_dir or --model"),
-        ({"model": "m.keras"}, "--model needs --dataset"),
+        ({}, "either `run_dir` or `model`"),
+        ({**MODEL, "run_dir": "r"}, "either `run_dir` or `model`"),
+        ({"model": "m.keras"}, "`model` needs `dataset`"),
         ({**MODEL, "split": "validation"}, "Only a run has validation images"),
         ({"run_dir": "r", "dataset": "digits"}, "dataset=digits"),
         ({"run_dir": "r", "image_size": 32}, "image_size=32"),

@@ -53,7 +53,7 @@ def test_a_model_of_another_image_size_is_refused_with_the_way_out(tmp_path):
     wrong = options(
         model=str(tmp_path / "m.keras"), dataset="digits", image_size=32
     )
-    with pytest.raises(UsageError, match="--image_size resizes"):
+    with pytest.raises(UsageError, match="`image_size` resizes"):
         evaluate(wrong)
 
 

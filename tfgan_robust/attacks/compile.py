@@ -5,6 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfgan_robust.attacks.engine.execution import JIT_CHOICES
 from tfgan_robust.errors import UsageError
 from tfgan_robust.networks.logits import LogitsFn
 
@@ -25,9 +26,9 @@ def resolve_jit_compile(choice: str, *, deterministic: bool = False) -> bool:
     Raises:
         UsageError: for any other choice.
     """
-    if choice not in ("auto", "true", "false"):
+    if choice not in JIT_CHOICES:
         raise UsageError(
-            "`jit_compile` must be one of auto, true, false. "
+            f"`jit_compile` must be one of {', '.join(JIT_CHOICES)}. "
             f"Received: {choice!r}."
         )
     if choice != "auto":

@@ -1,6 +1,7 @@
 """Anybody's classifier as a logits function that attacks can follow."""
 
 import dataclasses
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,11 @@ import tensorflow as tf
 from tfgan_robust.classifiers.folding import fold_batchnorm
 from tfgan_robust.errors import UsageError
 from tfgan_robust.networks.logits import LogitsFn, to_float32
-from tfgan_robust.runs.directory import RunDirectory, load_run_config
+from tfgan_robust.runs.directory import (
+    RunDirectory,
+    load_run_config,
+    naming_imports,
+)
 
 OUTPUTS = ("logits", "probabilities")
 _SMALLEST_PROBABILITY = 1e-30
@@ -170,7 +175,7 @@ def load_classifier(
         UsageError: unless exactly one is given and can be loaded.
     """
     if (run_dir is None) == (model is None):
-        raise UsageError("Give either a run_dir or a model.")
+        raise UsageError("Give either `run_dir` or `model`.")
     _check_outputs(outputs)
     if run_dir is not None:
         run = RunDirectory(Path(run_dir))
@@ -181,8 +186,10 @@ def load_classifier(
                 f"{run.path} has no {checkpoint} classifier yet; let the "
                 "training reach its first evaluation."
             )
+        with naming_imports(run.path):
+            network = load_float32(path)
         return Classifier.from_keras(
-            load_float32(path), description=f"{run.path.name} ({checkpoint})"
+            network, description=f"{run.path.name} ({checkpoint})"
         )
     path = Path(str(model))
     if path.is_dir():
@@ -210,6 +217,13 @@ def load_float32(path: str | Path) -> keras.Model:
         model = keras.models.load_model(path, compile=False)
     # A damaged file surfaces as almost anything, KeyError included.
     except Exception as error:
+        unknown = re.search(r"Could not locate \w+ '(\w+)'", str(error))
+        if unknown:
+            raise UsageError(
+                f"{path} needs {unknown[1]}, which Keras does not know; "
+                "import the module that registers it first (commands do so "
+                "with --import)."
+            ) from None
         raise UsageError(
             f"{path} cannot be loaded as a Keras model "
             f"({type(error).__name__}: {error})."

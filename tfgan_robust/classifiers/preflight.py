@@ -94,7 +94,7 @@ def _check_shape(images: np.ndarray, classifier: Classifier) -> None:
         )
     shape, expected = images.shape[1:], tuple(classifier.image_shape)
     if shape != expected:
-        hint = "; --image_size resizes them" if shape[2] == expected[2] else ""
+        hint = "; `image_size` resizes them" if shape[2] == expected[2] else ""
         raise UsageError(
             f"The classifier takes images of {expected}. "
             f"Received: images of {shape}{hint}."
@@ -187,13 +187,13 @@ def _check_outputs(answers: np.ndarray, declared: str) -> None:
         raise UsageError(
             "The model answers with probabilities, whose gradients vanish "
             f"where logits are expected. {received}; say "
-            "--outputs=probabilities, or, if a SavedModel calls them logits, "
+            "`outputs=probabilities`, or, if a SavedModel calls them logits, "
             "rename that output."
         )
     if declared == "probabilities" and not probable:
         raise UsageError(
             "The model was said to answer with probabilities, but does not. "
-            f"{received}; if these are logits, say --outputs=logits."
+            f"{received}; if these are logits, say `outputs=logits`."
         )
 
 
@@ -205,7 +205,7 @@ def _check_repeats(first: np.ndarray, second: np.ndarray) -> None:
             "The model answers the same images differently each time, so the "
             "attacks' verdicts would not repeat. Received: logits that "
             f"differ by {difference:.2g} between two passes; switch off "
-            "dropout and noise at inference, or say --allow_random."
+            "dropout and noise at inference, or say `allow_random`."
         )
 
 

@@ -92,12 +92,15 @@ class Flags:
         return self._parser.format_help()
 
     def name_flags(self, message: str) -> str:
-        """Turns the names of settings in a message (`eps`) into flags."""
-        return re.sub(
-            r"`(\w+)`",
-            lambda m: f"--{_flag(m[1])}" if m[1] in self._owners else m[0],
-            message,
-        )
+        """Turns the settings in a message (`eps` or `eps=1`) into flags."""
+
+        def name_flag(found: re.Match[str]) -> str:
+            name, value = found.groups()
+            return (
+                f"--{_flag(name)}{value}" if name in self._owners else found[0]
+            )
+
+        return re.sub(r"`(\w+)((?:=[^`]*)?)`", name_flag, message)
 
     def _add(self, group: Any, name: str) -> None:
         settings = self._owners[name][0].settings

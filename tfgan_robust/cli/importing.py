@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tfgan_robust.cli.fields import setting
 from tfgan_robust.errors import TfganRobustError, UsageError
-from tfgan_robust.lazy import load
+from tfgan_robust.lazy import load, without_notes
 
 # What --import named in this process.
 IMPORTED: list[str] = []
@@ -71,7 +71,8 @@ def _import_file(path: Path) -> None:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        with without_notes():
+            spec.loader.exec_module(module)
     except BaseException:
         del sys.modules[name]
         raise

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 from pathlib import Path
 
-from tfgan_robust.attacks.engine.execution import Execution
+from tfgan_robust.attacks.engine.execution import JIT_CHOICES, Execution
 from tfgan_robust.attacks.options import NORMS, PROTOCOLS
 from tfgan_robust.attacks.plan import AttackPlan, parse_attack
 from tfgan_robust.attacks.table import known_attacks
@@ -165,7 +165,7 @@ class EvaluateSettings:
         Execution.jit_compile,
         "XLA for the attacks; auto means on a GPU only.",
         group=_HOW,
-        choices=("auto", "true", "false"),
+        choices=JIT_CHOICES,
     )
     output: str | None = setting(
         None,
@@ -181,15 +181,15 @@ class EvaluateSettings:
     def __post_init__(self) -> None:
         fields.check(self)
         if (self.run_dir is None) == (self.model is None):
-            raise UsageError("Give either --run_dir or --model.")
+            raise UsageError("Give either `run_dir` or `model`.")
         if self.model is not None and self.dataset is None:
-            raise UsageError("--model needs --dataset, to know the images.")
+            raise UsageError("`model` needs `dataset`, to know the images.")
         if self.model is not None and self.split == "validation":
             raise UsageError("Only a run has validation images.")
         for name in ("dataset", "image_size"):
             if self.run_dir is not None and getattr(self, name) is not None:
                 raise UsageError(
-                    f"`{name}` goes with --model; a run brings its own. "
+                    f"`{name}` goes with `model`; a run brings its own. "
                     f"Received: {name}={getattr(self, name)}."
                 )
         if self.restarts > 1 and not self.random_start:

@@ -7,6 +7,7 @@ Those of methods and networks are in `methods/settings.py` and
 import dataclasses
 from collections.abc import Iterator
 
+from tfgan_robust.attacks.engine.execution import JIT_CHOICES
 from tfgan_robust.cli.fields import setting
 from tfgan_robust.data.registry import DATASETS
 from tfgan_robust.methods.registry import METHODS
@@ -196,7 +197,7 @@ class CommonSettings:
         "XLA for the training step and the attacks; auto means on a GPU "
         "only, for attacks only, since a CPU runs the plain graph faster.",
         group=_MACHINE,
-        choices=("auto", "true", "false"),
+        choices=JIT_CHOICES,
     )
 
     def problems(self) -> Iterator[tuple[bool, str]]:

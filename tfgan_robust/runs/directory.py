@@ -133,7 +133,8 @@ def load_run_config(path: str | Path) -> TrainConfig:
     values = stored.get("settings")
     if not isinstance(values, dict):
         raise UsageError(f"{file} has no settings; it is no run's file.")
-    return from_stored(values)
+    with naming_imports(path):
+        return from_stored(values)
 
 
 def load_settings(path: str | Path) -> dict[str, Any]:
@@ -167,7 +168,7 @@ def naming_imports(path: str | Path) -> Iterator[None]:
     except UsageError as error:
         config = RunDirectory(Path(path)).config
         stored = read_json_object(config) if config.exists() else {}
-        absent = set(stored.get("imports", ())) - set(importing.IMPORTED)
+        absent = set(stored.get("imports") or ()) - set(importing.IMPORTED)
         if not absent:
             raise
         raise UsageError(

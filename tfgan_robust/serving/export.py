@@ -115,8 +115,7 @@ def export(options: ExportSettings) -> Exported:
 
 def _describe(run: RunDirectory, options: ExportSettings) -> dict[str, Any]:
     """Returns the metadata that are known before anything is written."""
-    with directory.naming_imports(run.path):
-        directory.load_run_config(run.path)
+    directory.load_run_config(run.path)
     described = files.read_json_object(run.config)
     dataset = described.get("dataset")
     if not isinstance(dataset, dict) or "class_names" not in dataset:

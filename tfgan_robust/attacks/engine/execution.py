@@ -4,6 +4,9 @@ import dataclasses
 
 from tfgan_robust.errors import UsageError
 
+# Whether XLA compiles attacks; "auto" means on a GPU only.
+JIT_CHOICES = ("auto", "true", "false")
+
 
 @dataclasses.dataclass(frozen=True)
 class Execution:
