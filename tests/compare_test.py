@@ -40,10 +40,10 @@ STRONG = {
     ("pgd-10", SMALL): 5, ("pgd-10", LARGE): 7,
 }  # fmt: skip
 STAGE = StageResult(
-    name="pgd", num_images=18, num_correct=9, num_steps=10,
-    loss="cross_entropy", num_targets=0, step_size=1.0, random_start=True,
-    num_restarts=1, momentum=0.0, forward_passes=3.0, backward_passes=3.0,
-    seconds=1.0,
+    name="pgd", num_images=18, num_correct=9, forward_passes=3.0,
+    backward_passes=3.0, seconds=1.0,
+    settings={"num_steps": 10, "loss": "cross_entropy", "step_ratio": 0.25,
+              "random_start": True, "num_restarts": 1},
 )  # fmt: skip
 
 
@@ -57,7 +57,8 @@ def store(
         name = f"{attack}@{eps:.6g}" if eps else attack
         arrays[name] = np.arange(total) >= count
         arrays[f"{name}:predicted"] = np.zeros(total, np.int16)
-        mine = dataclasses.replace(STAGE, step_size=eps / 4, **(stage or {}))
+        settings = {**STAGE.settings, **(stage or {})}
+        mine = dataclasses.replace(STAGE, settings=settings)
         results.append(
             Result(
                 attack=attack, eps=eps, norm=norm, protocol=protocol,
@@ -83,7 +84,7 @@ def store(
     )  # fmt: skip
     evaluation = dataclasses.replace(evaluation, **changes)
     conditions = {
-        "schema_version": 2,
+        "schema_version": 3,
         "dataset": {
             "name": "cifar10",
             "source": "a download",
@@ -226,7 +227,9 @@ def test_step_sizes_are_told_as_multiples_of_eps(tmp_path):
     runs = load(tmp_path, {}, {})
     evaluation = runs["b"].evaluation
     (stage,) = evaluation.results[-1].stages
-    smaller = dataclasses.replace(stage, step_size=LARGE / 10)
+    settings = {**stage.settings, "step_size": LARGE / 10}
+    del settings["step_ratio"]
+    smaller = dataclasses.replace(stage, settings=settings)
     evaluation.results[-1] = dataclasses.replace(
         evaluation.results[-1], stages=(smaller,)
     )
@@ -362,7 +365,7 @@ def test_help_is_printed(call):
         (["absent"], ["no folder", "absent"]),
         (["empty"], ["empty", "no results.json"]),
         (["broken"], ["broken", "not valid JSON"]),
-        (["old"], ["schema_version 2", "Received: 1"]),
+        (["old"], ["schema_version 2 or 3", "Received: 1"]),
         (["list"], ["JSON object"]),
         (["good", "good"], ["twice"]),
         (["good", "--outputs=x"], ["--outputs=x"]),

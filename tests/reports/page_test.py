@@ -51,10 +51,9 @@ def stages(attack, eps, right):
         return ()
     steps = 1 if attack == "fgsm" else 10
     stage = StageResult(
-        name=attack, num_images=10, num_correct=right, num_steps=steps,
-        loss="cross_entropy", num_targets=0, step_size=eps / steps,
-        random_start=steps > 1, num_restarts=1, momentum=0.0,
+        name=attack, num_images=10, num_correct=right,
         forward_passes=steps + 1.0, backward_passes=float(steps), seconds=2.5,
+        settings={"num_steps": steps, "step_ratio": 1 / steps},
     )  # fmt: skip
     return (stage,)
 
@@ -100,7 +99,7 @@ def store(
         pointwise=list(pointwise(fooled, total)),
     )  # fmt: skip
     conditions = {
-        "schema_version": 2,
+        "schema_version": 3,
         "checkpoint": "best",
         "dataset": {
             "name": "cifar10",
@@ -240,17 +239,17 @@ def test_the_audit_is_told_in_full(page):
 
 def test_stages_are_told_with_all_parameters(tmp_path):
     first = StageResult(
-        name="apgd-t", num_images=10, num_correct=6, num_steps=100, loss="dlr",
-        num_targets=9, step_size=0.0, random_start=True, num_restarts=2,
-        momentum=0.0, forward_passes=12.34, backward_passes=11.0, seconds=61.04,
+        name="apgd-t", num_images=10, num_correct=6, forward_passes=12.34,
+        backward_passes=11.0, seconds=61.04,
+        settings={"num_steps": 100, "loss": "dlr", "num_targets": 9},
     )  # fmt: skip
     second = dataclasses.replace(
-        first, name="square", num_steps=5000, loss="margin", num_targets=0,
-        num_images=6, num_correct=5, num_restarts=1, backward_passes=0.0,
+        first, name="noise", num_images=6, num_correct=5, backward_passes=0.0,
+        settings={},
     )  # fmt: skip
     third = dataclasses.replace(
-        second, name="pgd", num_steps=4, step_size=LARGE / 4, momentum=0.75,
-        random_start=False, num_images=1200, num_correct=1100,
+        second, name="pgd", num_images=1200, num_correct=1100,
+        settings={"step_size": LARGE / 4, "mine": 3},
     )  # fmt: skip
     results = [
         result("clean", 0.0, 10, 12),
@@ -261,14 +260,13 @@ def test_stages_are_told_with_all_parameters(tmp_path):
         page_of(store(tmp_path / "run", fooled, results=results)), "Attacks"
     )
     assert rows == [
-        ["attack", "eps", "stage", "steps", "loss", "step size", "start",
-         "restarts", "images", "left", "forward", "backward", "time"],
-        ["fgsm", "8/255", "apgd-t", "100 x 9 targets", "dlr", "", "random", "2",
-         "10", "6", "12.3", "11.0", "61.0 s"],
-        ["fgsm", "8/255", "square", "5,000", "margin", "", "random", "1",
-         "6", "5", "12.3", "0.0", "61.0 s"],
-        ["fgsm", "8/255", "pgd", "4", "margin", "0.25 eps, momentum 0.75",
-         "clean", "1", "1,200", "1,100", "12.3", "0.0", "61.0 s"],
+        ["attack", "eps", "stage", "settings", "images", "left", "forward",
+         "backward", "time"],
+        ["fgsm", "8/255", "apgd-t", "100 steps, dlr, 9 targets", "10", "6",
+         "12.3", "11.0", "61.0 s"],
+        ["fgsm", "8/255", "noise", "", "6", "5", "12.3", "0.0", "61.0 s"],
+        ["fgsm", "8/255", "pgd", "step 0.25 eps, mine 3", "1,200", "1,100",
+         "12.3", "0.0", "61.0 s"],
     ]  # fmt: skip
 
 
@@ -433,7 +431,7 @@ def rewritten(folder, change):
     ("change", "fragment"),
     [
         (lambda w: w.update(schema_version=1), "Received: 1."),
-        (lambda w: w.pop("schema_version"), "schema_version 2"),
+        (lambda w: w.pop("schema_version"), "schema_version 2 or 3"),
         (lambda w: w.pop("classifier"), "classifier"),
         (lambda w: w.update(dataset="cifar10"), "results.json"),
         (lambda w: w["dataset"].pop("classes"), "classes"),

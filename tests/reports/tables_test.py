@@ -26,16 +26,18 @@ def result(attack, eps, accuracy, *, protocol="final", **changes):
         name=attack,
         num_images=1000,
         num_correct=round(1000 * accuracy),
-        num_steps=steps,
-        loss="cross_entropy",
-        num_targets=0,
-        step_size=eps if steps < 2 else 2.5 * eps / steps,
-        random_start=steps > 1,
-        num_restarts=1,
-        momentum=0.0,
         forward_passes=1.0 + steps,
         backward_passes=1.0 + steps,
         seconds=1.5,
+        settings={
+            "loss": "cross_entropy",
+            "num_steps": steps,
+            "step_ratio": 2.5 / max(steps, 1),
+            "random_start": True,
+            "num_restarts": 1,
+            "momentum": 0.0,
+            **changes,
+        },
     )
     return Result(
         attack=attack,
@@ -52,7 +54,7 @@ def result(attack, eps, accuracy, *, protocol="final", **changes):
         backward_passes=1.0 + steps,
         seconds=1.5,
         image_steps_per_second=1000 * steps / 1.5,
-        stages=(dataclasses.replace(stage, **changes),) if steps else (),
+        stages=(stage,) if steps else (),
     )
 
 
@@ -108,9 +110,10 @@ def test_conditions_name_what_an_accuracy_depends_on():
         )
     )
     assert line == (
-        "accuracy in % of 1000 images; fgsm: one step of eps, protocol final; "
-        "pgd-10: 10 steps, cross_entropy, step 0.25 eps, random start, 1 "
-        "restart, protocol final; seed 7; plain graph"
+        "accuracy in % of 1000 images; fgsm: 1 step, cross_entropy, step 2.5 "
+        "eps, random start, 1 restart, protocol final; pgd-10: 10 steps, "
+        "cross_entropy, step 0.25 eps, random start, 1 restart, protocol "
+        "final; seed 7; plain graph"
     )
 
 
@@ -124,11 +127,11 @@ def test_conditions_tell_of_everything_that_was_chosen():
         "pgd-10: 10 steps, cross_entropy, 9 targets, step 0.1 eps, momentum "
         "0.75, random start, 5 restarts, protocol worst"
     ) in line
-    clean_start = result("pgd-10", 0.1, 0.4, random_start=False)
+    clean_start = result("pgd-10", 0.1, 0.4, random_start=False, reach="far")
     line = describe_conditions(
         evaluation(result("clean", 0.0, 0.9), clean_start)
     )
-    assert "clean start, 1 restart, protocol final" in line
+    assert "clean start, 1 restart, reach far, protocol final" in line
 
 
 def test_a_table_ends_with_the_worst_case_of_several_attacks():
