@@ -38,7 +38,7 @@ from tfgan_robust.attacks.engine.runner import AttackRunner
 from tfgan_robust.attacks.engine.stream import batch_sizes
 from tfgan_robust.attacks.plan import AttackPlan, Stage, parse_attack
 from tfgan_robust.classifiers.loading import Classifier, load_float32
-from tfgan_robust.data.registry import load_test
+from tfgan_robust.data.loading import load_test
 from tfgan_robust.evaluation.options import parse_eps
 from tfgan_robust.files import write_json
 from tfgan_robust.runs.directory import RunDirectory

@@ -12,6 +12,7 @@ import pytest
 
 from tfgan_robust import evaluate
 from tfgan_robust.attacks.plan import parse_attack
+from tfgan_robust.data.registry import DATASETS
 from tfgan_robust.errors import UsageError
 from tfgan_robust.evaluation.options import (
     EvaluateSettings,
@@ -19,7 +20,7 @@ from tfgan_robust.evaluation.options import (
     parse_plans,
 )
 from tfgan_robust.reports.results import SCHEMA_VERSION
-from tfgan_robust.runs.presets import REPORT_EPS, resolve
+from tfgan_robust.runs.presets import resolve
 from tfgan_robust.training import records
 
 SHAPE = (16, 16, 3)
@@ -270,7 +271,7 @@ def test_a_shell_measures_a_keras_file_and_keeps_the_results(tmp_path):
     found = [(r["attack"], r["eps"]) for r in stored["results"]]
     assert found == expected
     assert all(r["num_images"] == 20 for r in stored["results"])
-    from tfgan_robust.data.registry import load_test
+    from tfgan_robust.data.loading import load_test
     from tfgan_robust.data.splits import Split
 
     _, test = load_test("digits")
@@ -297,8 +298,8 @@ def test_a_run_is_measured_on_its_test_images_at_the_usual_radii(tmp_path):
             run_dir=str(tmp_path), attacks="fgsm", num_images=30, audit=False
         )
     )
-    assert [r.eps for r in found.results] == [0, *REPORT_EPS["digits"]]
-    from tfgan_robust.data.registry import load_test
+    assert [r.eps for r in found.results] == [0, *DATASETS["digits"].eps]
+    from tfgan_robust.data.loading import load_test
     from tfgan_robust.data.splits import Split
 
     _, test = load_test("digits", image_size=16)
@@ -322,7 +323,7 @@ def test_the_validation_images_are_those_that_the_run_held_out(tmp_path):
             audit=False,
         )
     )
-    from tfgan_robust.data.registry import load_training
+    from tfgan_robust.data.loading import load_training
 
     _, _, held_out = load_training(
         "digits", image_size=16, validation_images=40, seed=3
@@ -395,7 +396,7 @@ def test_more_images_than_there_are_means_all(tmp_path):
     found = evaluate.evaluate(
         options(run_dir=str(tmp_path), attacks="fgsm", num_images=10**6)
     )
-    from tfgan_robust.data.registry import load_test
+    from tfgan_robust.data.loading import load_test
 
     _, test = load_test("digits")
     assert found.results[0].num_images == len(test.labels)

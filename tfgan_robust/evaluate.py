@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tfgan_robust.attacks.plan import is_usual
 from tfgan_robust.cli import command, signals
+from tfgan_robust.data.registry import DATASETS
 from tfgan_robust.errors import UsageError
 from tfgan_robust.evaluation.options import (
     EvaluateSettings,
@@ -15,7 +16,7 @@ from tfgan_robust.evaluation.options import (
 )
 from tfgan_robust.lazy import load
 from tfgan_robust.reports.verdicts import format_audit
-from tfgan_robust.runs import directory, presets
+from tfgan_robust.runs import directory
 
 if TYPE_CHECKING:
     from tfgan_robust.data.splits import Split
@@ -149,7 +150,7 @@ def _audit(
 
     radii = sorted(row.eps for row in evaluation.pointwise)
     if evaluation.norm != "linf":
-        radii = sorted(presets.REPORT_EPS[_dataset_name(options)])
+        radii = sorted(DATASETS[_dataset_name(options)].eps)
     eps = radii[len(radii) // 2]
     undefended = networks.undefended
     name = undefended.description if undefended else None
@@ -192,7 +193,7 @@ def _images(
     options: EvaluateSettings,
 ) -> "tuple[dict[str, Any], Split, tuple[float, ...]]":
     """Returns a description of the images, the images, and the radii."""
-    from tfgan_robust.data.registry import load_test, load_training
+    from tfgan_robust.data.loading import load_test, load_training
     from tfgan_robust.data.splits import Split
 
     if options.run_dir is None:
@@ -216,7 +217,7 @@ def _images(
                 seed=trained.seed,
             )
     split = Split(*(part[: options.num_images] for part in split))
-    radii = presets.REPORT_EPS[name] if options.norm == "linf" else _L2_EPS
+    radii = DATASETS[name].eps if options.norm == "linf" else _L2_EPS
     if options.eps is not None:
         radii = parse_eps(options.eps, options.norm)
     described = {

@@ -29,7 +29,7 @@ from tfgan_robust.audit.strength import (
 from tfgan_robust.audit.subject import Subject
 from tfgan_robust.classifiers.loading import Classifier
 from tfgan_robust.data.batches import training_batches
-from tfgan_robust.data.registry import load_test, load_training
+from tfgan_robust.data.loading import load_test, load_training
 from tfgan_robust.errors import UsageError
 from tfgan_robust.networks.losses import cross_entropy
 from tfgan_robust.reports.verdicts import Check, format_audit, overall

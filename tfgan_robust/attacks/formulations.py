@@ -1,83 +1,48 @@
-"""What a generator sees: the paper's four formulations, equations 6 to 9."""
+"""What a generator sees: the paper's four formulations, equations 6 to 9.
 
-from typing import Protocol
+A formulation is a tuple of what is joined along the channels, in that order:
+"image", the image; "gradient", the sign of the classifier's loss gradient
+there; "noise", latent normal noise. Needs no TensorFlow.
+"""
 
-import tensorflow as tf
+from tfgan_robust.errors import UsageError
+from tfgan_robust.registry import Registry
 
-
-class Formulation(Protocol):
-    """Builds a generator's input from what an adversary has at hand."""
-
-    def __call__(
-        self, images: tf.Tensor, gradient_sign: tf.Tensor, noise: tf.Tensor
-    ) -> tf.Tensor:
-        """Returns the input of a generator.
-
-        Args:
-            images: float32 [batch, height, width, channels] in [0, 1].
-            gradient_sign: float32, shaped as `images`, of -1, 0 and 1: the
-                sign of the classifier's loss gradient at `images`.
-            noise: float32 [batch, height, width, latent_channels], normal.
-
-        Returns:
-            float32 [batch, height, width, input channels].
-        """
+FORMULATIONS: Registry[tuple[str, ...]] = Registry("formulation")
+FORMULATIONS.add("x", ("image",))
+FORMULATIONS.add("xz", ("image", "noise"))
+FORMULATIONS.add("grad", ("gradient",))
+FORMULATIONS.add("grad_x", ("gradient", "image"))
 
 
-def image(
-    images: tf.Tensor, gradient_sign: tf.Tensor, noise: tf.Tensor
-) -> tf.Tensor:
-    """G1(x), equation 6."""
-    return images
-
-
-def image_and_noise(
-    images: tf.Tensor, gradient_sign: tf.Tensor, noise: tf.Tensor
-) -> tf.Tensor:
-    """G2(x, z), equation 7."""
-    return tf.concat([images, noise], axis=-1)
-
-
-def gradient(
-    images: tf.Tensor, gradient_sign: tf.Tensor, noise: tf.Tensor
-) -> tf.Tensor:
-    """G3(sign of the gradient), equation 8."""
-    return gradient_sign
-
-
-def gradient_and_image(
-    images: tf.Tensor, gradient_sign: tf.Tensor, noise: tf.Tensor
-) -> tf.Tensor:
-    """G4(sign of the gradient, x), equation 9; the gradient comes first."""
-    return tf.concat([gradient_sign, images], axis=-1)
-
-
-FORMULATIONS: dict[str, Formulation] = {
-    "x": image,
-    "xz": image_and_noise,
-    "grad": gradient,
-    "grad_x": gradient_and_image,
-}
-
-
-def needs_gradient(formulation: str) -> bool:
+def sees_gradient(formulation: str) -> bool:
     """Tells whether a formulation looks at the classifier's gradient."""
-    return formulation in ("grad", "grad_x")
+    return "gradient" in FORMULATIONS[formulation]
 
 
 def input_channels(
     formulation: str, image_channels: int, latent_channels: int
 ) -> int:
-    """Returns the channels of the input of a generator.
+    """Returns the channels of a generator's input.
 
     Args:
         formulation: One of `FORMULATIONS`.
         image_channels: Channels of the images.
-        latent_channels: Channels of the noise of formulation `xz`.
+        latent_channels: Channels of the noise.
+
+    Raises:
+        UsageError: for an unknown formulation, or one of unknown parts.
     """
-    return {
-        "x": image_channels,
-        "xz": image_channels + latent_channels,
-        "grad": image_channels,
-        "grad_x": 2 * image_channels,
-    }[formulation]
+    channels = {
+        "image": image_channels,
+        "gradient": image_channels,
+        "noise": latent_channels,
+    }
+    parts = FORMULATIONS[formulation]
+    unknown = sorted(set(parts) - set(channels))
+    if unknown or not parts:
+        raise UsageError(
+            f"A formulation joins some of {', '.join(channels)}. Received: "
+            f"{', '.join(parts) or 'nothing'} for {formulation}."
+        )
+    return sum(channels[part] for part in parts)

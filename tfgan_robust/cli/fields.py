@@ -10,7 +10,7 @@ import dataclasses
 import math
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from tfgan_robust.errors import UsageError
@@ -28,7 +28,7 @@ class Limits:
     # Called when it is shown, if it lists what users can add to.
     help: str | Callable[[], str]
     group: str
-    choices: tuple[str, ...] | None = None
+    choices: Collection[str] | None = None
     minimum: float | None = None
     maximum: float | None = None
     above: float | None = None
@@ -44,7 +44,7 @@ def setting(
     help: str | Callable[[], str],
     *,
     group: str,
-    choices: tuple[str, ...] | None = None,
+    choices: Collection[str] | None = None,
     minimum: float | None = None,
     maximum: float | None = None,
     above: float | None = None,
@@ -55,7 +55,8 @@ def setting(
         default: The value when nothing else is given.
         help: One or two sentences for `--help`, or what returns them.
         group: The heading under which `--help` lists it.
-        choices: The allowed strings, or None for any.
+        choices: The allowed strings, or None for any. They are looked at
+            when a value is checked, so that a table may grow.
         minimum: Smallest allowed number.
         maximum: Largest allowed number.
         above: Number that the value must exceed.
@@ -157,25 +158,30 @@ def check_values(settings_class: type, values: Mapping[str, Any]) -> None:
 
 
 def convert_mapping(
-    settings_class: type, values: Mapping[str, Any]
+    classes: Sequence[type], values: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Brings values by name, as JSON holds them, to the fields' types.
 
     Numbers may be strings such as "8/255" and whole numbers stand for
     floats. Limits are not checked here.
 
+    Args:
+        classes: Dataclasses whose fields are made with `setting`; where
+            several have a field of one name, it is the same setting.
+        values: By the names of fields.
+
     Raises:
         UsageError: for an unknown name or text that is no number.
     """
-    names = field_names(settings_class)
-    unknown = sorted(set(values) - set(names))
+    owners = {name: kind for kind in classes for name in field_names(kind)}
+    unknown = sorted(set(values) - set(owners))
     if unknown:
         raise UsageError(
             f"Unknown setting{'s' if len(unknown) > 1 else ''}: "
-            f"{', '.join(unknown)}. Known: {', '.join(names)}."
+            f"{', '.join(unknown)}. Known: {', '.join(owners)}."
         )
     return {
-        name: _from_json(settings_class, name, value)
+        name: _from_json(owners[name], name, value)
         for name, value in values.items()
     }
 

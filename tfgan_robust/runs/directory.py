@@ -9,10 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import tfgan_robust
-from tfgan_robust.cli import fields
 from tfgan_robust.errors import UsageError
 from tfgan_robust.files import PARTIAL, read_json_object
-from tfgan_robust.runs.config import TrainConfig
+from tfgan_robust.runs.config import TrainConfig, from_stored
 
 # Where the data lie does not change what is trained.
 _MAY_DIFFER = ("data_dir",)
@@ -100,12 +99,12 @@ def check_configuration(run: RunDirectory, config: TrainConfig) -> None:
                 "--run_dir."
             )
         return
-    stored = load_run_config(run.path)
+    there, here = map(dataclasses.asdict, (load_run_config(run.path), config))
     differences = [
-        f"{name}: {getattr(stored, name)} there, {getattr(config, name)} here"
-        for name in fields.field_names(TrainConfig)
-        if name not in _MAY_DIFFER
-        and getattr(stored, name) != getattr(config, name)
+        f"{name}: {there.get(name, 'none')} there, "
+        f"{here.get(name, 'none')} here"
+        for name in {**there, **here}
+        if name not in _MAY_DIFFER and there.get(name) != here.get(name)
     ]
     if differences:
         raise UsageError(
@@ -131,7 +130,7 @@ def load_run_config(path: str | Path) -> TrainConfig:
     values = stored.get("settings")
     if not isinstance(values, dict):
         raise UsageError(f"{file} has no settings; it is no run's file.")
-    return TrainConfig(**fields.convert_mapping(TrainConfig, values))
+    return from_stored(values)
 
 
 @contextmanager

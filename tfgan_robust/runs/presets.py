@@ -1,37 +1,15 @@
-"""Defaults by data set, preset and method, and how they are put together."""
+"""Presets, and how a run's settings are put together."""
 
 import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
 from tfgan_robust.cli import fields
-from tfgan_robust.errors import UsageError
+from tfgan_robust.data.registry import DATASETS
+from tfgan_robust.runs import config
 from tfgan_robust.runs.config import TrainConfig, default_of
 
-DATASET_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
-    "cifar10": {},
-    "folder": {},
-    # Papers on MNIST use eps from 0.1 to 0.3 (arXiv:1706.06083,
-    # arXiv:1711.00851); digits of 8 x 8 strokes leave room for 0.1 only.
-    "digits": {
-        "eps": 0.2,
-        "eval_eps": 0.1,
-        "eval_images": 144,
-        "classifier_width": 0.25,
-        "generator_width": 0.25,
-        "batch_size": 64,
-        "epochs": 30,
-        "eval_every": 5,
-    },
-}
-
-REPORT_EPS: Mapping[str, tuple[float, ...]] = {
-    "cifar10": (4 / 255, 8 / 255, 16 / 255),
-    "folder": (4 / 255, 8 / 255, 16 / 255),
-    "digits": (0.05, 0.1, 0.2),
-}
-
-# The defaults of `TrainConfig` are the recommended ones.
+# The fields' own defaults are the recommended ones.
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "recommended": {},
     "paper": {
@@ -49,48 +27,20 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     },
 }
 
-# What single methods want whatever the preset says: the yardsticks are
-# trained as their papers train them.
-_METHOD_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
-    "gan": {},
-    "natural": {"clean_weight": 1.0, "random_start": 0.0},
-    "fgsm": {"clean_weight": 0.0, "random_start": 1.0},
-    "pgd": {"clean_weight": 0.0, "random_start": 1.0},
-}
-
-_ONLY_FOR: Mapping[str, tuple[str, ...]] = {
-    "formulation": ("gan",),
-    "update": ("gan",),
-    "generator_mode": ("gan",),
-    "num_generators": ("gan",),
-    "generator_step": ("gan",),
-    "generator_width": ("gan",),
-    "generator_updates": ("gan",),
-    "generator_learning_rate": ("gan",),
-    "gradient_skip": ("gan",),
-    "latent_channels": ("gan",),
-    "attack_mode": ("gan", "fgsm", "pgd"),
-    "adversarial_weight": ("gan", "fgsm", "pgd"),
-    "batching": ("gan", "fgsm", "pgd"),
-    "random_start": ("gan", "fgsm", "pgd"),
-    "attack_step_size": ("fgsm", "pgd"),
-    "attack_steps": ("pgd",),
-}
-
-
 # The settings on which the defaults of others depend, and the directory
 # without which one of them is refused.
-_SELECTORS = ("dataset", "data_dir", "preset", "method", "formulation")
+_SELECTORS = (
+    "dataset", "data_dir", "preset", "method", "formulation", "classifier",
+)  # fmt: skip
 
 
 def resolve(*sources: Mapping[str, Any]) -> TrainConfig:
     """Builds the configuration of a run from defaults and given values.
 
-    Later ones win: the defaults of `TrainConfig`, those of the data set, of
-    the preset, of the method, then each source. A source that holds the
-    whole configuration of a run gives only what differs from the defaults
-    of its own data set, preset and method, so that a later source can
-    choose others.
+    Later ones win: the defaults of the fields, those of the data set, of the
+    preset, of the method, then each source. A source that holds the whole
+    configuration of a run gives only what differs from the defaults of its
+    own data set, preset and method, so that a later source can choose others.
 
     Args:
         *sources: Settings by name: first a file's, then the command line's.
@@ -104,57 +54,63 @@ def resolve(*sources: Mapping[str, Any]) -> TrainConfig:
     """
     given: dict[str, Any] = {}
     for source in sources:
-        given.update(_own(fields.convert_mapping(TrainConfig, source)))
+        given.update(_own(config.convert(source)))
     defaults = _defaults_for(given)
-    method = given.get("method", default_of("method"))
-    for name, methods in _ONLY_FOR.items():
-        changed = name in given and given[name] != getattr(defaults, name)
-        if changed and method not in methods:
-            raise UsageError(
-                f"`{name}` goes with method {' or '.join(methods)}. "
-                f"Received: {name}={given[name]} with method={method}."
-            )
-    return defaults.replace(**given)
+    idle = {
+        **config.field_defaults(),
+        **DATASETS[defaults.dataset].defaults,
+        **PRESETS[defaults.preset],
+    }
+    own = fields.field_names(type(defaults))
+    # What another method has by default anyway contradicts nothing.
+    return defaults.replace(
+        **{n: v for n, v in given.items() if n in own or v != idle[n]}
+    )
+
+
+def baseline_of(defended: TrainConfig) -> TrainConfig:
+    """Returns the configuration of a run's undefended twin.
+
+    Data, network, optimizer and budget stay.
+    """
+    kept = {
+        name: value
+        for name, value in dataclasses.asdict(defended).items()
+        if name in fields.field_names(TrainConfig)
+        or name in defended.network_settings
+    }
+    return resolve({**kept, "method": "natural"})
 
 
 def _own(source: dict[str, Any]) -> dict[str, Any]:
     """Drops from a whole configuration what its selectors imply."""
-    if set(source) != set(fields.field_names(TrainConfig)):
+    # Older versions had one network.
+    if not {*fields.field_names(TrainConfig)} - {"classifier"} <= set(source):
         return source
     implied = dataclasses.asdict(_defaults_for(source))
     return {
         name: value
         for name, value in source.items()
-        if name in _SELECTORS or value != implied[name]
+        if name in implied and (name in _SELECTORS or value != implied[name])
     }
-
-
-def baseline_of(config: TrainConfig) -> TrainConfig:
-    """Returns the configuration of a run's undefended twin.
-
-    Data, networks, optimizer and budget stay.
-    """
-    dropped = {*_ONLY_FOR, *_METHOD_DEFAULTS["natural"]}
-    kept = {
-        name: value
-        for name, value in dataclasses.asdict(config).items()
-        if name not in dropped
-    }
-    return resolve(kept, {"method": "natural"})
 
 
 def _defaults_for(given: Mapping[str, Any]) -> TrainConfig:
     """Everything that the given names leave open."""
-    selected = {name: given.get(name, default_of(name)) for name in _SELECTORS}
-    if selected["method"] != "gan":
-        selected["formulation"] = default_of("formulation")
+    selected = {
+        name: given.get(name, default_of(name))
+        for name in _SELECTORS
+        if name in fields.field_names(TrainConfig)
+    }
     fields.check_values(TrainConfig, selected)
+    kind = config.config_class(selected["method"], selected["classifier"])
+    own = fields.field_names(kind)
+    if "formulation" in own and "formulation" in given:
+        selected["formulation"] = given["formulation"]
     defaults = {
-        **DATASET_DEFAULTS[selected["dataset"]],
+        **DATASETS[selected["dataset"]].defaults,
         **PRESETS[selected["preset"]],
-        **_METHOD_DEFAULTS[selected["method"]],
+        **kind.method_defaults(given),
         **selected,
     }
-    if selected["formulation"] in ("x", "xz"):
-        defaults["gradient_skip"] = 0.0
-    return TrainConfig(**defaults)
+    return kind(**{n: v for n, v in defaults.items() if n in own})

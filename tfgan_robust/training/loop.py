@@ -10,6 +10,7 @@ import tensorflow as tf
 from tfgan_robust import files
 from tfgan_robust.cli.signals import StopRequest
 from tfgan_robust.data.batches import training_batches
+from tfgan_robust.data.registry import DATASETS
 from tfgan_robust.data.splits import DatasetInfo, Split
 from tfgan_robust.errors import DivergenceError, UsageError
 from tfgan_robust.reports.progress import ProgressReporter
@@ -52,7 +53,7 @@ class Trainer:
         validation: Split,
     ) -> None:
         self._config, self._run, self._strategy = config, run, strategy
-        self._info, self._training = info, training
+        self._training = training
         self._steps_per_epoch = len(training.labels) // config.batch_size
         if self._steps_per_epoch == 0:
             raise UsageError(
@@ -148,7 +149,9 @@ class Trainer:
             seed=self._config.seed,
             start_step=start_step,
             horizontal_flip=(
-                self._info.horizontal_flip if flip is None else flip
+                DATASETS[self._config.dataset].mirrored
+                if flip is None
+                else flip
             ),
             max_shift=self._config.max_shift,
         )

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from tfgan_robust import files
-from tfgan_robust.data.registry import load_training
+from tfgan_robust.data.loading import load_training
 from tfgan_robust.data.splits import DatasetInfo
 from tfgan_robust.runs import directory
 from tfgan_robust.runs.config import TrainConfig
@@ -61,7 +61,7 @@ def _describe_run(config: TrainConfig, info: DatasetInfo) -> dict[str, Any]:
         "seed": config.seed,
         "device": devices.describe(config.num_devices),
         "dataset": {
-            "name": info.name,
+            "name": config.dataset,
             "source": info.source,
             "class_names": list(info.class_names),
             "image_shape": list(info.image_shape),

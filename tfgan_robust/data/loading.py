@@ -1,0 +1,153 @@
+"""Loads a data set by its name."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfgan_robust import lazy
+from tfgan_robust.data.registry import DATASETS
+from tfgan_robust.data.splits import DatasetInfo, Split, hold_out
+from tfgan_robust.errors import UsageError
+
+
+def load_training(
+    dataset: str,
+    *,
+    data_dir: str | Path | None = None,
+    image_size: int | None = None,
+    train_images: int | None = None,
+    validation_images: int | None = None,
+    seed: int = 0,
+) -> tuple[DatasetInfo, Split, Split]:
+    """Loads the training split, with validation images held out of it.
+
+    Args:
+        dataset: A name of `DATASETS`: "cifar10", "digits", "folder".
+        data_dir: Where the data lie; see the loaders.
+        image_size: Side in pixels to which images are resized; None for the
+            data set's own.
+        train_images: How many images to train on; None for all that
+            validation leaves.
+        validation_images: How many to hold out; None for 10 percent.
+        seed: Decides which images are held out.
+
+    Returns:
+        The data set's description, training and validation images.
+
+    Raises:
+        UsageError: for an unknown name, bad images or too few.
+        DataNotFoundError: if the data are neither there nor downloadable.
+    """
+    info, everything = _load(dataset, data_dir, image_size, "train")
+    training, validation = hold_out(
+        everything,
+        validation_images=validation_images,
+        train_images=train_images,
+        seed=seed,
+    )
+    return info, training, validation
+
+
+def load_test(
+    dataset: str,
+    *,
+    data_dir: str | Path | None = None,
+    image_size: int | None = None,
+) -> tuple[DatasetInfo, Split]:
+    """Loads the test split in its original order.
+
+    Args:
+        dataset: A name of `DATASETS`: "cifar10", "digits", "folder".
+        data_dir: Where the data lie; see the loaders.
+        image_size: Side in pixels to which images are resized; None for the
+            data set's own.
+
+    Returns:
+        The data set's description and its test images.
+
+    Raises:
+        UsageError: for an unknown name or bad images.
+        DataNotFoundError: if the data are neither there nor downloadable.
+    """
+    return _load(dataset, data_dir, image_size, "test")
+
+
+def _load(
+    dataset: str,
+    data_dir: str | Path | None,
+    image_size: int | None,
+    split: str,
+) -> tuple[DatasetInfo, Split]:
+    loader = lazy.load(DATASETS[dataset].load)
+    loaded = loader(data_dir, image_size, split)
+    source = f"`load` of the data set {dataset}"
+    if not _is_described_split(loaded):
+        raise UsageError(
+            f"{source} must return a DatasetInfo and a Split. "
+            f"Received: {_kind(loaded)}."
+        )
+    info, (images, labels) = loaded
+    _check_images(source, info, image_size, images)
+    _check_labels(source, info, len(images), labels)
+    return info, Split(images, labels)
+
+
+def _is_described_split(loaded: Any) -> bool:
+    return (
+        isinstance(loaded, tuple)
+        and len(loaded) == 2
+        and isinstance(loaded[0], DatasetInfo)
+        and isinstance(loaded[1], Split)
+    )
+
+
+def _check_images(
+    source: str, info: DatasetInfo, image_size: int | None, images: Any
+) -> None:
+    side = (image_size, image_size)
+    shape = (*(info.image_shape[:2] if image_size is None else side), 3)
+    if info.image_shape != shape:
+        raise UsageError(
+            f"{source} must describe images of the shape {shape}. "
+            f"Received: image_shape={info.image_shape}."
+        )
+    if not _is_array(images, np.uint8, shape) or len(images) == 0:
+        raise UsageError(
+            f"{source} must return images as uint8 [n, {str(shape)[1:-1]}]. "
+            f"Received: {_kind(images)}."
+        )
+
+
+def _check_labels(
+    source: str, info: DatasetInfo, count: int, labels: Any
+) -> None:
+    if not _is_array(labels, np.int64, ()) or len(labels) != count:
+        raise UsageError(
+            f"{source} must return labels as int64 [{count}], one for each "
+            f"image. Received: {_kind(labels)}."
+        )
+    lowest, highest = labels.min(), labels.max()
+    if lowest < 0 or highest >= info.num_classes:
+        raise UsageError(
+            f"{source} must return labels from 0 to {info.num_classes - 1}, "
+            f"as it names {info.num_classes} classes. "
+            f"Received: {lowest} to {highest}."
+        )
+
+
+def _is_array(value: Any, dtype: type, shape: tuple[int, ...]) -> bool:
+    """Whether something is an array of any length, of elements as given."""
+    return (
+        isinstance(value, np.ndarray)
+        and value.dtype == dtype
+        and value.ndim == 1 + len(shape)
+        and value.shape[1:] == shape
+    )
+
+
+def _kind(value: Any) -> str:
+    """Describes what was received: "uint8 [60000, 32, 32, 3]"."""
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype} {list(value.shape)}"
+    return type(value).__name__

@@ -1,0 +1,1 @@
+"""Training methods: what perturbs the training images, and the loss."""
