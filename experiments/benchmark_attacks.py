@@ -105,18 +105,18 @@ def art(subject: Subject) -> Peer:
     common = {"eps": eps, "batch_size": size, "verbose": False}
     return {
         "pgd": lambda stage: evasion.ProjectedGradientDescentTensorFlowV2(
-            estimator, max_iter=stage.num_steps, num_random_init=1,
-            eps_step=stage.resolved_step_size(eps), **common,
+            estimator, max_iter=stage.settings["num_steps"], num_random_init=1,
+            eps_step=stage.settings["step_ratio"] * eps, **common,
         ).generate,
         # Its default first step is not the published 2 eps. It returns the
         # last iterate, even if another one fooled.
         "apgd-ce": lambda stage: evasion.AutoProjectedGradientDescent(
-            estimator, max_iter=stage.num_steps, nb_random_init=1,
+            estimator, max_iter=stage.settings["num_steps"], nb_random_init=1,
             eps_step=2 * eps, **common,
         ).generate,
         # It looks at the network three times for each query.
         "square": lambda stage: evasion.SquareAttack(
-            estimator, max_iter=stage.num_steps, **common
+            estimator, max_iter=stage.settings["num_queries"], **common
         ).generate,
     }  # fmt: skip
 
@@ -130,7 +130,8 @@ def foolbox(subject: Subject) -> Peer:
     eps = subject.eps
 
     def pgd(stage: Stage) -> Attack:
-        size, steps = stage.resolved_step_size(eps), stage.num_steps
+        size = stage.settings["step_ratio"] * eps
+        steps = stage.settings["num_steps"]
         attack = partial(LinfPGD(abs_stepsize=size, steps=steps), model)
         return subject.in_batches(
             lambda x, y: attack(tf.constant(x), tf.constant(y), epsilons=eps)[1]
@@ -147,7 +148,8 @@ def cleverhans(subject: Subject) -> Peer:
         "pgd": lambda stage: subject.in_batches(
             lambda x, y: module.projected_gradient_descent(
                 subject.compiled, tf.constant(x), subject.eps,
-                stage.resolved_step_size(subject.eps), stage.num_steps, np.inf,
+                stage.settings["step_ratio"] * subject.eps,
+                stage.settings["num_steps"], np.inf,
                 clip_min=0.0, clip_max=1.0, y=tf.constant(y), rand_init=True,
             )
         )
@@ -189,7 +191,7 @@ def measure_ours(subject: Subject, plan: AttackPlan) -> Measured:
     started = time.perf_counter()
     done = subject.runner.measure(*work, **subject.how)
     seconds = time.perf_counter() - started
-    return done.right, done.largest_perturbation, seconds
+    return done.correct, done.largest_perturbation, seconds
 
 
 def measure_peer(
@@ -197,7 +199,16 @@ def measure_peer(
 ) -> Measured:
     """Runs another library's attack."""
     images, labels = subject.images, subject.labels
-    short = [dataclasses.replace(s, num_steps=3) for s in plan.stages]
+    short = [
+        dataclasses.replace(
+            stage,
+            settings={
+                name: 3 if name in ("num_steps", "num_queries") else value
+                for name, value in stage.settings.items()
+            },
+        )
+        for stage in plan.stages
+    ]
     # All images, since the last batch may be smaller than the others.
     build(*short)(images, labels)
     # Python's, NumPy's and TensorFlow's; `torch_twin` sets PyTorch's.
@@ -250,7 +261,10 @@ def load(options: argparse.Namespace) -> Subject:
     labels = test.labels[: options.num_images].astype(np.int64)
     size = min(options.batch_size, len(labels))
     return Subject(
-        model, AttackRunner(classifier, batch_size=size),
+        model,
+        AttackRunner(
+            classifier.logits_fn, classifier.num_classes, batch_size=size
+        ),
         tf.function(partial(model, training=False), signature, autograph=False),
         images, labels, parse_eps(options.eps)[0], size, options.seed,
     )  # fmt: skip

@@ -110,17 +110,18 @@ def attacks_on_twin(
 
 def _pgd(twin: nn.Module, how: dict[str, Any], stage: Stage) -> Any:
     eps = how["eps"]
-    step_size = stage.resolved_step_size(eps)
-    return torchattacks.PGD(twin, eps, step_size, stage.num_steps)
+    step_size = stage.settings["step_ratio"] * eps
+    return torchattacks.PGD(twin, eps, step_size, stage.settings["num_steps"])
 
 
 def _apgd(twin: nn.Module, how: dict[str, Any], stage: Stage) -> Any:
-    return torchattacks.APGD(twin, steps=stage.num_steps, **how)
+    return torchattacks.APGD(twin, steps=stage.settings["num_steps"], **how)
 
 
 def _square(twin: nn.Module, how: dict[str, Any], stage: Stage) -> Any:
     # The schedule is squeezed into the budget, as by ART and by us.
-    return torchattacks.Square(twin, n_queries=stage.num_steps, **how)
+    budget = stage.settings["num_queries"]
+    return torchattacks.Square(twin, n_queries=budget, **how)
 
 
 def _autoattack(twin: Any, how: dict[str, Any], *stages: Stage) -> Any:
@@ -130,7 +131,8 @@ def _autoattack(twin: Any, how: dict[str, Any], *stages: Stage) -> Any:
     parts, all that is not set here is as published (read in version 3.5.1). A
     batch is not filled up again after an attack, as the authors' code does.
     """
-    first, second, third, last = (stage.num_steps for stage in stages)
+    first, second, third = (s.settings["num_steps"] for s in stages[:3])
+    last = stages[-1].settings["num_queries"]
     classes = {"n_classes": twin[-1].out_features}
     return torchattacks.MultiAttack(
         [

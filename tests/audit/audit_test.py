@@ -65,7 +65,7 @@ def train(steps, eps=0.0):
         if eps > 0:
             images = pgd(
                 model, images, labels, eps=radius, num_steps=3, seed=seed
-            ).images
+            )
         with tf.GradientTape() as tape:
             loss = tf.reduce_mean(cross_entropy(labels, model(images)))
         gradient = tape.gradient(loss, model.trainable_variables)

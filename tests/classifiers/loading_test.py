@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfgan_robust.attacks.fgsm import fgsm
+from tfgan_robust.attacks.pgd import pgd
 from tfgan_robust.classifiers.loading import (
     Classifier,
     load_classifier,
@@ -19,6 +19,11 @@ from tfgan_robust.runs.presets import resolve
 
 SHAPE = (4, 4, 3)
 PIXELS = 48
+
+
+def fgsm(logits_fn, images, labels):
+    step = {"eps": 0.05, "num_steps": 1, "step_size": 0.05}
+    return pgd(logits_fn, images, labels, **step)
 
 
 def batch(size=6):
@@ -117,11 +122,10 @@ def test_probabilities_are_attacked_as_their_logits_are(tmp_path):
         tf.nn.softmax(logits_fn(images)),
         rtol=1e-5,
     )
-    one = fgsm(from_probabilities.logits_fn, images, labels, eps=0.05)
-    other = fgsm(logits_fn, images, labels, eps=0.05)
-    assert not np.array_equal(one.images, images)
-    np.testing.assert_array_equal(one.images, other.images)
-    np.testing.assert_array_equal(one.fooled, other.fooled)
+    one = fgsm(from_probabilities.logits_fn, images, labels)
+    other = fgsm(logits_fn, images, labels)
+    assert not np.array_equal(one, images)
+    np.testing.assert_array_equal(one, other)
 
 
 def test_probabilities_of_zero_have_finite_logits():
@@ -234,9 +238,9 @@ def check_saved_model(classifier, name):
         tf.nn.softmax(model(images)),
         rtol=1e-5,
     )
-    one = fgsm(classifier.logits_fn, images, labels, eps=0.05)
-    other = fgsm(model, images, labels, eps=0.05)
-    np.testing.assert_array_equal(one.images, other.images)
+    one = fgsm(classifier.logits_fn, images, labels)
+    other = fgsm(model, images, labels)
+    np.testing.assert_array_equal(one, other)
 
 
 def test_a_saved_model_with_one_output_of_logits(tmp_path):
@@ -271,9 +275,9 @@ def test_a_saved_model_of_another_precision_can_be_attacked(tmp_path, kind):
     classifier = load_classifier(model=path)
     images, labels = batch()
     assert classifier.logits_fn(images).dtype == tf.float32
-    one = fgsm(classifier.logits_fn, images, labels, eps=0.05)
-    other = fgsm(linear_model(), images, labels, eps=0.05)
-    np.testing.assert_array_equal(one.images, other.images)
+    one = fgsm(classifier.logits_fn, images, labels)
+    other = fgsm(linear_model(), images, labels)
+    np.testing.assert_array_equal(one, other)
 
 
 def test_a_saved_model_of_one_batch_size_is_refused(tmp_path):

@@ -161,9 +161,10 @@ def test_a_result_records_everything_that_it_depends_on():
     assert pgd.largest_perturbation == pytest.approx(0.1, abs=1e-6)
     assert (pgd.accuracy_low, pgd.accuracy_high) == wilson(pgd.num_correct, 13)
     (stage,) = pgd.stages
-    assert (stage.num_steps, stage.num_restarts, stage.momentum) == (5, 2, 0.5)
-    assert stage.random_start and stage.loss == "cross_entropy"
-    assert stage.step_size == pytest.approx(2.5 * 0.1 / 5)
+    assert stage.settings == {
+        "num_steps": 5, "loss": "cross_entropy", "step_ratio": 0.5,
+        "num_restarts": 2, "momentum": 0.5, "random_start": True,
+    }  # fmt: skip
     assert stage.num_images == clean.num_correct
     assert stage.num_correct == pgd.num_correct
     steps = pgd.forward_passes * 13
@@ -172,8 +173,8 @@ def test_a_result_records_everything_that_it_depends_on():
     assert steps >= 2 * 6 * pgd.num_correct
     assert pgd.image_steps_per_second == pytest.approx(steps / pgd.seconds)
     (stage,) = fgsm.stages
-    assert (stage.num_steps, stage.step_size) == (1, pytest.approx(0.1))
-    assert not stage.random_start
+    assert (stage.settings["num_steps"], stage.settings["step_ratio"]) == (1, 1)
+    assert not stage.settings["random_start"]
 
 
 def test_a_given_step_size_is_used_and_recorded():
@@ -181,7 +182,7 @@ def test_a_given_step_size_is_used_and_recorded():
     found = evaluate_classifier(
         classifier(), *images_and_labels(), attacks=[plan], eps=(0.1,)
     )
-    assert found.results[1].stages[0].step_size == 0.01
+    assert found.results[1].stages[0].settings["step_size"] == 0.01
     assert found.results[1].largest_perturbation == pytest.approx(0.02)
 
 
@@ -204,7 +205,8 @@ def test_stages_attack_what_those_before_them_left():
     assert second.num_images == first.num_correct
     assert second.num_correct == found.results[1].num_correct
     # Two classes: too few for DLR, and only one to aim at.
-    assert (second.loss, second.num_targets) == ("margin", 1)
+    assert second.settings["loss"] == "margin"
+    assert second.settings["num_targets"] == 1
 
 
 def test_an_image_that_is_wrong_while_clean_is_never_attacked():

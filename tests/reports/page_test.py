@@ -171,7 +171,7 @@ def test_stages_are_listed_with_all_settings(tmp_path):
         ),
         dataclasses.replace(
             make_stage("pgd-10", num_correct=1100, step_ratio=0.25,
-                       momentum=0.75, random_start=False, num_restarts=2),
+                       momentum=0.75, random_start=False, num_restarts=2, mine=3),
             num_images=1200,
         ),
     )  # fmt: skip
@@ -191,7 +191,7 @@ def test_stages_are_listed_with_all_settings(tmp_path):
          "1 restart", "10", "6", "12.3", "10.0", "61.0 s"],
         ["fgsm", "8/255", "pgd-10",
          "10 steps, cross_entropy, step 0.25 eps, momentum 0.75, clean start, "
-         "2 restarts", "1,200", "1,100", "11.0", "10.0", "2.5 s"],
+         "2 restarts, mine 3", "1,200", "1,100", "11.0", "10.0", "2.5 s"],
     ]  # fmt: skip
 
 

@@ -101,11 +101,11 @@ def test_conditions_tell_of_everything_that_was_chosen():
         "pgd-10: 10 steps, cross_entropy, 9 targets, step 0.1 eps, momentum "
         "0.75, random start, 5 restarts, protocol worst"
     ) in line
-    clean_start = result("pgd-10", 0.1, 0.4, random_start=False)
+    clean_start = result("pgd-10", 0.1, 0.4, random_start=False, reach="far")
     line = describe_conditions(
         evaluation(result("clean", 0.0, 0.9), clean_start)
     )
-    assert "clean start, 1 restart, protocol final" in line
+    assert "clean start, 1 restart, reach far, protocol final" in line
 
 
 def test_a_table_ends_with_the_worst_case_of_several_attacks():

@@ -15,23 +15,24 @@ def describe(settings: Mapping[str, Any], eps: float) -> str:
             are shown as they are.
         eps: The radius; steps are given as multiples of it.
     """
-    known = [name for name in _WORDS if name in settings]
-    others = [name for name in settings if name not in _WORDS]
     shown = with_relative_step(settings, eps)
-    parts = [_WORDS[name](shown[name]) for name in known]
-    parts += [f"{name} {settings[name]}" for name in others]
+    parts = [
+        tell(shown[name]) for name, tell in _WORDS.items() if name in shown
+    ]
+    parts += [f"{k} {v}" for k, v in shown.items() if k not in _WORDS]
     return ", ".join(part for part in parts if part)
 
 
 def with_relative_step(
     settings: Mapping[str, Any], eps: float
 ) -> dict[str, Any]:
-    """Returns settings with any step size as a text: a multiple of eps."""
+    """Returns settings with the step size, if any, as a multiple of eps."""
     relative = dict(settings)
-    if "step_ratio" in settings:
-        relative["step_ratio"] = f"{settings['step_ratio']:.3g} eps"
+    ratio = relative.pop("step_ratio", None)
     if "step_size" in settings:
-        relative["step_size"] = f"{settings['step_size'] / eps:.3g} eps"
+        ratio = settings["step_size"] / eps
+    if ratio is not None:
+        relative["step_size"] = f"{ratio:.3g} eps"
     return relative
 
 
@@ -73,7 +74,6 @@ _WORDS: dict[str, Callable[[Any], str]] = {
     "loss": str,
     "num_targets": _count("target"),
     "step_size": lambda text: f"step {text}",
-    "step_ratio": lambda text: f"step {text}",
     "momentum": lambda share: f"momentum {share:g}" if share else "",
     "random_start": lambda drawn: "random start" if drawn else "clean start",
     "num_restarts": _count("restart"),
