@@ -95,6 +95,8 @@ def test_pgd_keeps_what_it_is_given():
         ("square-1000", Square(1000), 0),
         ("pma", PMA(100), 0),
         ("pma-20", PMA(20), 0),
+        ("pma-rival", PMA(100, "rival"), 0),
+        ("pma-rival-20", PMA(20, "rival"), 0),
     ],
 )
 def test_each_name_is_one_attack(name, attack, targets):

@@ -23,7 +23,7 @@ def logits_fn(images):
     return _network(images) / 4
 
 
-def margin_and_slope(logits, labels, rival):
+def margin_and_slope(logits, labels, rival, label):
     """The margin and its derivatives by the logits, float64."""
     logits = np.asarray(logits, np.float64)
     count = np.arange(len(labels))
@@ -34,32 +34,33 @@ def margin_and_slope(logits, labels, rival):
     best = others.argmax(axis=1)
     # d p_i / d z_k = p_i (1[i = k] - p_k).
     jacobian = shares[:, :, None] * (np.eye(logits.shape[1]) - shares[:, None])
-    slope = rival[:, None] * jacobian[count, best] - jacobian[count, labels]
-    value = rival * shares[count, best] - shares[count, labels]
+    slope = rival * jacobian[count, best] - label * jacobian[count, labels]
+    value = rival * shares[count, best] - label * shares[count, labels]
     return value, slope, shares[count, best]
 
 
-def measured(logits, labels, rival):
+def measured(logits, labels, rival, label):
+    ones = tf.ones([len(labels)])
     logits = tf.constant(logits, tf.float32)
     with tf.GradientTape() as tape:
         tape.watch(logits)
         loss = probability_margin(
-            tf.constant(labels), logits, tf.constant(rival, tf.float32)
+            tf.constant(labels), logits, rival=rival * ones, label=label * ones
         )
     return loss.numpy(), tape.gradient(loss, logits).numpy()
 
 
 @pytest.mark.parametrize("classes", [2, 3, 10])
 @pytest.mark.parametrize("scale", [0.1, 1.0, 8.0])
-@pytest.mark.parametrize("rival", [0.0, 1.0])
+@pytest.mark.parametrize("weights", [(0.0, 1.0), (1.0, 0.0), (1.0, 1.0)])
 def test_the_loss_and_its_scaled_slope_are_those_of_float64(
-    classes, scale, rival
+    classes, scale, weights
 ):
     rng = np.random.default_rng(0)
     logits = np.float32(scale * rng.normal(size=(64, classes)))
-    labels, weights = rng.integers(classes, size=64), np.full(64, rival)
-    value, slope, best = margin_and_slope(logits, labels, weights)
-    found, gradient = measured(logits, labels, weights)
+    labels = rng.integers(classes, size=64)
+    value, slope, best = margin_and_slope(logits, labels, *weights)
+    found, gradient = measured(logits, labels, *weights)
     np.testing.assert_allclose(found, value, rtol=1e-5, atol=1e-6)
     assert np.all(np.abs(found) <= 1)
     expected = slope / best[:, None]
@@ -70,23 +71,31 @@ def test_the_loss_and_its_scaled_slope_are_those_of_float64(
 def test_a_certain_network_leaves_a_direction(gap):
     """Where the label's probability is 1 in float32, and others below 1e-38."""
     logits = np.array([[gap, 0.0, -1.0, -30.0]])
-    for rival, expected in (
+    for weights, expected in (
         # -p_y: every other class by its share of what the label leaves.
-        (0.0, [-1 - math.exp(-1) - math.exp(-30), 1, math.exp(-1), 0]),
+        (
+            (0.0, 1.0),
+            [-1 - math.exp(-1) - math.exp(-30), 1, math.exp(-1), 0],
+        ),
+        # p_max: the best.
+        ((1.0, 0.0), [-1, 1, 0, 0]),
         # p_max - p_y: the best twice.
-        (1.0, [-2 - math.exp(-1) - math.exp(-30), 2, math.exp(-1), 0]),
+        (
+            (1.0, 1.0),
+            [-2 - math.exp(-1) - math.exp(-30), 2, math.exp(-1), 0],
+        ),
     ):
-        _, gradient = measured(logits, [0], np.array([rival]))
+        _, gradient = measured(logits, [0], *weights)
         np.testing.assert_allclose(gradient[0], expected, rtol=1e-5, atol=1e-6)
 
 
 def test_a_shift_of_the_logits_changes_nothing():
     rng = np.random.default_rng(0)
     logits = np.round(4 * rng.normal(size=(16, 5)) * 64) / 64
-    labels, rival = rng.integers(5, size=16), np.ones(16)
+    labels = rng.integers(5, size=16)
     for a, b in zip(
-        measured(logits, labels, rival),
-        measured(logits + 32.0, labels, rival),
+        measured(logits, labels, 1.0, 1.0),
+        measured(logits + 32.0, labels, 1.0, 1.0),
         strict=True,
     ):
         np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-7)
@@ -105,10 +114,13 @@ def clip(moved, clean, eps=EPS):
     return np.clip(np.clip(moved, clean - eps, clean + eps), 0, 1)
 
 
-@pytest.mark.parametrize("steps", [1, 2, 7, 10])
-def test_takes_the_published_steps(steps):
+@pytest.mark.parametrize(
+    ("steps", "explore"),
+    [(1, "label"), (2, "label"), (7, "label"), (10, "label"), (10, "rival")],
+)
+def test_takes_the_published_steps(steps, explore):
     """Two phases, in each 2 eps (1 + cos(pi k / K)) / 2 (section 3)."""
-    attack = PMA(steps)
+    attack = PMA(steps, explore)
     given = problem(attack)
     states = toys.trajectory(attack, logits_fn, given)
     clean = given.images.numpy()
@@ -121,8 +133,10 @@ def test_takes_the_published_steps(steps):
             tape.watch(images)
             shares = tf.nn.softmax(tf.cast(logits_fn(images), tf.float64))
             own = tf.one_hot(given.labels, CLASSES, dtype=tf.float64)
-            loss = -tf.reduce_sum(own * shares, axis=-1)
-            if step >= first:
+            loss = tf.zeros([12], tf.float64)
+            if step >= first or explore == "label":
+                loss -= tf.reduce_sum(own * shares, axis=-1)
+            if step >= first or explore == "rival":
                 loss += tf.reduce_max(shares - own, axis=-1)
         sign = np.sign(tape.gradient(loss, images))
         length, index = steps - first, step - first
@@ -188,7 +202,9 @@ def test_compiled_equals_eager(jit_compile):
     assert 0 < np.count_nonzero(found.fooled) < 12
 
 
-def test_an_attack_without_a_step_is_refused():
+def test_bad_settings_are_refused():
     with pytest.raises(UsageError, match="`num_steps` must.*0"):
         PMA(0)
+    with pytest.raises(UsageError, match="`explore` must.*both"):
+        PMA(10, "both")
     assert (PMA(100).advances, PMA(100).passes) == (101, (1, 1))

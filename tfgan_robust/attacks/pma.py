@@ -17,6 +17,7 @@ from tfgan_robust.attacks.base import (
     no_verdict,
 )
 from tfgan_robust.attacks.gradients import input_gradient
+from tfgan_robust.attacks.options import check_choice
 from tfgan_robust.errors import UsageError
 from tfgan_robust.networks.logits import LogitsFn
 
@@ -39,21 +40,25 @@ class PMAState(NamedTuple):
 class PMA:
     """PMA in the L-infinity ball (arXiv:2411.15210, section 3).
 
-    The first half of the steps only lowers the label's probability, to
-    explore; the second half ascends the whole probability margin. In each
-    half the step falls from 2 eps to 0 along half a cosine. (In every other
-    restart the paper explores by the other term. Here all explore alike.)
+    The first half of the steps explores by one of the two terms of the
+    probability margin, the second half ascends the whole of it. In each half
+    the step falls from 2 eps to 0 along half a cosine. The paper takes the
+    terms in turn, from restart to restart; here each is an attack.
 
     Attributes:
         num_steps: Gradient steps.
+        explore: "label": by a smaller probability of the label. "rival": by
+            a larger one of the best wrong class.
 
     Raises:
-        UsageError: for fewer than one step.
+        UsageError: for fewer than one step, or another way to explore.
     """
 
     num_steps: int = 100
+    explore: str = "label"
 
     def __post_init__(self) -> None:
+        check_choice("explore", self.explore, ("label", "rival"))
         if self.num_steps < 1:
             raise UsageError(
                 f"`num_steps` must be at least 1. Received: {self.num_steps}."
@@ -89,9 +94,11 @@ class PMA:
     ) -> PMAState:
         """Judges an iterate and steps to the next, with one gradient."""
         exploring = state.step < self.num_steps // 2
-        loss = functools.partial(
-            probability_margin, rival=tf.where(exploring, 0.0, 1.0)
-        )
+        explored = tf.where(exploring, 0.0, 1.0)
+        weights = {"label": tf.ones_like(explored), "rival": explored}
+        if self.explore == "rival":
+            weights = {"label": explored, "rival": weights["label"]}
+        loss = functools.partial(probability_margin, **weights)
         gradient, logits, _ = input_gradient(
             logits_fn, state.images, problem.labels, loss
         )
@@ -105,7 +112,7 @@ class PMA:
 
 
 def probability_margin(
-    labels: tf.Tensor, logits: tf.Tensor, rival: tf.Tensor
+    labels: tf.Tensor, logits: tf.Tensor, *, rival: tf.Tensor, label: tf.Tensor
 ) -> tf.Tensor:
     """Computes the probability of the best wrong class less the label's.
 
@@ -117,6 +124,7 @@ def probability_margin(
         labels: Integer [batch].
         logits: float32 [batch, num_classes].
         rival: Weight of the best wrong class, float32 [batch].
+        label: Weight of the label, float32 [batch].
 
     Returns:
         float32 [batch], in [-1, 1].
@@ -125,19 +133,21 @@ def probability_margin(
     own = tf.one_hot(labels, classes)
     others = tf.where(own > 0, -float("inf"), logits)
     best = tf.one_hot(tf.argmax(others, axis=-1), classes)
-    weight = rival[:, tf.newaxis]
+    best_weight, own_weight = rival[:, tf.newaxis], label[:, tf.newaxis]
 
     @tf.custom_gradient
     def margin(
         logits: tf.Tensor,
     ) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
         shares = tf.nn.softmax(logits)
-        label = tf.reduce_sum(own * shares, axis=-1, keepdims=True)
+        share = tf.reduce_sum(own * shares, axis=-1, keepdims=True)
         # Probabilities of the other classes over that of the best of them.
         ratios = tf.exp(others - tf.reduce_max(others, axis=-1, keepdims=True))
         total = tf.reduce_sum(ratios, axis=-1, keepdims=True)
-        slope = weight * (best - shares) + label * (ratios - total * own)
-        value = tf.reduce_sum((weight * best - own) * shares, axis=-1)
+        slope = best_weight * (best - shares)
+        slope += own_weight * share * (ratios - total * own)
+        weights = best_weight * best - own_weight * own
+        value = tf.reduce_sum(weights * shares, axis=-1)
         return value, lambda upstream: upstream[:, tf.newaxis] * slope
 
     return margin(logits)

@@ -199,8 +199,8 @@ ATTACKS.add(
 ATTACKS.add(
     "pma",
     AttackRow(
-        pattern=f"pma{_COUNT}",
-        help="pma[-<steps>]",
+        pattern=f"pma(?:-(?P<explore>rival))?{_COUNT}",
+        help="pma[-rival][-<steps>]",
         attack="tfgan_robust.attacks.pma:PMA",
         settings={"num_steps": _STEPS},
         takes=("num_restarts",),
