@@ -15,7 +15,7 @@ _ROUNDING = 1e-2
 # Of the largest logit. Kernels that a GPU chooses anew round to 1e-3; the
 # audit is stricter.
 _REPEATED = 1e-3
-# Of the way from chance to always right.
+# Of the way from chance to always correct.
 _FAR_BETTER = 0.25
 # Of the loss at chance, which whoever learnt something stays below.
 _LEARNT = 0.9
@@ -52,7 +52,7 @@ def check_classifier(
     raw, declared = logits, classifier.outputs
     if declared == "probabilities" and classifier.raw_fn is not None:
         raw = _answers(classifier.raw_fn, pixels, batch_size)
-    _check_finite(raw)
+    check_finite(raw)
     _check_outputs(raw, declared)
     if not allow_random:
         again = _answers(classifier.logits_fn, pixels, batch_size)
@@ -163,7 +163,15 @@ def _answers(ask: LogitsFn, images: np.ndarray, batch_size: int) -> np.ndarray:
     return np.concatenate([ask(batch).numpy() for batch in batches])
 
 
-def _check_finite(answers: np.ndarray) -> None:
+def check_finite(answers: np.ndarray) -> None:
+    """Refuses NaN and infinity.
+
+    Args:
+        answers: Floating point [n, num_classes].
+
+    Raises:
+        UsageError: if there is any.
+    """
     broken = np.count_nonzero(~np.isfinite(answers).all(axis=-1))
     if broken:
         nan = np.count_nonzero(np.isnan(answers).any(axis=-1))
@@ -174,14 +182,19 @@ def _check_finite(answers: np.ndarray) -> None:
         )
 
 
-def _check_outputs(answers: np.ndarray, declared: str) -> None:
-    lowest, highest = float(answers.min()), float(answers.max())
+def are_probabilities(answers: np.ndarray) -> bool:
+    """Tells answers [n, num_classes] of a softmax from logits."""
     sums = answers.sum(axis=-1)
-    far = max(-lowest, highest - 1, float(np.max(np.abs(sums - 1))))
-    probable = far <= _ROUNDING
+    far = max(-answers.min(), answers.max() - 1, np.abs(sums - 1).max())
+    return bool(far <= _ROUNDING)
+
+
+def _check_outputs(answers: np.ndarray, declared: str) -> None:
+    probable = are_probabilities(answers)
+    sums = answers.sum(axis=-1)
     received = (
-        f"Received: answers from {lowest:.4g} to {highest:.4g} that add up to "
-        f"{sums.min():.4g} to {sums.max():.4g} for each image"
+        f"Received: answers from {answers.min():.4g} to {answers.max():.4g} "
+        f"that add up to {sums.min():.4g} to {sums.max():.4g} for each image"
     )
     if declared == "logits" and probable:
         raise UsageError(
@@ -225,13 +238,13 @@ def _check_scale(
     count = len(labels)
     shares = np.unique(labels, return_counts=True)[1] / count
     chance, loss_at_chance = shares.max(), -np.sum(shares * np.log(shares))
-    right = _num_right(logits, labels)
-    low, high = wilson(right, count)
+    correct = _num_correct(logits, labels)
+    low, high = wilson(correct, count)
     if low > chance:
         return
     scaled = _answers(classifier.logits_fn, 255 * images, batch_size)
-    scaled_right = _num_right(scaled, labels)
-    scaled_low, _ = wilson(scaled_right, count)
+    scaled_correct = _num_correct(scaled, labels)
+    scaled_low, _ = wilson(scaled_correct, count)
     loss = float(tf.reduce_mean(cross_entropy(labels, scaled)))
     if (
         scaled_low > max(high, chance + _FAR_BETTER * (1 - chance))
@@ -239,11 +252,11 @@ def _check_scale(
     ):
         raise UsageError(
             "The model expects pixels from 0 to 255, but attacks work on "
-            f"[0, 1]. Received: {right} of {count} images right on [0, 1], "
-            f"{scaled_right} on [0, 255]; put keras.layers.Rescaling(255) in "
+            f"[0, 1]. Received: {correct} of {count} images right on [0, 1], "
+            f"{scaled_correct} on [0, 255]; put keras.layers.Rescaling(255) in "
             "front of it."
         )
 
 
-def _num_right(logits: np.ndarray, labels: np.ndarray) -> int:
+def _num_correct(logits: np.ndarray, labels: np.ndarray) -> int:
     return int(np.count_nonzero(logits.argmax(axis=-1) == labels))
