@@ -3,6 +3,8 @@
 import numpy as np
 import tensorflow as tf
 
+from tfgan_robust.networks.generator import build_generator
+from tfgan_robust.networks.vgg import build_vgg
 from tfgan_robust.reports.intervals import wilson
 
 _PIXELS = 48
@@ -37,6 +39,22 @@ def smooth_network(seed=3):
         return tf.cast(logits, tf.float32)
 
     return logits_fn
+
+
+def small_vgg(image_shape=(16, 16, 3), num_classes=10, **settings):
+    """Returns the paper's classifier, a sixteenth as wide unless told."""
+    defaults = {
+        "classifier_width": 1 / 16,
+        "dropout_scale": 1.0,
+        "batchnorm_momentum": 0.99,
+    }
+    return build_vgg(image_shape, num_classes, **defaults | settings)
+
+
+def small_generator(image_shape=(16, 16, 3), input_channels=6, **settings):
+    """Returns the paper's generator, a sixteenth as wide unless told."""
+    defaults = {"width": 1 / 16, "gradient_skip": 0.0, "name": "generator"}
+    return build_generator(image_shape, input_channels, **defaults | settings)
 
 
 def share(count, total):

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tfgan_robust.classifiers.folding import fold_batchnorm
 from tfgan_robust.classifiers.signature import load_signature
-from tfgan_robust.errors import UsageError
+from tfgan_robust.errors import UsageError, in_one_line
 from tfgan_robust.networks.logits import (
     LogitsFn,
     classifier_logits,
@@ -199,11 +199,8 @@ def load_float32(path: str | Path) -> keras.Model:
         model = keras.models.load_model(path, compile=False)
     # A damaged file surfaces as almost anything, KeyError included.
     except Exception as error:
-        # Keras shows the whole model where it does not know a class.
-        (reason, *_) = str(error).split(" Full object config:")
         raise UsageError(
-            f"{path} cannot be loaded as a Keras model "
-            f"({type(error).__name__}: {reason})."
+            f"{path} cannot be loaded as a Keras model ({in_one_line(error)})."
         ) from None
     return to_float32(model)
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from tfgan_robust.errors import UsageError
+from tfgan_robust.errors import UsageError, in_one_line
 from tfgan_robust.networks.logits import LogitsFn
 from tfgan_robust.networks.shapes import check_input_shape, check_output_shape
 
@@ -74,7 +74,7 @@ def _load(path: str | Path) -> Any:
     # A damaged folder surfaces as almost anything, IndexError included.
     except Exception as error:
         raise UsageError(
-            f"{path} cannot be loaded as a SavedModel: {error}."
+            f"{path} cannot be loaded as a SavedModel ({in_one_line(error)})."
         ) from None
     if "serving_default" not in loaded.signatures:
         raise UsageError(

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 
 from tfgan_robust.classifiers.preflight import are_probabilities, check_finite
-from tfgan_robust.errors import UsageError
+from tfgan_robust.errors import UsageError, in_one_line
 from tfgan_robust.networks.shapes import shapes_of
 
 _NUM_PROBES = 4
@@ -41,12 +41,13 @@ def check_trainable(
 
 def _build(classifier: keras.Model, image_shape: tuple[int, int, int]) -> None:
     try:
-        classifier.build((None, *image_shape))
+        # Unlike `build`, it builds the parts of a subclassed model.
+        classifier(keras.KerasTensor((None, *image_shape)))
     # Whatever the code of a user's model raises.
     except Exception as error:
         raise UsageError(
             f"The classifier cannot be built for images of {image_shape} "
-            f"({type(error).__name__}: {error})."
+            f"({in_one_line(error)})."
         ) from None
 
 

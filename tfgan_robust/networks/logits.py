@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfgan_robust.errors import UsageError
+from tfgan_robust.errors import UsageError, in_one_line
 
 # From images in [0, 1] to float32 logits [batch, num_classes], changing no
 # variable.
@@ -78,9 +78,14 @@ def to_float32(model: keras.Model) -> keras.Model:
     return copy
 
 
+def compute_dtypes(model: keras.Model) -> set[str]:
+    """Returns the precisions that layers of a model compute in."""
+    return {layer.compute_dtype for layer in _all_layers(model)}
+
+
 def is_float32(model: keras.Model) -> bool:
     """Tells whether every layer computes in float32."""
-    return all(layer.compute_dtype == "float32" for layer in _all_layers(model))
+    return compute_dtypes(model) == {"float32"}
 
 
 def as_floats(images: np.ndarray) -> np.ndarray:
@@ -119,7 +124,7 @@ def _copied(model: keras.Model) -> keras.Model:
             raise UsageError(
                 "A model of lower precision is attacked through a float32 "
                 "copy, and Keras cannot save and load this one "
-                f"({type(error).__name__}: {error}); build it in float32."
+                f"({in_one_line(error)}); build it in float32."
             ) from None
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from tfgan_robust.errors import UsageError
+from tfgan_robust.errors import UsageError, in_one_line
 
 
 def scaled(filters: int, width: float) -> int:
@@ -79,8 +79,8 @@ def _traced_output(model: keras.Model, image_shape: tuple[int, ...]) -> Any:
     except Exception as error:
         raise UsageError(
             "The output shape of a subclassed model is found by a symbolic "
-            f"call, which failed ({type(error).__name__}: {error}); give it "
-            "a compute_output_spec."
+            f"call, which failed ({in_one_line(error)}); give it a "
+            "compute_output_spec."
         ) from None
     return getattr(answers, "shape", answers)
 
