@@ -201,7 +201,7 @@ def test_a_damaged_keras_file_is_refused_by_name(tmp_path, damage):
     "arguments", [{}, {"run_dir": "runs/a", "model": "b.keras"}]
 )
 def test_exactly_one_source_must_be_given(arguments):
-    assert "either a run_dir or a model" in refused(**arguments)
+    assert "either `run_dir` or `model`" in refused(**arguments)
 
 
 def test_unknown_outputs_are_refused(tmp_path):

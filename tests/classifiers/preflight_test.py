@@ -77,7 +77,7 @@ def test_honest_probabilities_pass(kind):
     check_classifier(wrap(model, "probabilities"), *pictures())
     message = refused(wrap(model))
     assert message.startswith("The model answers with probabilities")
-    assert "say --outputs=probabilities" in message
+    assert "say `outputs=probabilities`" in message
 
 
 def test_a_wrapped_function_passes():
@@ -93,7 +93,7 @@ def test_honest_saved_models_pass_and_others_do_not(tmp_path, outputs):
     check_classifier(classifier, *pictures())
     (other,) = {"logits", "probabilities"} - {outputs}
     wrong = load_classifier(model=tmp_path / "m", outputs=other)
-    assert f"--outputs={outputs}" in refused(wrong)
+    assert f"`outputs={outputs}`" in refused(wrong)
 
 
 @pytest.mark.parametrize("activation", ["relu", "sigmoid"])
@@ -115,7 +115,7 @@ def test_small_or_bounded_logits_are_no_probabilities(activation):
 )
 def test_others_declared_as_probabilities_are_refused(after, received):
     message = refused(wrap(network(after=after), "probabilities"))
-    assert "if these are logits, say --outputs=logits" in message
+    assert "if these are logits, say `outputs=logits`" in message
     assert received in message
 
 
@@ -164,7 +164,7 @@ def test_random_answers_are_refused_unless_allowed(layer):
     message = refused(classifier)
     assert "differently each time" in message
     assert "verdicts would not repeat" in message
-    assert "--allow_random" in message
+    assert "`allow_random`" in message
     check_classifier(classifier, *pictures(), allow_random=True)
 
 

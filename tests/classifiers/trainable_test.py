@@ -107,7 +107,7 @@ def test_probabilities_are_refused(build, received):
 @pytest.mark.parametrize(
     ("shape", "hint"),
     [
-        ((16, 16, 3), "; image_size=16 resizes them."),
+        ((16, 16, 3), "; `image_size=16` resizes them."),
         ((16, 8, 3), "of (8, 8, 3)."),
         ((8, 8, 1), "of (8, 8, 3)."),
     ],

@@ -151,7 +151,7 @@ def test_a_given_model_is_trained_itself():
 
 
 def test_models_that_do_not_fit_are_refused():
-    with pytest.raises(UsageError, match="16.*image_size=8 resizes them"):
+    with pytest.raises(UsageError, match="16.*`image_size=8` resizes them"):
         build(normalised_by_layer((8, 8, 3)))
     with pytest.raises(UsageError, match="must answer with logits"):
         build(keras.Sequential([normalised_by_layer(), layers.Softmax()]))

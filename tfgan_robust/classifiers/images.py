@@ -42,7 +42,7 @@ def _check_shape(images: np.ndarray, classifier: Classifier) -> None:
         )
     shape, expected = images.shape[1:], tuple(classifier.image_shape)
     if shape != expected:
-        hint = "; --image_size resizes them" if shape[2] == expected[2] else ""
+        hint = "; `image_size` resizes them" if shape[2] == expected[2] else ""
         raise UsageError(
             f"The classifier takes images of {expected}. "
             f"Received: images of {shape}{hint}."

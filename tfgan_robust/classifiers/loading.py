@@ -158,7 +158,7 @@ def load_classifier(
         UsageError: unless exactly one is given and can be loaded.
     """
     if (run_dir is None) == (model is None):
-        raise UsageError("Give either a run_dir or a model.")
+        raise UsageError("Give either `run_dir` or `model`.")
     _check_outputs(outputs)
     if run_dir is not None:
         run = RunDirectory(Path(run_dir))

@@ -105,13 +105,13 @@ def _check_outputs(answers: np.ndarray, declared: str) -> None:
         raise UsageError(
             "The model answers with probabilities, whose gradients vanish "
             f"where logits are expected. {received}; say "
-            "--outputs=probabilities, or, if a SavedModel calls them logits, "
+            "`outputs=probabilities`, or, if a SavedModel calls them logits, "
             "rename that output."
         )
     if declared == "probabilities" and not probable:
         raise UsageError(
             "The model was said to answer with probabilities, but does not. "
-            f"{received}; if these are logits, say --outputs=logits."
+            f"{received}; if these are logits, say `outputs=logits`."
         )
 
 
@@ -123,7 +123,7 @@ def _check_repeats(first: np.ndarray, second: np.ndarray) -> None:
             "The model answers the same images differently each time, so the "
             "attacks' verdicts would not repeat. Received: logits that "
             f"differ by {difference:.2g} between two passes; switch off "
-            "dropout and noise at inference, or say --allow_random."
+            "dropout and noise at inference, or say `allow_random`."
         )
 
 

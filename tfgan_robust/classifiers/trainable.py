@@ -58,7 +58,7 @@ def _check_fit(
     if takes != tuple(image_shape):
         remedy = ""
         if takes[2] == image_shape[2] and takes[0] == takes[1]:
-            remedy = f"; image_size={takes[0]} resizes them"
+            remedy = f"; `image_size={takes[0]}` resizes them"
         raise UsageError(
             f"The classifier takes images of {takes}. Received: images of "
             f"{tuple(image_shape)}{remedy}."

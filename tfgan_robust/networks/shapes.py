@@ -23,7 +23,7 @@ def check_sides(image_shape: tuple[int, int, int]) -> None:
         raise UsageError(
             "The networks take images whose sides are multiples of 4 and at "
             f"least 16 pixels. Received: {height} x {width}; resize them, "
-            "for example with image_size=32."
+            "for example with `image_size=32`."
         )
 
 

@@ -101,7 +101,7 @@ def _check_precision(config: TrainConfig, classifier: keras.Model) -> None:
     if "float16" in compute_dtypes(classifier) and not scaled:
         raise UsageError(
             "A classifier that computes in float16 needs loss scaling, "
-            "precision=mixed_float16. Received: "
+            "`precision=mixed_float16`. Received: "
             f"precision={config.precision}."
         )
 

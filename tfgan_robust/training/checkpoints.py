@@ -101,13 +101,11 @@ class RunState:
 def save_networks(model: AdversarialClassifier, directory: Path) -> None:
     """Writes classifier and generators as `.keras` files.
 
-    Each file is replaced as a whole, the classifier last. It is called
-    classifier.keras whatever the model's name.
+    Each file is replaced as a whole, the classifier last.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    networks = {network.name: network for network in model.generators}
-    for name, network in [*networks.items(), ("classifier", model.classifier)]:
-        with replacing(directory / f"{name}.keras") as partial:
+    for network in [*model.generators, model.classifier]:
+        with replacing(directory / f"{network.name}.keras") as partial:
             network.save(partial)
 
 
