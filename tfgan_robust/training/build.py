@@ -72,10 +72,7 @@ def build_model(
         keras.config.set_dtype_policy(previous)
     model.compile(
         _adam(config, config.classifier_learning_rate, total_steps),
-        [
-            _adam(config, config.generator_learning_rate, total_steps)
-            for _ in generators
-        ],
+        _generator_optimizers(config, total_steps),
         jit_compile=config.jit_compile == "true",
     )
     return model
@@ -123,6 +120,17 @@ def _build_generators(
             name=f"generator_{index}",
         )
         for index in range(config.num_generators)
+    ]
+
+
+def _generator_optimizers(
+    config: TrainConfig, total_steps: int
+) -> list[keras.Optimizer]:
+    if not isinstance(config, GeneratorSettings):
+        return []
+    return [
+        _adam(config, config.generator_learning_rate, total_steps)
+        for _ in range(config.num_generators)
     ]
 
 
