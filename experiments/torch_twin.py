@@ -28,7 +28,7 @@ class _FlattenAsKeras(nn.Module):
 
 
 def torch_twin(model: keras.Model) -> nn.Module:
-    """Ports a plain chain of layers, such as `networks.build_classifier`.
+    """Ports a plain chain of layers, such as `networks.vgg.build_vgg`.
 
     Args:
         model: From float32 [batch, height, width, channels] in [0, 1] to

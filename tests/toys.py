@@ -1,5 +1,6 @@
 """Small classifiers, and other things that several tests need."""
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -9,6 +10,9 @@ from tfgan_robust.attacks.base import (
     draw_batch,
     is_done,
 )
+from tfgan_robust.networks.generator import build_generator
+from tfgan_robust.networks.losses import cross_entropy
+from tfgan_robust.networks.vgg import build_vgg
 
 _PIXELS = 48
 
@@ -86,3 +90,48 @@ def trajectory(attack, logits_fn, problem):
     for _ in range(attack.advances):
         states.append(advance(states[-1]))
     return states
+
+
+def small_vgg(image_shape=(16, 16, 3), num_classes=10, **settings):
+    """Returns the paper's classifier, a sixteenth as wide unless told."""
+    defaults = {
+        "classifier_width": 1 / 16,
+        "dropout_scale": 1.0,
+        "batchnorm_momentum": 0.99,
+    }
+    return build_vgg(image_shape, num_classes, **defaults | settings)
+
+
+def small_generator(image_shape=(16, 16, 3), input_channels=6, **settings):
+    """Returns the paper's generator, a sixteenth as wide unless told."""
+    defaults = {"width": 1 / 16, "gradient_skip": 0.0, "name": "generator"}
+    return build_generator(image_shape, input_channels, **defaults | settings)
+
+
+def linear_model(activation=None, dtype=None):
+    """Returns a Keras model of three classes for images [4, 4, 3].
+
+    Differences of weights are far from zero, so that rounding flips no sign.
+    """
+    dense = keras.layers.Dense(3, activation=activation, dtype=dtype)
+    model = keras.Sequential(
+        [keras.Input((4, 4, 3)), keras.layers.Flatten(dtype=dtype), dense]
+    )
+    generator = np.random.default_rng(1)
+    levels = generator.permuted(np.tile([-0.2, 0.0, 0.3], (_PIXELS, 1)), axis=1)
+    model.set_weights([levels, np.array([0.1, -0.1, 0.0])])
+    return model
+
+
+def linear_batch():
+    """Returns six images and labels for `linear_model`."""
+    images = np.random.default_rng(0).random((6, 4, 4, 3), np.float32)
+    return tf.constant(images), tf.constant(np.arange(6) % 3)
+
+
+def gradient_signs(logits_fn, images, labels):
+    """Returns the signs of the loss gradient, which attacks follow."""
+    with tf.GradientTape() as tape:
+        tape.watch(images)
+        loss = cross_entropy(labels, logits_fn(images))
+    return tf.sign(tape.gradient(loss, images))

@@ -30,3 +30,10 @@ class DataNotFoundError(TfganRobustError):
     """A data set is neither on disk nor to be downloaded."""
 
     exit_code = 4
+
+
+def in_one_line(error: Exception) -> str:
+    """Returns the class and the text of somebody else's error."""
+    # Keras shows the whole model where it does not know a class.
+    (text, *_) = str(error).split("Full object config:")
+    return f"{type(error).__name__}: {' '.join(text.split())}"

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras import layers
+from toys import small_vgg
 
 from tfgan_robust.classifiers.folding import fold_batchnorm
-from tfgan_robust.networks import vgg
 
 SHAPE = (8, 8, 3)
 IMAGES = np.random.default_rng(5).random((6, *SHAPE), np.float32)
@@ -103,8 +103,7 @@ def test_gradients_are_the_same():
 
 
 def test_the_papers_classifier_has_no_normalisation_left():
-    model = vgg.build_classifier((16, 16, 3), 10, width=1 / 16)
-    trained(model)
+    model = trained(small_vgg())
     folded = fold_batchnorm(model)
     assert len(normalisations(model)) == 10
     assert not normalisations(folded)

@@ -5,9 +5,9 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from toys import small_vgg
 
 from tfgan_robust.attacks.plan import parse_attack
-from tfgan_robust.networks.vgg import build_classifier
 
 pytest.importorskip("torch")
 pytest.importorskip("torchattacks")
@@ -26,7 +26,7 @@ def twin(monkeypatch):
 @pytest.fixture
 def model():
     """A classifier whose averages, gains and offsets are not the first."""
-    model = build_classifier((16, 32, 3), 10, width=0.1)
+    model = small_vgg((16, 32, 3), classifier_width=0.1)
     rng = np.random.default_rng(0)
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):

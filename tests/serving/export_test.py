@@ -11,12 +11,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from toys import small_vgg
 
 from tfgan_robust import export as export_command
 from tfgan_robust import files
 from tfgan_robust.cli import importing
 from tfgan_robust.errors import TfganRobustError, UsageError
-from tfgan_robust.networks import vgg
 from tfgan_robust.runs import directory, presets
 from tfgan_robust.serving import export, saved_model
 
@@ -30,7 +30,7 @@ def make_run(path: Path, *, precision: str = "float32") -> Path:
     previous = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision)
     try:
-        model = vgg.build_classifier(SHAPE, len(NAMES), width=0.05)
+        model = small_vgg(SHAPE, len(NAMES), classifier_width=0.05)
     finally:
         keras.config.set_dtype_policy(previous)
     generator = np.random.default_rng(0)
@@ -106,7 +106,7 @@ def test_the_command_exports_a_mixed_precision_run(command, tmp_path):
     loaded = tf.saved_model.load(str(output / "3"))
     images = np.random.default_rng(1).random((5, *SHAPE), dtype=np.float32)
     answer = loaded.signatures["serving_default"](images=images)
-    reference = vgg.build_classifier(SHAPE, len(NAMES), width=0.05)
+    reference = small_vgg(SHAPE, len(NAMES), classifier_width=0.05)
     trained = keras.models.load_model(run / "best" / "classifier.keras")
     reference.set_weights(trained.get_weights())
     np.testing.assert_allclose(

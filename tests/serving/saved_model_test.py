@@ -7,9 +7,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from toys import small_vgg
 
 from tfgan_robust.errors import TfganRobustError, UsageError
-from tfgan_robust.networks import vgg
 from tfgan_robust.serving import saved_model
 
 SHAPE = (16, 16, 3)
@@ -18,7 +18,7 @@ NAMES = ("cat", "dog", "émeu", "fox")
 
 def random_classifier(seed: int) -> keras.Model:
     """A tiny classifier that has, seemingly, been trained."""
-    model = vgg.build_classifier(SHAPE, len(NAMES), width=0.05)
+    model = small_vgg(SHAPE, len(NAMES), classifier_width=0.05)
     generator = np.random.default_rng(seed)
     for weight in model.weights:
         positive = weight.path.endswith(("gamma", "moving_variance"))
@@ -197,7 +197,7 @@ def test_mixed_precision_is_loaded_as_float32(classifier, tmp_path):
     previous = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
-        mixed = vgg.build_classifier(SHAPE, len(NAMES), width=0.05)
+        mixed = small_vgg(SHAPE, len(NAMES), classifier_width=0.05)
     finally:
         keras.config.set_dtype_policy(previous)
     mixed.set_weights(classifier.get_weights())

@@ -10,8 +10,14 @@ import keras
 import tensorflow as tf
 
 from tfgan_robust.classifiers.folding import fold_batchnorm
-from tfgan_robust.errors import UsageError
-from tfgan_robust.networks.logits import LogitsFn, to_float32
+from tfgan_robust.classifiers.signature import load_signature
+from tfgan_robust.errors import UsageError, in_one_line
+from tfgan_robust.networks.logits import (
+    LogitsFn,
+    classifier_logits,
+    to_float32,
+)
+from tfgan_robust.networks.shapes import shapes_of
 from tfgan_robust.runs.directory import (
     RunDirectory,
     load_run_config,
@@ -25,6 +31,17 @@ _SMALLEST_PROBABILITY = 1e-30
 @dataclasses.dataclass(frozen=True)
 class Classifier:
     """A classifier ready to be attacked.
+
+    Example:
+        >>> import keras, numpy as np
+        >>> layers = [keras.layers.Flatten(), keras.layers.Dense(10)]
+        >>> model = keras.Sequential([keras.Input((8, 8, 3)), *layers])
+        >>> classifier = Classifier.from_keras(model)
+        >>> classifier.image_shape, classifier.num_classes
+        ((8, 8, 3), 10)
+        >>> images = np.random.default_rng(0).random((2, 8, 8, 3), np.float32)
+        >>> classifier.logits_fn(images).shape
+        TensorShape([2, 10])
 
     Attributes:
         logits_fn: From float32 [batch, height, width, channels] in [0, 1] to
@@ -55,9 +72,19 @@ class Classifier:
     ) -> "Classifier":
         """Wraps a Keras model, with the weights that it has now.
 
+        Example:
+            >>> import keras
+            >>> flat = [keras.Input((8, 8, 3)), keras.layers.Flatten()]
+            >>> softmax = keras.layers.Dense(10, activation="softmax")
+            >>> model = keras.Sequential([*flat, softmax])
+            >>> Classifier.from_keras(model, outputs="probabilities").outputs
+            'probabilities'
+
         Args:
             model: From float32 [batch, height, width, channels] in [0, 1] to
-                [batch, num_classes].
+                [batch, num_classes]; functional, sequential, or subclassed
+                and called before. One of lower precision is computed in
+                float32.
             outputs: "logits", or "probabilities", whose logarithm is taken.
             description: One line for reports.
 
@@ -69,20 +96,12 @@ class Classifier:
                 unknown `outputs`.
         """
         _check_outputs(outputs)
-        _check_shapes(
-            getattr(model, "input_shape", None),
-            getattr(model, "output_shape", None),
-        )
-
-        network = fold_batchnorm(model)
-
-        def raw_fn(images: tf.Tensor) -> tf.Tensor:
-            return tf.cast(network(images, training=False), tf.float32)
-
+        image_shape, num_classes = shapes_of(model)
+        model = to_float32(model)
+        raw_fn = classifier_logits(fold_batchnorm(model), "inference")
         return cls(
-            _to_logits(raw_fn, outputs), tuple(model.input_shape[1:]),
-            model.output_shape[-1], model.variables, description, outputs,
-            raw_fn,
+            _to_logits(raw_fn, outputs), image_shape, num_classes,
+            model.variables, description, outputs, raw_fn,
         )  # fmt: skip
 
     @classmethod
@@ -90,6 +109,16 @@ class Classifier:
         cls, path: str | Path, *, outputs: str = "logits"
     ) -> "Classifier":
         """Loads the signature `serving_default` of a SavedModel.
+
+        Example:
+            >>> import keras, tempfile
+            >>> layers = [keras.layers.Flatten(), keras.layers.Dense(10)]
+            >>> model = keras.Sequential([keras.Input((8, 8, 3)), *layers])
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     model.export(f"{folder}/mine", verbose=False)
+            ...     classifier = Classifier.from_saved_model(f"{folder}/mine")
+            >>> classifier.description, classifier.num_classes
+            ('SavedModel mine', 10)
 
         Args:
             path: Folder of the SavedModel.
@@ -104,52 +133,11 @@ class Classifier:
                 takes batches of one size only, or for unknown `outputs`.
         """
         _check_outputs(outputs)
-        try:
-            loaded = tf.saved_model.load(str(path))
-        # A damaged folder surfaces as almost anything, IndexError included.
-        except Exception as error:
-            raise UsageError(
-                f"{path} cannot be loaded as a SavedModel: {error}."
-            ) from None
-        signature = loaded.signatures.get("serving_default")
-        if signature is None:
-            raise UsageError(
-                f"{path} has no signature serving_default. Received: "
-                f"{', '.join(loaded.signatures) or 'no signatures'}."
-            )
-        (_, inputs) = signature.structured_input_signature
-        answers = signature.structured_outputs
-        if len(inputs) != 1 or (len(answers) != 1 and "logits" not in answers):
-            raise UsageError(
-                f"{path} must have one input and an output named logits, or "
-                f"one output. Received: inputs {', '.join(inputs)}, outputs "
-                f"{', '.join(sorted(answers))}."
-            )
-        ((input_name, spec),) = inputs.items()
-        output_name = "logits" if "logits" in answers else next(iter(answers))
-        kind = "logits" if output_name == "logits" else outputs
-        shape = _known(spec.shape)
-        _check_shapes(
-            shape if spec.dtype.is_floating else f"of {spec.dtype.name}",
-            _known(answers[output_name].shape),
-        )
-        if shape[0] is not None:
-            raise UsageError(
-                f"{path} takes batches of one size only; export it with a "
-                f"free batch dimension. Received: input shape {shape}."
-            )
-
-        def raw_fn(images: tf.Tensor) -> tf.Tensor:
-            # Held here: without it the variables would be collected.
-            answer = loaded.signatures["serving_default"](
-                **{input_name: tf.cast(images, spec.dtype)}
-            )
-            return tf.cast(answer[output_name], tf.float32)
-
+        raw_fn, image_shape, num_classes, variables, name = load_signature(path)
+        outputs = "logits" if name == "logits" else outputs
         return cls(
-            _to_logits(raw_fn, kind), shape[1:],
-            answers[output_name].shape[-1], signature.variables,
-            f"SavedModel {_name(Path(path))}", kind, raw_fn,
+            _to_logits(raw_fn, outputs), image_shape, num_classes, variables,
+            f"SavedModel {_name(Path(path))}", outputs, raw_fn,
         )  # fmt: skip
 
 
@@ -205,7 +193,8 @@ def load_float32(path: str | Path) -> keras.Model:
     """Loads a classifier and converts it to float32 throughout.
 
     Args:
-        path: A `.keras` file.
+        path: A `.keras` or `.h5` file. A module that defines classes of its
+            model must have been imported.
 
     Returns:
         The model, all of whose layers compute in float32.
@@ -225,8 +214,7 @@ def load_float32(path: str | Path) -> keras.Model:
                 "with --import)."
             ) from None
         raise UsageError(
-            f"{path} cannot be loaded as a Keras model "
-            f"({type(error).__name__}: {error})."
+            f"{path} cannot be loaded as a Keras model ({in_one_line(error)})."
         ) from None
     return to_float32(model)
 
@@ -251,25 +239,4 @@ def _check_outputs(outputs: str) -> None:
         raise UsageError(
             f"`outputs` must be one of {', '.join(OUTPUTS)}. "
             f"Received: {outputs}."
-        )
-
-
-def _known(shape: tf.TensorShape) -> Any:
-    return "of unknown rank" if shape.rank is None else tuple(shape)
-
-
-def _check_shapes(inputs: Any, answers: Any) -> None:
-    if not isinstance(inputs, tuple) or len(inputs) != 4 or None in inputs[1:]:
-        raise UsageError(
-            "A classifier takes one batch of images, [batch, height, width, "
-            f"channels] of known size. Received: input shape {inputs}."
-        )
-    if (
-        not isinstance(answers, tuple)
-        or len(answers) != 2
-        or (answers[-1] or 0) < 2
-    ):
-        raise UsageError(
-            "A classifier answers with [batch, num_classes], at least 2. "
-            f"Received: output shape {answers}."
         )

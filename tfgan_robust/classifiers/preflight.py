@@ -3,6 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
+from tfgan_robust.classifiers.images import check_images
 from tfgan_robust.classifiers.loading import Classifier
 from tfgan_robust.errors import UsageError
 from tfgan_robust.networks.logits import LogitsFn, as_floats
@@ -15,7 +16,7 @@ _ROUNDING = 1e-2
 # Of the largest logit. Kernels that a GPU chooses anew round to 1e-3; the
 # audit is stricter.
 _REPEATED = 1e-3
-# Of the way from chance to always right.
+# Of the way from chance to always correct.
 _FAR_BETTER = 0.25
 # Of the loss at chance, which whoever learnt something stays below.
 _LEARNT = 0.9
@@ -52,7 +53,7 @@ def check_classifier(
     raw, declared = logits, classifier.outputs
     if declared == "probabilities" and classifier.raw_fn is not None:
         raw = _answers(classifier.raw_fn, pixels, batch_size)
-    _check_finite(raw)
+    check_finite(raw)
     _check_outputs(raw, declared)
     if not allow_random:
         again = _answers(classifier.logits_fn, pixels, batch_size)
@@ -61,109 +62,21 @@ def check_classifier(
     _check_scale(classifier, pixels, truth, logits, batch_size)
 
 
-def check_images(
-    images: np.ndarray, labels: np.ndarray, classifier: Classifier
-) -> None:
-    """Checks all images and labels, without asking the classifier.
-
-    Args:
-        images: uint8, or float in [0, 1], [n, height, width, channels].
-        labels: Integer [n], from 0 to the number of classes less one.
-        classifier: Which knows their shape and the classes.
-
-    Raises:
-        UsageError: if there are none, or they are anything else.
-    """
-    if not isinstance(images, np.ndarray):
-        raise UsageError(
-            "Images are a NumPy array; convert them with np.asarray. "
-            f"Received: {type(images).__name__}."
-        )
-    if images.size == 0:
-        raise UsageError("There are no images to measure.")
-    _check_shape(images, classifier)
-    _check_pixels(images)
-    _check_labels(np.asarray(labels), len(images), classifier.num_classes)
-
-
-def _check_shape(images: np.ndarray, classifier: Classifier) -> None:
-    if images.ndim != 4:
-        raise UsageError(
-            "Images are [n, height, width, channels]. "
-            f"Received: images of shape {images.shape}."
-        )
-    shape, expected = images.shape[1:], tuple(classifier.image_shape)
-    if shape != expected:
-        hint = "; `image_size` resizes them" if shape[2] == expected[2] else ""
-        raise UsageError(
-            f"The classifier takes images of {expected}. "
-            f"Received: images of {shape}{hint}."
-        )
-
-
-def _check_pixels(images: np.ndarray) -> None:
-    if images.dtype == np.uint8:
-        return
-    if not np.issubdtype(images.dtype, np.floating):
-        raise UsageError(
-            "Images are uint8, from 0 to 255, or float32, from 0 to 1. "
-            f"Received: {images.dtype}; images.astype(np.uint8) converts "
-            "them if they lie in 0 to 255."
-        )
-    lowest, highest = float(images.min()), float(images.max())
-    if np.isnan(lowest):
-        count = np.count_nonzero(np.isnan(images).any(axis=(1, 2, 3)))
-        raise UsageError(
-            f"Pixels must be numbers. Received: NaN in {count} of "
-            f"{len(images)} images."
-        )
-    if lowest >= 0 and highest <= 1:
-        return
-    remedy = "undo their normalisation and let the model do it"
-    if lowest >= 0 and 2 < highest <= 255:
-        remedy = "they look like 0 to 255: divide them by 255"
-    elif lowest >= -_ROUNDING and highest <= 1 + _ROUNDING:
-        remedy = "cut off what rounding left with np.clip(images, 0, 1)"
-    raise UsageError(
-        "Floating-point images lie in [0, 1]. Received: pixels from "
-        f"{lowest:.9g} to {highest:.9g}; {remedy}."
-    )
-
-
-def _check_labels(labels: np.ndarray, count: int, num_classes: int) -> None:
-    if labels.ndim != 1:
-        remedy = "convert one-hot labels with labels.argmax(axis=-1)"
-        if labels.shape[1:] == (1,):
-            remedy = "convert a column with labels[:, 0]"
-        raise UsageError(
-            "Labels are one class number for each image. "
-            f"Received: labels of shape {labels.shape}; {remedy}."
-        )
-    if len(labels) != count:
-        raise UsageError(
-            f"Give one label for each image. Received: {count} images and "
-            f"{len(labels)} labels."
-        )
-    if not np.issubdtype(labels.dtype, np.integer):
-        raise UsageError(
-            "Labels are integers; convert class numbers with "
-            f"labels.astype(np.int64). Received: {labels.dtype}."
-        )
-    lowest, highest = int(labels.min()), int(labels.max())
-    if lowest < 0 or highest >= num_classes:
-        raise UsageError(
-            f"The classifier knows {num_classes} classes, from 0 to "
-            f"{num_classes - 1}. Received: labels from {lowest} to {highest}."
-        )
-
-
 def _answers(ask: LogitsFn, images: np.ndarray, batch_size: int) -> np.ndarray:
     starts = range(0, len(images), batch_size)
     batches = [tf.constant(images[s : s + batch_size]) for s in starts]
     return np.concatenate([ask(batch).numpy() for batch in batches])
 
 
-def _check_finite(answers: np.ndarray) -> None:
+def check_finite(answers: np.ndarray) -> None:
+    """Refuses NaN and infinity.
+
+    Args:
+        answers: Floating point [n, num_classes].
+
+    Raises:
+        UsageError: if there is any.
+    """
     broken = np.count_nonzero(~np.isfinite(answers).all(axis=-1))
     if broken:
         nan = np.count_nonzero(np.isnan(answers).any(axis=-1))
@@ -174,14 +87,19 @@ def _check_finite(answers: np.ndarray) -> None:
         )
 
 
-def _check_outputs(answers: np.ndarray, declared: str) -> None:
-    lowest, highest = float(answers.min()), float(answers.max())
+def are_probabilities(answers: np.ndarray) -> bool:
+    """Tells answers [n, num_classes] of a softmax from logits."""
     sums = answers.sum(axis=-1)
-    far = max(-lowest, highest - 1, float(np.max(np.abs(sums - 1))))
-    probable = far <= _ROUNDING
+    far = max(-answers.min(), answers.max() - 1, np.abs(sums - 1).max())
+    return bool(far <= _ROUNDING)
+
+
+def _check_outputs(answers: np.ndarray, declared: str) -> None:
+    probable = are_probabilities(answers)
+    sums = answers.sum(axis=-1)
     received = (
-        f"Received: answers from {lowest:.4g} to {highest:.4g} that add up to "
-        f"{sums.min():.4g} to {sums.max():.4g} for each image"
+        f"Received: answers from {answers.min():.4g} to {answers.max():.4g} "
+        f"that add up to {sums.min():.4g} to {sums.max():.4g} for each image"
     )
     if declared == "logits" and probable:
         raise UsageError(
@@ -225,13 +143,13 @@ def _check_scale(
     count = len(labels)
     shares = np.unique(labels, return_counts=True)[1] / count
     chance, loss_at_chance = shares.max(), -np.sum(shares * np.log(shares))
-    right = _num_right(logits, labels)
-    low, high = wilson(right, count)
+    correct = _num_correct(logits, labels)
+    low, high = wilson(correct, count)
     if low > chance:
         return
     scaled = _answers(classifier.logits_fn, 255 * images, batch_size)
-    scaled_right = _num_right(scaled, labels)
-    scaled_low, _ = wilson(scaled_right, count)
+    scaled_correct = _num_correct(scaled, labels)
+    scaled_low, _ = wilson(scaled_correct, count)
     loss = float(tf.reduce_mean(cross_entropy(labels, scaled)))
     if (
         scaled_low > max(high, chance + _FAR_BETTER * (1 - chance))
@@ -239,11 +157,11 @@ def _check_scale(
     ):
         raise UsageError(
             "The model expects pixels from 0 to 255, but attacks work on "
-            f"[0, 1]. Received: {right} of {count} images right on [0, 1], "
-            f"{scaled_right} on [0, 255]; put keras.layers.Rescaling(255) in "
+            f"[0, 1]. Received: {correct} of {count} images correct on [0, 1], "
+            f"{scaled_correct} on [0, 255]; put keras.layers.Rescaling(255) in "
             "front of it."
         )
 
 
-def _num_right(logits: np.ndarray, labels: np.ndarray) -> int:
+def _num_correct(logits: np.ndarray, labels: np.ndarray) -> int:
     return int(np.count_nonzero(logits.argmax(axis=-1) == labels))

@@ -1,13 +1,17 @@
 """A classifier in inference or in training mode, as a pure function."""
 
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-# From images in [0, 1] to float32 logits [batch, num_classes], in inference
-# mode, changing no variable.
+from tfgan_robust.errors import UsageError, in_one_line
+
+# From images in [0, 1] to float32 logits [batch, num_classes], changing no
+# variable.
 LogitsFn = Callable[[tf.Tensor], tf.Tensor]
 
 
@@ -22,14 +26,11 @@ def classifier_logits(classifier: keras.Model, mode: str) -> LogitsFn:
     Returns:
         From images to float32 logits [batch, num_classes].
     """
-
-    def inference(images: tf.Tensor) -> tf.Tensor:
-        return tf.cast(classifier(images, training=False), tf.float32)
-
-    def training(images: tf.Tensor) -> tf.Tensor:
-        return _stateless(classifier, classifier, images, training=True)
-
-    return inference if mode == "inference" else training
+    if mode == "training":
+        return _stateless(classifier, classifier, training=True)
+    return lambda images: tf.cast(
+        classifier(images, training=False), tf.float32
+    )
 
 
 def attacked_logits(classifier: keras.Model, mode: str) -> LogitsFn:
@@ -45,17 +46,15 @@ def attacked_logits(classifier: keras.Model, mode: str) -> LogitsFn:
 
     Returns:
         From images to float32 logits [batch, num_classes].
+
+    Raises:
+        UsageError: see `to_float32`.
     """
     if is_float32(classifier):
         return classifier_logits(classifier, mode)
-    twin = keras.models.clone_model(
-        classifier, clone_function=_as_float32, recursive=True
+    return _stateless(
+        to_float32(classifier), classifier, training=mode == "training"
     )
-
-    def logits(images: tf.Tensor) -> tf.Tensor:
-        return _stateless(twin, classifier, images, training=mode == "training")
-
-    return logits
 
 
 def to_float32(model: keras.Model) -> keras.Model:
@@ -63,48 +62,72 @@ def to_float32(model: keras.Model) -> keras.Model:
 
     Variables are float32 whatever the precision was, so that nothing is
     lost; only the activations get more precise.
+
+    Args:
+        model: Any Keras model that was built; one that computes in float32
+            already is returned as it is.
+
+    Raises:
+        UsageError: if Keras cannot save the model and load it again.
     """
     if is_float32(model):
         return model
-    copy = keras.models.clone_model(
-        model, clone_function=_as_float32, recursive=True
-    )
-    copy.set_weights(model.get_weights())
+    copy = _copied(model)
+    for layer in _all_layers(copy):
+        layer.dtype_policy = "float32"
     return copy
+
+
+def compute_dtypes(model: keras.Model) -> set[str]:
+    """Returns the precisions that layers of a model compute in."""
+    return {layer.compute_dtype for layer in _all_layers(model)}
 
 
 def is_float32(model: keras.Model) -> bool:
     """Tells whether every layer computes in float32."""
-    return all(
-        layer.compute_dtype == "float32"
-        and (not isinstance(layer, keras.Model) or is_float32(layer))
-        for layer in model.layers
-    )
-
-
-def _stateless(
-    network: keras.Model,
-    variables: keras.Model,
-    images: tf.Tensor,
-    *,
-    training: bool,
-) -> tf.Tensor:
-    """Runs `network` with the variables of a model of the same structure."""
-    logits, _ = network.stateless_call(
-        variables.trainable_variables,
-        variables.non_trainable_variables,
-        images,
-        training=training,
-    )
-    return tf.cast(logits, tf.float32)
-
-
-def _as_float32(layer: keras.layers.Layer) -> keras.layers.Layer:
-    return type(layer).from_config({**layer.get_config(), "dtype": "float32"})
+    return compute_dtypes(model) == {"float32"}
 
 
 def as_floats(images: np.ndarray) -> np.ndarray:
-    """Returns images as float32 in [0, 1]."""
+    """Returns images, uint8 or floating point in [0, 1], as float32."""
     if images.dtype == np.uint8:
         return images.astype(np.float32) / np.float32(255)
     return images.astype(np.float32)
+
+
+def _stateless(
+    network: keras.Model, owner: keras.Model, *, training: bool
+) -> LogitsFn:
+    """Runs `network` with the variables that `owner` has at each call."""
+
+    def logits(images: tf.Tensor) -> tf.Tensor:
+        answers, _ = network.stateless_call(
+            owner.trainable_variables,
+            owner.non_trainable_variables,
+            images,
+            training=training,
+        )
+        return tf.cast(answers, tf.float32)
+
+    return logits
+
+
+def _copied(model: keras.Model) -> keras.Model:
+    """Copies by a file, the one way that subclassed models know too."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.keras"
+        try:
+            model.save(path)
+            return keras.models.load_model(path, compile=False)
+        # Custom code surfaces as almost anything.
+        except Exception as error:
+            raise UsageError(
+                "A model of lower precision is attacked through a float32 "
+                "copy, and Keras cannot save and load this one "
+                f"({in_one_line(error)}); build it in float32."
+            ) from None
+
+
+def _all_layers(model: keras.Model) -> list[keras.layers.Layer]:
+    # Keras' only list that goes into wrappers and subclassed models.
+    return model._flatten_layers()

@@ -43,17 +43,17 @@ def cross_entropy(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
 
 
 def margin(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    """Computes how far the best wrong logit is above the right one.
+    """Computes how far the best wrong logit is above the correct one.
 
     Positive for misclassified examples (arXiv:1608.04644, without the floor
     of that paper's f6). See `cross_entropy` for arguments and result.
     """
     logits = tf.cast(logits, tf.float32)
-    right = tf.gather(logits, labels, batch_dims=1)
+    correct = tf.gather(logits, labels, batch_dims=1)
     hidden = tf.one_hot(
         labels, logits.shape[-1], on_value=-float("inf"), off_value=0.0
     )
-    return tf.reduce_max(logits + hidden, axis=-1) - right
+    return tf.reduce_max(logits + hidden, axis=-1) - correct
 
 
 def dlr(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
@@ -79,10 +79,10 @@ def targeted_cross_entropy(
 def targeted_margin(
     labels: tf.Tensor, logits: tf.Tensor, targets: tf.Tensor
 ) -> tf.Tensor:
-    """Computes the target's logit minus the right one; see `TargetedLoss`."""
+    """Computes the target's logit minus the correct one; see `TargetedLoss`."""
     logits = tf.cast(logits, tf.float32)
-    right = tf.gather(logits, labels, batch_dims=1)
-    return tf.gather(logits, targets, batch_dims=1) - right
+    correct = tf.gather(logits, labels, batch_dims=1)
+    return tf.gather(logits, targets, batch_dims=1) - correct
 
 
 def targeted_dlr(

@@ -20,7 +20,8 @@ class ConvolutionalSettings(NetworkSettings):
 
     classifier_width: float = setting(
         1.0,
-        "Scales the classifier's filters, for vgg 64-128-256-256.",
+        "Scales the classifier's filters: 64-128-256-256 of vgg, "
+        "64-128-256-512 of resnet18.",
         group=_NETWORKS,
         above=0,
         maximum=16,
@@ -71,5 +72,13 @@ NETWORKS.add(
         "tfgan_robust.networks.vgg:build_vgg",
         "the paper's dropout VGG (Table 1)",
         VGGSettings,
+    ),
+)
+NETWORKS.add(
+    "resnet18",
+    Network(
+        "tfgan_robust.networks.resnet18:build_resnet18",
+        "pre-activation ResNet-18 (arXiv:1603.05027)",
+        ConvolutionalSettings,
     ),
 )

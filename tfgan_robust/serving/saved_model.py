@@ -25,6 +25,7 @@ import tensorflow as tf
 
 from tfgan_robust.classifiers.loading import load_float32
 from tfgan_robust.errors import TfganRobustError, UsageError
+from tfgan_robust.networks.shapes import shapes_of
 
 _PROBES = 3
 # Of the largest logit: the graph fuses and reorders what Keras runs layer by
@@ -50,7 +51,7 @@ def write_saved_model(
         UsageError: if there is not one name for each logit.
         TfganRobustError: if the disk refuses it.
     """
-    num_classes = classifier.output_shape[-1]
+    _, num_classes = shapes_of(classifier)
     if len(class_names) != num_classes:
         raise UsageError(
             f"The classifier has {num_classes} outputs and needs as many "
@@ -116,7 +117,7 @@ class _Servable(tf.Module):
         self._logits = lambda images: classifier(images, training=False)
         self._weights = [weight.value for weight in classifier.weights]
         self._class_names = tuple(class_names)
-        *self._size, self._channels = classifier.input_shape[1:]
+        (*self._size, self._channels), _ = shapes_of(classifier)
 
     def signatures(self) -> dict[str, Any]:
         """Returns the traced functions by the name of their signature."""
@@ -172,9 +173,10 @@ def _largest_difference(path: str, classifier_file: str) -> float:
         TfganRobustError: if they differ by more than rounding.
     """
     classifier = load_float32(classifier_file)
+    image_shape, _ = shapes_of(classifier)
     signatures = tf.saved_model.load(path).signatures
     images = np.random.default_rng(0).integers(
-        256, size=(_PROBES, *classifier.input_shape[1:]), dtype=np.uint8
+        256, size=(_PROBES, *image_shape), dtype=np.uint8
     )
     probes: dict[str, dict[str, np.ndarray]] = {
         "serving_default": {"images": (images / 255).astype(np.float32)},

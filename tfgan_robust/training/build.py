@@ -1,9 +1,19 @@
 """Puts networks, optimizers and configuration together into one model."""
 
+import dataclasses
+
 import keras
 
 from tfgan_robust.attacks import formulations
-from tfgan_robust.networks import vgg
+from tfgan_robust.classifiers.loading import load_float32
+from tfgan_robust.classifiers.trainable import check_trainable
+from tfgan_robust.errors import UsageError
+from tfgan_robust.lazy import load
+from tfgan_robust.methods.registry import settings_of
+from tfgan_robust.methods.settings import GeneratorSettings
+from tfgan_robust.networks.generator import build_generator
+from tfgan_robust.networks.logits import compute_dtypes
+from tfgan_robust.networks.registry import NETWORKS
 from tfgan_robust.runs.config import TrainConfig
 from tfgan_robust.training.model import AdversarialClassifier
 
@@ -14,6 +24,7 @@ def build_model(
     num_classes: int,
     *,
     total_steps: int = 1,
+    classifier: keras.Model | None = None,
 ) -> AdversarialClassifier:
     """Builds and compiles the model that a configuration describes.
 
@@ -26,51 +37,82 @@ def build_model(
         num_classes: Number of classes.
         total_steps: Steps of the whole run, over which a cosine schedule
             decays.
+        classifier: Any Keras model from float32 [batch, height, width,
+            channels] in [0, 1] to logits [batch, num_classes], to be trained
+            itself in place of the one that `config.classifier` names. It
+            keeps the precision that it was built with, and a file's model
+            computes in float32; `config.precision` is that of the others.
 
     Returns:
         A compiled model, ready for `fit`.
 
     Raises:
-        UsageError: if the networks cannot take such images.
+        UsageError: if the networks cannot take such images, or see
+            `check_trainable`.
     """
     keras.utils.set_random_seed(config.seed)
     previous = keras.config.dtype_policy()
     keras.config.set_dtype_policy(config.precision)
     try:
-        classifier = vgg.build_classifier(
-            image_shape,
-            num_classes,
-            width=config.classifier_width,
-            dropout_scale=config.dropout_scale,
-            batchnorm_momentum=config.batchnorm_momentum,
-        )
+        if classifier is None:
+            classifier = _build_classifier(config, image_shape, num_classes)
+        check_trainable(classifier, image_shape, num_classes)
+        _check_precision(config, classifier)
         generators = _build_generators(config, image_shape)
         model = AdversarialClassifier(
-            classifier, generators, config, name="adversarial_classifier"
+            classifier,
+            generators,
+            method=config.method,
+            settings=settings_of(config.method, dataclasses.asdict(config)),
+            eps=config.eps,
+            seed=config.seed,
+            name="adversarial_classifier",
         )
     finally:
         keras.config.set_dtype_policy(previous)
     model.compile(
         _adam(config, config.classifier_learning_rate, total_steps),
-        [
-            _adam(config, config.generator_learning_rate, total_steps)
-            for _ in generators
-        ],
+        _generator_optimizers(config, total_steps),
         jit_compile=config.jit_compile == "true",
     )
     return model
 
 
+def _build_classifier(
+    config: TrainConfig, image_shape: tuple[int, int, int], num_classes: int
+) -> keras.Model:
+    if config.classifier not in NETWORKS:
+        return load_float32(config.classifier)
+    build = load(NETWORKS[config.classifier].build)
+    classifier = build(image_shape, num_classes, **config.network_settings)
+    if not isinstance(classifier, keras.Model):
+        raise UsageError(
+            f"The builder of network {config.classifier} must return a "
+            f"keras.Model. Received: {type(classifier).__name__}."
+        )
+    return classifier
+
+
+def _check_precision(config: TrainConfig, classifier: keras.Model) -> None:
+    scaled = config.precision == "mixed_float16"
+    if "float16" in compute_dtypes(classifier) and not scaled:
+        raise UsageError(
+            "A classifier that computes in float16 needs loss scaling, "
+            "`precision=mixed_float16`. Received: "
+            f"precision={config.precision}."
+        )
+
+
 def _build_generators(
     config: TrainConfig, image_shape: tuple[int, int, int]
 ) -> list[keras.Model]:
-    if config.method != "gan":
+    if not isinstance(config, GeneratorSettings):
         return []
     channels = formulations.input_channels(
         config.formulation, image_shape[-1], config.latent_channels
     )
     return [
-        vgg.build_generator(
+        build_generator(
             image_shape,
             channels,
             width=config.generator_width,
@@ -78,6 +120,17 @@ def _build_generators(
             name=f"generator_{index}",
         )
         for index in range(config.num_generators)
+    ]
+
+
+def _generator_optimizers(
+    config: TrainConfig, total_steps: int
+) -> list[keras.Optimizer]:
+    if not isinstance(config, GeneratorSettings):
+        return []
+    return [
+        _adam(config, config.generator_learning_rate, total_steps)
+        for _ in range(config.num_generators)
     ]
 
 

@@ -5,17 +5,24 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 
 from tfgan_robust import files
+from tfgan_robust.classifiers.loading import Classifier
+from tfgan_robust.classifiers.preflight import check_classifier
 from tfgan_robust.cli import importing
 from tfgan_robust.data.loading import load_training
 from tfgan_robust.data.splits import DatasetInfo
 from tfgan_robust.networks.devices import describe_devices
+from tfgan_robust.networks.registry import NETWORKS
 from tfgan_robust.runs import directory
 from tfgan_robust.runs.config import TrainConfig
 from tfgan_robust.runs.directory import RunDirectory
 from tfgan_robust.training import devices
 from tfgan_robust.training.loop import Trainer
+
+# Images on which a classifier of a file is tried.
+_CHECKED = 256
 
 
 def train_all(plan: Sequence[tuple[RunDirectory, TrainConfig]]) -> int:
@@ -29,7 +36,8 @@ def train_all(plan: Sequence[tuple[RunDirectory, TrainConfig]]) -> int:
         The exit code of the first that did not finish, else 0.
 
     Raises:
-        UsageError: if data and settings do not fit.
+        UsageError: if data and settings do not fit, or a file's classifier
+            expects other images.
         DataNotFoundError: if the data set is not there.
         DivergenceError: see `Trainer.train`.
     """
@@ -45,6 +53,14 @@ def train_all(plan: Sequence[tuple[RunDirectory, TrainConfig]]) -> int:
     )
     for run, config in plan:
         trainer = Trainer(config, run, strategy, info, training, validation)
+        if config.classifier not in NETWORKS:
+            # Which pixels trained weights expect shows on images alone.
+            check_classifier(
+                Classifier.from_keras(trainer.model.classifier),
+                np.asarray(training.images[:_CHECKED]),
+                np.asarray(training.labels[:_CHECKED]),
+                allow_random=True,
+            )
         with directory.locked(run):
             if not run.config.exists():
                 files.write_json(run.config, _describe_run(config, info))

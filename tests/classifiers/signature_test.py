@@ -1,0 +1,165 @@
+"""SavedModels: what their signatures may be, and what is refused."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from toys import gradient_signs, linear_batch, linear_model
+
+from tfgan_robust.classifiers.loading import Classifier
+from tfgan_robust.errors import UsageError
+
+SHAPE = (4, 4, 3)
+
+
+def load(path, outputs="logits"):
+    return Classifier.from_saved_model(path, outputs=outputs)
+
+
+def refused(path):
+    with pytest.raises(UsageError) as error:
+        load(path)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def save_module(path, answers, spec=None, signature="serving_default"):
+    """Saves a classifier that knows nothing of Keras."""
+    module = tf.Module()
+    kernel, bias = linear_model().get_weights()
+    module.kernel, module.bias = tf.Variable(kernel), tf.Variable(bias)
+
+    @tf.function(input_signature=[spec or tf.TensorSpec([None, *SHAPE])])
+    def classify(pictures):
+        flat = tf.reshape(tf.cast(pictures, tf.float32), [-1, 48])
+        return answers(flat @ module.kernel + module.bias)
+
+    signatures = {signature: classify} if signature else {}
+    tf.saved_model.save(module, path, signatures=signatures)
+    return path
+
+
+def assert_same_signs(classifier):
+    np.testing.assert_array_equal(
+        gradient_signs(classifier.logits_fn, *linear_batch()),
+        gradient_signs(linear_model(), *linear_batch()),
+    )
+
+
+def check_saved_model(classifier, name):
+    images, _ = linear_batch()
+    assert classifier.image_shape == SHAPE
+    assert classifier.num_classes == 3
+    assert classifier.description == f"SavedModel {name}"
+    assert {tuple(v.shape) for v in classifier.variables} == {(48, 3), (3,)}
+    model = linear_model()
+    np.testing.assert_allclose(
+        tf.nn.softmax(classifier.logits_fn(images)),
+        tf.nn.softmax(model(images)),
+        rtol=1e-5,
+    )
+    assert_same_signs(classifier)
+
+
+def test_a_saved_model_that_keras_exported(tmp_path):
+    model = linear_model()
+    model.export(tmp_path / "exported", verbose=False)
+    classifier = load(tmp_path / "exported")
+    check_saved_model(classifier, "exported")
+
+
+def test_a_version_says_whose_it_is(tmp_path):
+    path = save_module(tmp_path / "served" / "12", lambda x: {"logits": x})
+    classifier = load(path)
+    assert classifier.description == "SavedModel served/12"
+
+
+def test_a_saved_model_with_one_output_of_logits(tmp_path):
+    path = save_module(tmp_path / "one", lambda logits: {"scores": logits})
+    check_saved_model(load(path), "one")
+
+
+def test_a_saved_model_with_one_output_of_probabilities(tmp_path):
+    path = save_module(
+        tmp_path / "p", lambda logits: {"p": tf.nn.softmax(logits)}
+    )
+    classifier = load(path, "probabilities")
+    check_saved_model(classifier, "p")
+
+
+@pytest.mark.parametrize("outputs", ["logits", "probabilities"])
+def test_an_output_named_logits_is_taken_as_that(tmp_path, outputs):
+    path = save_module(
+        tmp_path / "both",
+        lambda logits: {
+            "a_first": tf.nn.softmax(logits),
+            "logits": logits,
+        },
+    )
+    check_saved_model(load(path, outputs), "both")
+
+
+@pytest.mark.parametrize("kind", [tf.float16, tf.bfloat16, tf.float64])
+def test_a_saved_model_of_another_precision_can_be_attacked(tmp_path, kind):
+    spec = tf.TensorSpec([None, *SHAPE], kind)
+    path = save_module(tmp_path / "m", lambda logits: {"p": logits}, spec)
+    classifier = load(path)
+    assert classifier.logits_fn(linear_batch()[0]).dtype == tf.float32
+    assert_same_signs(classifier)
+
+
+def test_a_saved_model_of_one_batch_size_is_refused(tmp_path):
+    spec = tf.TensorSpec([8, *SHAPE])
+    path = save_module(tmp_path / "m", lambda logits: {"p": logits}, spec)
+    message = refused(path)
+    assert "free batch dimension" in message and "(8, 4, 4, 3)" in message
+
+
+@pytest.mark.parametrize("part", ["graph", "variables"])
+def test_a_damaged_saved_model_is_refused_by_name(tmp_path, part):
+    path = save_module(tmp_path / "m", lambda logits: {"p": logits})
+    names = {"graph": "saved_model.pb", "variables": "variables/*data*"}
+    (file,) = path.glob(names[part])
+    file.write_bytes(file.read_bytes()[:20])
+    message = refused(path)
+    assert "cannot be loaded as a SavedModel" in message
+    assert str(path) in message
+
+
+def test_a_saved_model_with_nameless_choices_is_refused(tmp_path):
+    path = save_module(
+        tmp_path / "m", lambda logits: {"one": logits, "two": logits}
+    )
+    message = refused(path)
+    assert "output named logits" in message
+    assert "inputs pictures" in message
+    assert "one" in message and "two" in message
+
+
+@pytest.mark.parametrize(
+    ("signature", "received"), [("other", "other"), (None, "no signatures")]
+)
+def test_a_saved_model_without_the_signature_is_refused(
+    tmp_path, signature, received
+):
+    path = save_module(
+        tmp_path / "m", lambda logits: {"p": logits}, signature=signature
+    )
+    message = refused(path)
+    assert "serving_default" in message and f"Received: {received}" in message
+
+
+@pytest.mark.parametrize(
+    ("spec", "received"),
+    [
+        (tf.TensorSpec(None), "unknown"),
+        (tf.TensorSpec([None, None, None, 3]), "(None, None, None, 3)"),
+        (tf.TensorSpec([None, *SHAPE], tf.uint8), "uint8"),
+    ],
+    ids=["no-rank", "no-size", "uint8"],
+)
+def test_a_saved_model_that_takes_no_float_images_is_refused(
+    tmp_path, spec, received
+):
+    path = save_module(tmp_path / "m", lambda logits: {"p": logits}, spec)
+    message = refused(path)
+    assert "takes one batch of images" in message and received in message

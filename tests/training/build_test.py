@@ -1,0 +1,239 @@
+"""What is trained: the network that is named, read from a file, or given."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers
+
+from tfgan_robust.audit.audit import audit_classifier
+from tfgan_robust.classifiers.loading import load_classifier, load_float32
+from tfgan_robust.errors import UsageError
+from tfgan_robust.evaluation.measure import evaluate_classifier
+from tfgan_robust.networks.registry import NETWORKS, Network
+from tfgan_robust.runs.presets import resolve
+from tfgan_robust.serving.saved_model import write_saved_model
+from tfgan_robust.training.build import build_model
+from tfgan_robust.training.checkpoints import RunState, save_networks
+
+SHAPE = (16, 16, 3)
+SMALL = {"image_size": 16, "batch_size": 8, "eval_images": 8}
+
+
+def build(mine=None, shape=SHAPE, **settings):
+    config = resolve(SMALL, settings)
+    return build_model(config, shape, 10, total_steps=4, classifier=mine)
+
+
+def batch(shape=SHAPE, size=8):
+    images = np.random.default_rng(0).random((size, *shape), np.float32)
+    return tf.constant(images), tf.constant(np.arange(size) % 10)
+
+
+def normalised_by_layer(shape=SHAPE):
+    """Has LayerNormalization and no BatchNormalization."""
+    return keras.Sequential(
+        [
+            keras.Input(shape),
+            layers.Conv2D(8, 4, 4),
+            layers.LayerNormalization(),
+            layers.Activation("gelu"),
+            layers.Dropout(0.1),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(10),
+        ],
+        name="mine",
+    )
+
+
+def mobilenet():
+    return keras.applications.MobileNetV2(
+        input_shape=(32, 32, 3),
+        weights=None,
+        classes=10,
+        classifier_activation=None,
+        alpha=0.35,
+    )
+
+
+THIRD_PARTIES = [
+    (normalised_by_layer, SHAPE),
+    pytest.param(mobilenet, (32, 32, 3), marks=pytest.mark.slow),
+]
+
+
+def weights(model):
+    networks = [model.classifier, *model.generators]
+    return [np.array(v) for network in networks for v in network.variables]
+
+
+def assert_equal(ours, theirs):
+    for one, other in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def assert_moved(before, after):
+    assert any(np.any(a != b) for a, b in zip(before, after, strict=True))
+
+
+@pytest.mark.parametrize("classifier", ["vgg", "resnet18"])
+def test_weights_are_a_function_of_the_seed(classifier):
+    settings = {
+        "classifier": classifier,
+        "classifier_width": 0.05,
+        "generator_width": 0.1,
+    }
+    first = weights(build(seed=3, **settings))
+    np.random.random(7)
+    assert_equal(first, weights(build(seed=3, **settings)))
+    assert_moved(first, weights(build(seed=4, **settings)))
+
+
+@pytest.fixture
+def registered(monkeypatch):
+    """Adds a network for the time of a test."""
+
+    def register(builder):
+        monkeypatch.setitem(NETWORKS._rows, "mine", Network(builder, "mine"))
+        return {"classifier": "mine", "method": "natural"}
+
+    return register
+
+
+class Subclassed(keras.Model):
+    def __init__(self, num_classes):
+        super().__init__()
+        self.head = layers.Dense(num_classes)
+
+    def call(self, images):
+        return self.head(keras.ops.mean(images, (1, 2)))
+
+
+def test_a_registered_builder_may_return_any_model(registered):
+    settings = registered(lambda shape, classes: Subclassed(classes))
+    model = build(**settings)
+    assert isinstance(model.classifier, Subclassed)
+    before = weights(model)
+    model.train_step(batch())
+    assert_moved(before, weights(model))
+
+
+def test_a_builder_of_something_else_is_refused(registered):
+    settings = registered(lambda shape, classes: layers.Dense(classes))
+    with pytest.raises(UsageError, match="mine must return a keras.Model.*De"):
+        build(**settings)
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+@pytest.mark.filterwarnings("ignore:You are saving")
+def test_a_files_weights_are_the_start(tmp_path, suffix):
+    path = tmp_path / f"mine{suffix}"
+    source = normalised_by_layer()
+    source.save(path)
+    model = build(classifier=str(path), generator_width=0.1)
+    assert_equal(source.get_weights(), model.classifier.get_weights())
+    assert len(model.generators) == 2
+
+
+def test_an_absent_file_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="absent.keras cannot be loaded"):
+        build(classifier=str(tmp_path / "absent.keras"))
+
+
+def test_a_given_model_is_trained_itself():
+    mine = normalised_by_layer()
+    start = mine.get_weights()
+    model = build(mine, method="natural")
+    assert model.classifier is mine
+    assert_equal(start, mine.get_weights())
+    model.train_step(batch())
+    assert_moved(start, mine.get_weights())
+
+
+def test_models_that_do_not_fit_are_refused():
+    with pytest.raises(UsageError, match="16.*`image_size=8` resizes them"):
+        build(normalised_by_layer((8, 8, 3)))
+    with pytest.raises(UsageError, match="must answer with logits"):
+        build(keras.Sequential([normalised_by_layer(), layers.Softmax()]))
+
+
+def test_precision_is_that_of_networks_that_are_built_here():
+    settings = {"precision": "mixed_bfloat16", "generator_width": 0.1}
+    model = build(normalised_by_layer(), **settings)
+    (policies, built) = (
+        {layer.compute_dtype for layer in network.layers}
+        for network in (model.classifier, model.generators[0])
+    )
+    assert policies == {"float32"} and "bfloat16" in built
+    assert keras.config.dtype_policy().name == "float32"
+
+
+def test_float16_needs_loss_scaling():
+    half = keras.Sequential(
+        [
+            keras.Input(SHAPE),
+            layers.Flatten(),
+            layers.Dense(10, dtype="mixed_float16"),
+        ]
+    )
+    with pytest.raises(UsageError, match="needs loss scaling.*=float32"):
+        build(half, method="natural")
+    build(half, method="natural", precision="mixed_float16")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"method": "gan", "generator_width": 0.1},
+        {"method": "pgd", "attack_steps": 2},
+        {"method": "natural"},
+    ],
+    ids=lambda settings: settings["method"],
+)
+@pytest.mark.parametrize(("third_party", "shape"), THIRD_PARTIES)
+def test_third_party_models_train_and_resume(
+    tmp_path, third_party, shape, settings
+):
+    config = {**settings, "image_size": shape[0]}
+    model = build(third_party(), shape, **config)
+    state = RunState(model, tmp_path)
+    start = weights(model)
+    model.train_step(batch(shape))
+    state.save(1)
+    logs = model.train_step(batch(shape))
+    assert all(np.isfinite(float(value)) for value in logs.values())
+    assert_moved(start, weights(model))
+    resumed = build(third_party(), shape, **config)
+    assert RunState(resumed, tmp_path).restore()
+    resumed.train_step(batch(shape))
+    assert_equal(weights(model), weights(resumed))
+
+
+@pytest.mark.parametrize(("third_party", "shape"), THIRD_PARTIES)
+def test_third_party_models_are_measured_audited_and_exported(
+    tmp_path, third_party, shape
+):
+    model = build(third_party(), shape, method="natural", image_size=shape[0])
+    images, labels = batch(shape)
+    expected = model(images)
+    save_networks(model, tmp_path / "best")
+    path = tmp_path / "best" / "classifier.keras"
+    classifier = load_classifier(model=path)
+    names = [str(number) for number in range(10)]
+    write_saved_model(load_float32(path), names, tmp_path / "served")
+    served = load_classifier(model=tmp_path / "served")
+    for loaded in (classifier, served):
+        np.testing.assert_allclose(
+            loaded.logits_fn(images), expected, atol=1e-4
+        )
+    pixels = (images.numpy() * 255).astype(np.uint8)
+    evaluation = evaluate_classifier(
+        classifier, pixels, labels.numpy(), attacks=["fgsm"], eps=[0.1],
+        batch_size=8,
+    )  # fmt: skip
+    assert evaluation.num_images == 8
+    checks = audit_classifier(
+        classifier, pixels, labels.numpy(), eps=0.1, batch_size=8,
+        undefended=served,
+    )  # fmt: skip
+    assert not [c for c in checks if c.message.startswith("not checked")]

@@ -1,0 +1,105 @@
+"""Refuses images and labels that a classifier could not be measured on."""
+
+import numpy as np
+
+from tfgan_robust.classifiers.loading import Classifier
+from tfgan_robust.errors import UsageError
+
+# Of pixels that arithmetic left slightly outside [0, 1].
+_ROUNDING = 1e-2
+
+
+def check_images(
+    images: np.ndarray, labels: np.ndarray, classifier: Classifier
+) -> None:
+    """Checks all images and labels, without asking the classifier.
+
+    Args:
+        images: uint8, or float in [0, 1], [n, height, width, channels].
+        labels: Integer [n], from 0 to the number of classes less one.
+        classifier: Which knows their shape and the classes.
+
+    Raises:
+        UsageError: if there are none, or they are anything else.
+    """
+    if not isinstance(images, np.ndarray):
+        raise UsageError(
+            "Images are a NumPy array; convert them with np.asarray. "
+            f"Received: {type(images).__name__}."
+        )
+    if images.size == 0:
+        raise UsageError("There are no images to measure.")
+    _check_shape(images, classifier)
+    _check_pixels(images)
+    _check_labels(np.asarray(labels), len(images), classifier.num_classes)
+
+
+def _check_shape(images: np.ndarray, classifier: Classifier) -> None:
+    if images.ndim != 4:
+        raise UsageError(
+            "Images are [n, height, width, channels]. "
+            f"Received: images of shape {images.shape}."
+        )
+    shape, expected = images.shape[1:], tuple(classifier.image_shape)
+    if shape != expected:
+        hint = "; `image_size` resizes them" if shape[2] == expected[2] else ""
+        raise UsageError(
+            f"The classifier takes images of {expected}. "
+            f"Received: images of {shape}{hint}."
+        )
+
+
+def _check_pixels(images: np.ndarray) -> None:
+    if images.dtype == np.uint8:
+        return
+    if not np.issubdtype(images.dtype, np.floating):
+        raise UsageError(
+            "Images are uint8, from 0 to 255, or float32, from 0 to 1. "
+            f"Received: {images.dtype}; images.astype(np.uint8) converts "
+            "them if they lie in 0 to 255."
+        )
+    lowest, highest = float(images.min()), float(images.max())
+    if np.isnan(lowest):
+        count = np.count_nonzero(np.isnan(images).any(axis=(1, 2, 3)))
+        raise UsageError(
+            f"Pixels must be numbers. Received: NaN in {count} of "
+            f"{len(images)} images."
+        )
+    if lowest >= 0 and highest <= 1:
+        return
+    remedy = "undo their normalisation and let the model do it"
+    if lowest >= 0 and 2 < highest <= 255:
+        remedy = "they look like 0 to 255: divide them by 255"
+    elif lowest >= -_ROUNDING and highest <= 1 + _ROUNDING:
+        remedy = "cut off what rounding left with np.clip(images, 0, 1)"
+    raise UsageError(
+        "Floating-point images lie in [0, 1]. Received: pixels from "
+        f"{lowest:.9g} to {highest:.9g}; {remedy}."
+    )
+
+
+def _check_labels(labels: np.ndarray, count: int, num_classes: int) -> None:
+    if labels.ndim != 1:
+        remedy = "convert one-hot labels with labels.argmax(axis=-1)"
+        if labels.shape[1:] == (1,):
+            remedy = "convert a column with labels[:, 0]"
+        raise UsageError(
+            "Labels are one class number for each image. "
+            f"Received: labels of shape {labels.shape}; {remedy}."
+        )
+    if len(labels) != count:
+        raise UsageError(
+            f"Give one label for each image. Received: {count} images and "
+            f"{len(labels)} labels."
+        )
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise UsageError(
+            "Labels are integers; convert class numbers with "
+            f"labels.astype(np.int64). Received: {labels.dtype}."
+        )
+    lowest, highest = int(labels.min()), int(labels.max())
+    if lowest < 0 or highest >= num_classes:
+        raise UsageError(
+            f"The classifier knows {num_classes} classes, from 0 to "
+            f"{num_classes - 1}. Received: labels from {lowest} to {highest}."
+        )

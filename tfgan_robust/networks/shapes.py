@@ -1,0 +1,117 @@
+"""What networks take and give: sides of images, filters, classes."""
+
+from typing import Any
+
+import keras
+
+from tfgan_robust.errors import UsageError, in_one_line
+
+
+def scaled(filters: int, width: float) -> int:
+    """Returns a number of filters times a width, at least 1."""
+    return max(1, round(filters * width))
+
+
+def check_sides(image_shape: tuple[int, int, int]) -> None:
+    """Refuses images that the paper's networks cannot halve.
+
+    Raises:
+        UsageError: unless both sides are multiples of 4, at least 16.
+    """
+    height, width, _ = image_shape
+    if min(height, width) < 16 or height % 4 or width % 4:
+        raise UsageError(
+            "The networks take images whose sides are multiples of 4 and at "
+            f"least 16 pixels. Received: {height} x {width}; resize them, "
+            "for example with `image_size=32`."
+        )
+
+
+def check_num_classes(num_classes: int) -> None:
+    """Refuses a classifier that has no choice.
+
+    Raises:
+        UsageError: for fewer than 2 classes.
+    """
+    if num_classes < 2:
+        raise UsageError(
+            f"A classifier needs at least 2 classes. Received: {num_classes}."
+        )
+
+
+def shapes_of(model: keras.Model) -> tuple[tuple[int, int, int], int]:
+    """Returns what a classifier takes and gives.
+
+    Args:
+        model: Any Keras model that was built.
+
+    Returns:
+        Height, width and channels of an image, and the number of classes.
+
+    Raises:
+        UsageError: unless it takes one batch of images of one size and
+            answers with one number for each of two or more classes.
+    """
+    # Subclassed models have no `input_shape`, but know how they were built.
+    known = hasattr(model, "input_shape")
+    if known:
+        inputs = model.input_shape
+    elif model.built:
+        inputs = (model.get_build_config() or {}).get("input_shape")
+    else:
+        raise UsageError(
+            "A subclassed model knows its shapes once it was called; call it "
+            f"on a batch of images first. Received: {type(model).__name__}."
+        )
+    inputs = tuple(inputs) if isinstance(inputs, list | tuple) else inputs
+    check_input_shape(inputs)
+    answers = model.output_shape if known else _traced_output(model, inputs[1:])
+    check_output_shape(answers)
+    return inputs[1:], answers[-1]
+
+
+def _traced_output(model: keras.Model, image_shape: tuple[int, ...]) -> Any:
+    try:
+        answers = model.compute_output_spec(
+            keras.KerasTensor((None, *image_shape))
+        )
+    # Whatever the code of a user's `call` raises.
+    except Exception as error:
+        raise UsageError(
+            "The output shape of a subclassed model is found by a symbolic "
+            f"call, which failed ({in_one_line(error)}); give it a "
+            "compute_output_spec."
+        ) from None
+    return getattr(answers, "shape", answers)
+
+
+def check_input_shape(shape: Any) -> None:
+    """Refuses whatever is no batch of images of one size.
+
+    Args:
+        shape: A tuple, if there is one input of known rank.
+
+    Raises:
+        UsageError: unless it is (batch, height, width, channels).
+    """
+    if not isinstance(shape, tuple) or len(shape) != 4 or None in shape[1:]:
+        raise UsageError(
+            "A classifier takes one batch of images, [batch, height, width, "
+            f"channels] of known size. Received: input shape {shape}."
+        )
+
+
+def check_output_shape(shape: Any) -> None:
+    """Refuses whatever is no batch of logits.
+
+    Args:
+        shape: A tuple, if there is one output of known rank.
+
+    Raises:
+        UsageError: unless it is (batch, num_classes).
+    """
+    if not isinstance(shape, tuple) or len(shape) != 2 or (shape[1] or 0) < 2:
+        raise UsageError(
+            "A classifier answers with [batch, num_classes], at least 2. "
+            f"Received: output shape {shape}."
+        )
