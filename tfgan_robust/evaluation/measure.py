@@ -13,6 +13,7 @@ from tfgan_robust.attacks.engine.outcome import (
     summarize,
 )
 from tfgan_robust.attacks.engine.runner import AttackRunner
+from tfgan_robust.attacks.generators import Perturbation
 from tfgan_robust.attacks.plan import (
     CLEAN,
     AttackPlan,
@@ -26,7 +27,6 @@ from tfgan_robust.errors import UsageError
 from tfgan_robust.evaluation.smallest import NearestSearch
 from tfgan_robust.reports.intervals import wilson
 from tfgan_robust.reports.results import Evaluation, Result
-from tfgan_robust.runs.config import TrainConfig
 
 if TYPE_CHECKING:
     from tfgan_robust.evaluation.store import EvaluationStore
@@ -47,7 +47,7 @@ def evaluate_classifier(
     seed: int = 0,
     jit_compile: str = "auto",
     surrogate: Classifier | None = None,
-    generators: Sequence[tuple[keras.Model, TrainConfig]] = (),
+    generators: Sequence[tuple[keras.Model, Perturbation]] = (),
     allow_random: bool = False,
     progress: Progress | None = None,
     store: "EvaluationStore | None" = None,
@@ -66,8 +66,8 @@ def evaluate_classifier(
             `attacks.compile.resolve_jit_compile`.
         surrogate: Another classifier; PGD and FGSM are run with its
             gradients too, as `transfer-...`.
-        generators: For the attack `generators`: trained generators and the
-            settings of their run.
+        generators: For the attack `generators`: trained generators and how
+            they perturb.
         allow_random: Whether a classifier may answer differently each time.
         progress: Told of every image that is settled.
         store: Where results are kept; what it holds already is not repeated.

@@ -6,10 +6,11 @@ from typing import Any
 
 import keras
 
+from tfgan_robust.attacks.generators import Perturbation
 from tfgan_robust.classifiers.loading import Classifier, load_classifier
 from tfgan_robust.errors import UsageError
+from tfgan_robust.methods.settings import GeneratorSettings
 from tfgan_robust.runs import directory, presets
-from tfgan_robust.runs.config import TrainConfig
 from tfgan_robust.runs.directory import RunDirectory, load_run_config
 
 
@@ -21,13 +22,13 @@ class Contestants:
         classifier: What is attacked.
         surrogate: Whose gradients are followed too; None for nobody's.
         undefended: A network of the same shape without defence, if known.
-        generators: The run's generators, each with the run's settings.
+        generators: The run's generators, each with how it perturbs.
     """
 
     classifier: Classifier
     surrogate: Classifier | None = None
     undefended: Classifier | None = None
-    generators: tuple[tuple[keras.Model, TrainConfig], ...] = ()
+    generators: tuple[tuple[keras.Model, Perturbation], ...] = ()
 
 
 def load(
@@ -105,10 +106,13 @@ def _load_rival(name: str, path: str, classifier: Classifier) -> Classifier:
 
 def _generators(
     run_dir: str, checkpoint: str
-) -> tuple[tuple[keras.Model, TrainConfig], ...]:
+) -> tuple[tuple[keras.Model, Perturbation], ...]:
     config = load_run_config(run_dir)
+    if not isinstance(config, GeneratorSettings):
+        return ()
+    perturbation = Perturbation.of(config)
     folder = RunDirectory(Path(run_dir)).networks(checkpoint)
     return tuple(
-        (keras.models.load_model(path, compile=False), config)
+        (keras.models.load_model(path, compile=False), perturbation)
         for path in sorted(folder.glob("generator_*.keras"))
     )

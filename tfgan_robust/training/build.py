@@ -1,8 +1,11 @@
 """Puts networks, optimizers and configuration together into one model."""
 
+import dataclasses
+
 import keras
 
 from tfgan_robust.attacks import formulations
+from tfgan_robust.methods.registry import settings_of
 from tfgan_robust.networks import vgg
 from tfgan_robust.runs.config import TrainConfig
 from tfgan_robust.training.model import AdversarialClassifier
@@ -46,7 +49,13 @@ def build_model(
         )
         generators = _build_generators(config, image_shape)
         model = AdversarialClassifier(
-            classifier, generators, config, name="adversarial_classifier"
+            classifier,
+            generators,
+            method=config.method,
+            settings=settings_of(config.method, dataclasses.asdict(config)),
+            eps=config.eps,
+            seed=config.seed,
+            name="adversarial_classifier",
         )
     finally:
         keras.config.set_dtype_policy(previous)

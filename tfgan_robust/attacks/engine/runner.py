@@ -13,7 +13,7 @@ from tfgan_robust.attacks.compile import resolve_jit_compile
 from tfgan_robust.attacks.engine.outcome import CleanPass, Outcome, StageTotals
 from tfgan_robust.attacks.engine.stream import Finished, Job, Stream
 from tfgan_robust.attacks.fab import FAB
-from tfgan_robust.attacks.generators import GeneratorAttack
+from tfgan_robust.attacks.generators import GeneratorAttack, Perturbation
 from tfgan_robust.attacks.iterative import Attack
 from tfgan_robust.attacks.noise import Noise
 from tfgan_robust.attacks.pgd import PGD
@@ -22,7 +22,6 @@ from tfgan_robust.attacks.square import Square
 from tfgan_robust.classifiers.loading import Classifier
 from tfgan_robust.errors import UsageError
 from tfgan_robust.networks.logits import LogitsFn, as_floats
-from tfgan_robust.runs.config import TrainConfig
 
 # No attack aims at more classes.
 _MOST_TARGETS = 9
@@ -49,7 +48,7 @@ class AttackRunner:
             `attacks.compile.resolve_jit_compile`.
         surrogate: Whose gradients PGD and FGSM follow; None for the
             classifier's own.
-        generators: Of the attack of that name, and their run's settings.
+        generators: Of the attack of that name, and how they perturb.
     """
 
     def __init__(
@@ -59,7 +58,7 @@ class AttackRunner:
         batch_size: int = 128,
         jit_compile: str = "auto",
         surrogate: LogitsFn | None = None,
-        generators: Sequence[tuple[keras.Model, TrainConfig]] = (),
+        generators: Sequence[tuple[keras.Model, Perturbation]] = (),
     ) -> None:
         self.classifier = classifier
         self.batch_size = batch_size
