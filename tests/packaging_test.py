@@ -2,12 +2,13 @@
 
 import ast
 import functools
+import graphlib
 import importlib.metadata
 import re
 import runpy
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,10 @@ SOURCES = sorted(
     path.relative_to(ROOT).as_posix()
     for path in ROOT.glob("tfgan_robust/**/*.py")
 )
-TESTS = sorted(path.name for path in ROOT.glob("tests/*_test.py"))
+TESTS = sorted(
+    path.relative_to(ROOT).as_posix()
+    for path in ROOT.glob("tests/**/*_test.py")
+)
 # TensorFlow Datasets and TensorFlow import these without requiring them.
 NEEDED_BY_OTHERS = {"importlib-resources", "tensorboard"}
 
@@ -78,10 +82,25 @@ def imports(source: str) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+def named(source: str) -> Iterator[str]:
+    """Dotted names that a file has imported later: "package.module:name"."""
+    for node in ast.walk(ast.parse(read(source))):
+        value = getattr(node, "value", None)
+        if isinstance(value, str) and re.fullmatch(
+            r"tfgan_robust(\.\w+)+(:\w+)?", value
+        ):
+            yield value.replace(":", ".")
+
+
 def own_imports(source: str) -> set[str]:
     """Files of this package that a file imports."""
+    return own_files(imports(source))
+
+
+def own_files(names: Iterable[str]) -> set[str]:
+    """Files of this package by the dotted names of what is in them."""
     found = set()
-    for name in imports(source):
+    for name in names:
         # The last part may be a module or something that a module defines.
         for module in (name, name.rpartition(".")[0]):
             path = module.replace(".", "/")
@@ -181,9 +200,10 @@ def test_the_lock_pins_every_requirement_within_its_range(setup):
     assert "://" not in lock
 
 
-def test_each_module_is_in_one_library(rules):
-    libraries = [r for r in rules.values() if r["kind"] == "py_library"]
-    covered = [source for library in libraries for source in library["srcs"]]
+def test_each_module_is_in_one_room(rules):
+    covered = [
+        s for library in libraries(rules).values() for s in library["srcs"]
+    ]
     missing = set(SOURCES) - set(covered)
     assert sorted(covered) == SOURCES, f"not in BUILD: {missing}"
 
@@ -195,37 +215,76 @@ def test_each_test_has_a_target(rules):
         assert rules[name]["args"][0] in rules[name]["srcs"]
 
 
-def test_layers_import_only_what_lies_below_them(rules):
-    below = set()
-    for name, library in rules.items():
-        if library["kind"] != "py_library":
-            continue
+def libraries(rules: Rules) -> Rules:
+    return {n: r for n, r in rules.items() if r["kind"] == "py_library"}
+
+
+def test_rooms_import_only_what_lies_below_them(rules):
+    below: set[str] = set()
+    for name, library in libraries(rules).items():
         deps = {dep[1:] for dep in library["deps"] if dep.startswith(":")}
-        assert deps <= below, f"{name} depends on a layer that comes later"
+        assert deps <= below, f"{name} depends on a room that comes later"
         below.add(name)
         reachable = set(library["srcs"]).union(
             *(rules[dep]["srcs"] for dep in deps)
         )
         for source in library["srcs"]:
-            assert own_imports(source) <= reachable, f"{source} of {name}"
+            used = own_imports(source)
+            # The package's own names lead everywhere.
+            if source != "tfgan_robust/__init__.py":
+                used |= own_files(named(source))
+            assert used <= reachable, f"{source} of {name}"
 
 
-def test_layers_name_the_distributions_that_they_import(rules, setup):
+def test_rooms_name_only_rooms_that_they_import(rules):
+    for name, library in libraries(rules).items():
+        used = set().union(
+            *(
+                own_imports(source) | own_files(named(source))
+                for source in library["srcs"]
+            )
+        )
+        for dep in library["deps"]:
+            if dep.startswith(":"):
+                assert used & set(rules[dep[1:]]["srcs"]), f"{name}: {dep}"
+
+
+def test_each_room_is_a_library(rules):
+    rooms = {
+        path.parent.name for path in ROOT.glob("tfgan_robust/*/__init__.py")
+    }
+    assert rooms == set(libraries(rules)) - {"base", "tfgan_robust"}
+
+
+def test_no_modules_import_each_other():
+    """Sorts them, which a circle of imports would make impossible."""
+    sorter = graphlib.TopologicalSorter(
+        {source: own_imports(source) - {source} for source in SOURCES}
+    )
+    assert set(sorter.static_order()) == set(SOURCES)
+
+
+@pytest.mark.parametrize(
+    "room", [s for s in SOURCES if s.count("/") > 1 and "__init__" in s]
+)
+def test_the_init_of_a_room_says_what_it_is_for(room):
+    (statement,) = ast.parse(read(room)).body
+    assert isinstance(statement, ast.Expr)
+
+
+def test_rooms_name_the_distributions_that_they_import(rules, setup):
     known = {label(name) for name in requirements(setup["install_requires"])}
-    for name, library in rules.items():
-        if library["kind"] != "py_library":
-            continue
+    for name, library in libraries(rules).items():
         imported = set().union(set(), *map(third_party, library["srcs"]))
         external = {d for d in library["deps"] if d.startswith("@")}
         assert {label(each) for each in imported} <= external, name
         assert external <= known, name
 
 
-def test_the_umbrella_library_holds_every_layer(rules):
+def test_the_commands_reach_every_room(rules):
     pending, reached = ["tfgan_robust"], set()
     while pending:
         name = pending.pop()
         reached.add(name)
         pending += [d[1:] for d in rules[name]["deps"] if d.startswith(":")]
-    libraries = {n for n, r in rules.items() if r["kind"] == "py_library"}
-    assert reached == libraries
+    assert reached == set(libraries(rules))

@@ -11,7 +11,8 @@ from tfgan_robust.errors import UsageError
 from tfgan_robust.evaluation.options import EvaluateSettings
 from tfgan_robust.lazy import load
 from tfgan_robust.runs import directory, presets
-from tfgan_robust.runs.config import RUN_GROUP, TrainConfig
+from tfgan_robust.runs.common import RUN_GROUP
+from tfgan_robust.runs.config import TrainConfig
 from tfgan_robust.runs.directory import RunDirectory
 
 USAGE = """

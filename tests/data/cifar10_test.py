@@ -1,9 +1,11 @@
-"""CIFAR-10: prepared, from an archive placed by hand, damaged."""
+"""CIFAR-10: prepared, from an archive placed by hand, damaged, absent."""
 
 import hashlib
 import io
 import shutil
+import socket
 import tarfile
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,9 @@ import tensorflow_datasets as tfds
 from tfgan_robust.data import cifar10
 from tfgan_robust.data.loading import load_test, load_training
 from tfgan_robust.errors import DataNotFoundError
+from tfgan_robust.runs.directory import RunDirectory
+from tfgan_robust.runs.presets import resolve
+from tfgan_robust.training.session import train_all
 
 URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 META = (
@@ -69,11 +74,31 @@ def register_small_archive(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tfds.builder_cls("cifar10"), "url_infos", {URL: info})
 
 
-def refuse_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    def connect(*_):
-        raise AssertionError("asked the network")
+def fail_with(error: Exception):
+    """A function of any arguments that raises."""
 
-    monkeypatch.setattr(cifar10, "_reachable", connect)
+    def fail(*_, **__):
+        raise error
+
+    return fail
+
+
+def refuse_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    fail = fail_with(AssertionError("asked the network"))
+    monkeypatch.setattr(cifar10, "_reachable", fail)
+
+
+def prepare_by(monkeypatch: pytest.MonkeyPatch, prepare) -> None:
+    monkeypatch.setattr(
+        tfds.core.DatasetBuilder, "download_and_prepare", prepare
+    )
+
+
+def refused(data_dir: Path, load=load_test) -> str:
+    """The message for data that are not there."""
+    with pytest.raises(DataNotFoundError) as error:
+        load("cifar10", data_dir=data_dir)
+    return str(error.value)
 
 
 @pytest.fixture(scope="module")
@@ -104,8 +129,10 @@ def in_archive(*seeds: int) -> dict[bytes, int]:
     return by_pixels(planes.transpose(0, 2, 3, 1), rows[:, 0].astype(int))
 
 
-def test_an_archive_placed_by_hand_gives_its_test_images(prepared):
-    info, test = load_test("cifar10", data_dir=prepared)
+def test_prepared_data_are_used_as_they_are(prepared, monkeypatch):
+    refuse_network(monkeypatch)
+    prepare_by(monkeypatch, fail_with(AssertionError("prepared again")))
+    info, test = load_test("cifar10", data_dir=str(prepared))
     assert by_pixels(*test) == in_archive(5)
     assert info.class_names == NAMES
     assert info.num_classes == 10
@@ -120,18 +147,6 @@ def test_an_archive_placed_by_hand_gives_its_training_images(prepared):
     assert found == in_archive(0, 1, 2, 3, 4)
 
 
-def test_prepared_data_are_used_as_they_are(prepared, monkeypatch):
-    def prepare(*_, **__):
-        raise AssertionError("prepared again")
-
-    refuse_network(monkeypatch)
-    monkeypatch.setattr(
-        tfds.core.DatasetBuilder, "download_and_prepare", prepare
-    )
-    _, test = load_test("cifar10", data_dir=str(prepared))
-    assert len(test.labels) == IMAGES_PER_FILE
-
-
 @pytest.mark.parametrize("length", [None, 0.5, 0.9])
 def test_damaged_data_are_said_to_be(prepared, length, tmp_path, monkeypatch):
     refuse_network(monkeypatch)
@@ -141,9 +156,8 @@ def test_damaged_data_are_said_to_be(prepared, length, tmp_path, monkeypatch):
     records.unlink()
     if length is not None:
         records.write_bytes(whole[: int(length * len(whole))])
-    with pytest.raises(DataNotFoundError, match="damaged; delete") as error:
-        load_training("cifar10", data_dir=data_dir)
-    assert str(records.parent) in str(error.value)
+    message = refused(data_dir, load_training)
+    assert f"{records.parent} is incomplete or damaged; delete" in message
 
 
 def test_images_are_resized(prepared):
@@ -169,10 +183,9 @@ def test_a_wrong_archive_is_refused_until_replaced(
     register_small_archive(monkeypatch)
     refuse_network(monkeypatch)
     path = place(tmp_path, content)
-    with pytest.raises(DataNotFoundError) as error:
-        load_test("cifar10", data_dir=tmp_path)
-    assert str(error.value).startswith(f"{path} is not the archive")
-    assert f"sha256 {cifar10.ARCHIVE_SHA256}" in str(error.value)
+    message = refused(tmp_path)
+    assert message.startswith(f"{path} is not the archive")
+    assert f"sha256 {cifar10.ARCHIVE_SHA256}" in message
     place(tmp_path, ARCHIVE)
     _, test = load_test("cifar10", data_dir=tmp_path)
     assert len(test.labels) == IMAGES_PER_FILE
@@ -183,8 +196,7 @@ def test_another_archive_than_the_published_one_is_refused(
 ):
     refuse_network(monkeypatch)
     place(tmp_path, ARCHIVE)
-    with pytest.raises(DataNotFoundError, match="is not the archive"):
-        load_training("cifar10", data_dir=tmp_path)
+    assert "is not the archive" in refused(tmp_path, load_training)
 
 
 def test_the_stated_archive_is_the_one_that_tensorflow_datasets_expects():
@@ -192,6 +204,77 @@ def test_the_stated_archive_is_the_one_that_tensorflow_datasets_expects():
     assert expected.size == cifar10.ARCHIVE_BYTES
     assert expected.checksum == cifar10.ARCHIVE_SHA256
     assert expected.filename == cifar10.ARCHIVE
+
+
+def assert_tells_how_to_place(message: str, data_dir: Path) -> None:
+    for part in (
+        f"Put {cifar10.ARCHIVE} (170052171 bytes, sha256 c4a38c50a1bc5f3a1c5",
+        f"into {data_dir}/downloads/manual",
+        "give the data_dir of prepared data",
+        "dataset=digits needs no download",
+    ):
+        assert part in message
+
+
+@pytest.mark.parametrize("load", [load_training, load_test])
+def test_without_network_nothing_is_waited_for(load, tmp_path, monkeypatch):
+    refuse = fail_with(OSError("Network is unreachable"))
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    prepare_by(monkeypatch, fail_with(AssertionError("began to download")))
+    message = refused(tmp_path, load)
+    assert message.startswith(f"No prepared CIFAR-10 in {tmp_path}/cifar10/")
+    assert "cannot be reached" in message
+    assert_tells_how_to_place(message, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [ConnectionResetError("gone"), tfds.download.DownloadError("HTTP 404")],
+)
+def test_a_download_that_fails_says_why_and_what_to_do(
+    failure, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(cifar10, "_reachable", lambda: True)
+    prepare_by(monkeypatch, fail_with(failure))
+    message = refused(tmp_path)
+    assert str(failure) in message
+    assert_tells_how_to_place(message, tmp_path)
+
+
+def test_a_host_that_never_answers_is_given_up(monkeypatch):
+    over = threading.Event()
+
+    def connect(*_):
+        over.wait()
+        raise OSError("Timed out")
+
+    monkeypatch.setattr(cifar10, "_PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(socket, "create_connection", connect)
+    try:
+        assert not cifar10._reachable()
+    finally:
+        over.set()
+
+
+def test_a_host_that_answers_is_reachable(monkeypatch):
+    here, there = socket.socketpair()
+    monkeypatch.setattr(socket, "create_connection", lambda *_: here)
+    assert cifar10._reachable()
+    assert here.fileno() == -1  # Closed again.
+    there.close()
+
+
+def test_training_without_data_leaves_nothing(tmp_path, monkeypatch):
+    refuse = fail_with(OSError("Network is unreachable"))
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    run, data_dir = RunDirectory(tmp_path / "run"), tmp_path / "empty"
+    data_dir.mkdir()
+    with pytest.raises(DataNotFoundError, match="No prepared") as error:
+        train_all([(run, resolve({"data_dir": str(data_dir)}))])
+    assert error.value.exit_code == 4
+    assert_tells_how_to_place(str(error.value), data_dir)
+    assert not run.path.exists()
+    assert not list(data_dir.iterdir())
 
 
 @pytest.mark.skipif(

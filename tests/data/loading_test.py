@@ -1,7 +1,7 @@
 """Data sets by name, and those of users."""
 
 import dataclasses
-import subprocess
+import importlib
 import sys
 
 import numpy as np
@@ -12,9 +12,6 @@ from tfgan_robust.data.loading import load_test, load_training
 from tfgan_robust.data.registry import DATASETS, Dataset
 from tfgan_robust.data.splits import DatasetInfo, Split
 from tfgan_robust.errors import UsageError
-from tfgan_robust.runs import presets
-from tfgan_robust.runs.config import DATASET_NAMES
-from tfgan_robust.training import build
 
 SIDE = 20
 INFO = DatasetInfo(("a", "b", "c"), (SIDE, SIDE, 3), "made up")
@@ -44,10 +41,6 @@ def test_unknown_names_are_refused_with_the_known_ones(load):
         load("mnist")
 
 
-def test_every_name_on_the_command_line_is_a_data_set():
-    assert set(DATASETS) == set(DATASET_NAMES)
-
-
 def test_only_what_is_the_same_in_a_mirror_is_mirrored():
     mirrored = [name for name, row in DATASETS.items() if row.mirrored]
     assert mirrored == ["cifar10", "folder"]
@@ -59,15 +52,35 @@ def test_radii_of_reports_are_those_of_pixels_from_0_to_1(eps):
         Dataset(load="nowhere", help="", eps=eps)
 
 
-def test_digits_need_neither_tensorflow_datasets_nor_the_table_tensorflow():
-    script = (
-        "import sys, tfgan_robust.data.registry as registry\n"
-        "assert not {'numpy', 'tensorflow'} & set(sys.modules)\n"
-        "import tfgan_robust as tr\n"
-        "tr.load_test('digits')\n"
-        "assert 'tensorflow_datasets' not in sys.modules\n"
-    )
-    subprocess.run([sys.executable, "-c", script], check=True)
+@pytest.fixture
+def without(monkeypatch):
+    """Imports a module of the room anew, where packages are missing."""
+
+    def imported(module: str, *missing: str):
+        for package in missing:
+            monkeypatch.setitem(sys.modules, package, None)
+        return importlib.import_module(f"tfgan_robust.data.{module}")
+
+    load_test("digits")  # So that every module is put back at the end.
+    monkeypatch.setattr(tr, "data", tr.data)
+    for name in list(sys.modules):
+        if name.startswith("tfgan_robust.data"):
+            monkeypatch.delitem(sys.modules, name)
+    return imported
+
+
+def test_names_are_known_before_tensorflow_is_loaded(without):
+    table = without("registry", "numpy", "tensorflow").DATASETS
+    assert list(table) == ["cifar10", "digits", "folder"]
+
+
+def test_only_cifar10_needs_tensorflow_datasets(without):
+    loading = without("loading", "tensorflow_datasets")
+    loading.load_test("digits")
+    with pytest.raises(UsageError, match="needs data_dir"):
+        loading.load_test("folder")
+    with pytest.raises(ModuleNotFoundError, match="tensorflow_datasets"):
+        loading.load_test("cifar10")
 
 
 def test_a_users_data_set_is_loaded_by_its_name(monkeypatch):
@@ -140,13 +153,3 @@ def test_a_size_that_was_asked_for_must_be_given(monkeypatch):
     use(monkeypatch, (INFO, MINE))
     with pytest.raises(UsageError, match=r"shape \(16, 16, 3\). Received"):
         load_training("mine", image_size=16)
-
-
-@pytest.mark.parametrize("method", ["gan", "natural"])
-@pytest.mark.parametrize("side", [10, 18])
-def test_sizes_that_networks_cannot_take_are_refused(method, side):
-    settings = presets.resolve(
-        {}, {"dataset": "folder", "data_dir": "images", "method": method}
-    )
-    with pytest.raises(UsageError, match=f"Received: {side} x {side}; .*size"):
-        build.build_model(settings, (side, side, 3), 2)

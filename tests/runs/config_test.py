@@ -1,23 +1,35 @@
 """The configuration: who wins, what is refused, what belongs together."""
 
 import dataclasses
+import json
 import math
+from pathlib import Path
 
 import pytest
 
+import tfgan_robust
+from tfgan_robust.attacks.formulations import FORMULATIONS
 from tfgan_robust.cli import fields
 from tfgan_robust.data.registry import DATASETS
 from tfgan_robust.errors import UsageError
+from tfgan_robust.methods.registry import METHODS
+from tfgan_robust.methods.settings import GeneratorSettings, PGDSettings
 from tfgan_robust.runs import config, presets
 from tfgan_robust.runs.config import TrainConfig
 from tfgan_robust.runs.presets import baseline_of, resolve
 
-FIELDS = dataclasses.fields(TrainConfig)
+# Each setting with the last class that has it.
+FIELDS = {
+    field.name: (kind, field)
+    for kind in config.setting_classes()
+    for field in dataclasses.fields(kind)
+}
 LIMITED = [
-    field
-    for field in FIELDS
-    if fields.value_type(TrainConfig, field.name)[0] in (int, float)
+    name
+    for name, (kind, _) in FIELDS.items()
+    if fields.value_type(kind, name)[0] in (int, float)
 ]
+OLDER = Path(tfgan_robust.__file__).parents[1] / "experiments" / "cifar10"
 
 
 def refusal(*sources):
@@ -31,16 +43,17 @@ def refusal(*sources):
 
 def test_later_sources_win(monkeypatch):
     """default < data set < preset < method < file < command line."""
-    field = TrainConfig.__dataclass_fields__["epochs"]
-    layers = [
-        (DATASETS["cifar10"].defaults, 2),
-        (presets.PRESETS["recommended"], 3),
-        (presets._METHOD_DEFAULTS["gan"], 4),
-    ]
-    assert resolve().epochs == field.default
-    for layer, epochs in layers:
-        monkeypatch.setitem(layer, "epochs", epochs)
-        assert resolve().epochs == epochs
+    assert resolve().epochs == config.default_of("epochs")
+    monkeypatch.setitem(DATASETS["cifar10"].defaults, "epochs", 2)
+    assert resolve().epochs == 2
+    monkeypatch.setitem(presets.PRESETS["recommended"], "epochs", 3)
+    assert resolve().epochs == 3
+    monkeypatch.setattr(
+        GeneratorSettings,
+        "method_defaults",
+        classmethod(lambda cls, given: {"epochs": 4}),
+    )
+    assert resolve().epochs == 4
     assert resolve({"epochs": 5}).epochs == 5
     assert resolve({"epochs": 5}, {"epochs": 6}).epochs == 6
     assert resolve({"epochs": 5}, {"seed": 1}).epochs == 5
@@ -72,9 +85,9 @@ def test_a_folder_of_images_needs_only_its_directory():
     assert (folder.dataset, folder.data_dir) == ("folder", "images")
 
 
-@pytest.mark.parametrize("method", config.METHOD_NAMES)
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("preset", presets.PRESETS)
-@pytest.mark.parametrize("dataset", config.DATASET_NAMES)
+@pytest.mark.parametrize("dataset", DATASETS)
 def test_resolved_settings_resolve_to_themselves(dataset, preset, method):
     """A run's stored settings are a `--config` file for the same run."""
     chosen = {"dataset": dataset, "preset": preset, "method": method}
@@ -83,7 +96,7 @@ def test_resolved_settings_resolve_to_themselves(dataset, preset, method):
 
 
 @pytest.mark.parametrize("preset", presets.PRESETS)
-@pytest.mark.parametrize("formulation", config.FORMULATION_NAMES)
+@pytest.mark.parametrize("formulation", FORMULATIONS)
 def test_every_formulation_resolves_to_itself(formulation, preset):
     first = resolve({"formulation": formulation, "preset": preset})
     assert first.formulation == formulation
@@ -145,11 +158,12 @@ def test_whole_numbers_beyond_every_float_are_refused():
     assert "`eps`" in refusal({"eps": 10**400})
 
 
-@pytest.mark.parametrize("field", LIMITED, ids=lambda field: field.name)
-def test_limits_are_exact(field):
+@pytest.mark.parametrize("name", LIMITED)
+def test_limits_are_exact(name):
     """One step outside each limit is refused, the limit itself is not."""
+    owner, field = FIELDS[name]
     limits = fields.limits_of(field)
-    kind, _ = fields.value_type(TrainConfig, field.name)
+    kind, _ = fields.value_type(owner, name)
 
     def beside(limit, direction):
         if kind is int:
@@ -168,9 +182,10 @@ def test_limits_are_exact(field):
         inside.append(beside(limits.above, 1))
     assert outside, "every number needs a limit"
     for value in outside:
-        assert f"Received: {field.name}={value}" in refusal({field.name: value})
+        with pytest.raises(UsageError, match=f"Received: {name}={value}"):
+            fields.check_values(owner, {name: value})
     for value in inside:
-        fields.check_values(TrainConfig, {field.name: value})
+        fields.check_values(owner, {name: value})
 
 
 @pytest.mark.parametrize(
@@ -199,12 +214,12 @@ def test_limits_are_exact(field):
         (
             {"gradient_skip": 1.0, "formulation": "x"},
             "gradient_skip=1 with formulation=x",
-            "needs formulation grad or grad_x",
+            "needs a formulation with a gradient",
         ),
         (
             {"gradient_skip": 0.5, "formulation": "xz"},
             "gradient_skip=0.5 with formulation=xz",
-            "needs formulation grad or grad_x",
+            "needs a formulation with a gradient",
         ),
         (
             {"update": "simultaneous", "generator_mode": "inference"},
@@ -228,7 +243,7 @@ def test_limits_are_exact(field):
         (
             {"adversarial_weight": 0.0},
             "adversarial_weight=0",
-            "use method=natural",
+            "must be greater than 0",
         ),
         (
             {"method": "natural", "clean_weight": 0.0},
@@ -245,7 +260,7 @@ def test_limits_are_exact(field):
             "jit_compile=true with num_devices=2",
             "XLA does not compile",
         ),
-        ({"dataset": "folder"}, "dataset=folder", "needs --data_dir"),
+        ({"dataset": "folder"}, "dataset=folder", "needs data_dir"),
         ({"epss": 0.1}, "epss", "Known: preset, method"),
         ({"epss": 0.1, "apochs": 2}, "apochs, epss", "Known: preset, method"),
     ],
@@ -279,28 +294,58 @@ def test_settings_cannot_be_changed_behind_the_checks():
     [
         *presets.PRESETS.values(),
         *(dataset.defaults for dataset in DATASETS.values()),
-        *presets._METHOD_DEFAULTS.values(),
+        *(row.settings.method_defaults({}) for row in METHODS.values()),
     ],
     ids=str,
 )
 def test_sets_of_defaults_name_known_settings_with_legal_values(defaults):
-    assert set(defaults) <= set(fields.field_names(TrainConfig))
-    fields.check_values(TrainConfig, defaults)
+    for name, value in defaults.items():
+        fields.check_values(FIELDS[name][0], {name: value})
 
 
-def test_tables_cover_every_name():
-    choices = {field.name: fields.limits_of(field).choices for field in FIELDS}
-    assert set(presets.PRESETS) == set(choices["preset"])
-    assert set(DATASETS) == set(choices["dataset"])
-    assert set(presets._METHOD_DEFAULTS) == set(choices["method"])
-    assert set(presets._ONLY_FOR) <= set(choices)
+def test_the_presets_are_those_that_can_be_chosen():
+    choices = fields.limits_of(FIELDS["preset"][1]).choices
+    assert set(presets.PRESETS) == set(choices)
 
 
-@pytest.mark.parametrize("field", FIELDS, ids=lambda field: field.name)
-def test_every_setting_explains_itself(field):
-    limits = fields.limits_of(field)
+@pytest.mark.parametrize("name", FIELDS)
+def test_every_setting_explains_itself(name):
+    limits = fields.limits_of(FIELDS[name][1])
     assert limits.group
     assert limits.help.endswith(".")
+
+
+def test_a_setting_of_several_parts_is_the_same_setting():
+    for kind in config.setting_classes():
+        for field in dataclasses.fields(kind):
+            _, other = FIELDS[field.name]
+            assert fields.limits_of(field) == fields.limits_of(other)
+            assert (field.type, field.default) == (other.type, other.default)
+
+
+def test_a_configuration_has_the_settings_of_its_parts_alone():
+    run = resolve({"method": "pgd"})
+    assert isinstance(run, TrainConfig) and isinstance(run, PGDSettings)
+    assert not hasattr(run, "formulation")
+    assert set(run.network_settings) == {
+        "classifier_width", "dropout_scale", "batchnorm_momentum",
+    }  # fmt: skip
+    assert not hasattr(
+        resolve({"classifier": "mine.keras"}), "classifier_width"
+    )
+    with pytest.raises(UsageError, match="build it with `resolve"):
+        TrainConfig()
+
+
+@pytest.mark.parametrize("run", ["natural", "grad_x", "pgd"])
+def test_settings_that_older_versions_stored_still_load(run):
+    """They hold the settings of all methods, whatever the method."""
+    stored = json.loads((OLDER / run / "config.json").read_text())["settings"]
+    loaded = config.from_stored(stored)
+    assert loaded == resolve(stored)
+    assert loaded.run_label == run
+    for name, value in dataclasses.asdict(loaded).items():
+        assert value == stored.get(name, "vgg")
 
 
 @pytest.mark.parametrize("dataset", ["cifar10", "digits"])
@@ -323,13 +368,9 @@ def test_the_undefended_twin_keeps_data_classifier_and_budget(
     )
     twin = baseline_of(defended)
     assert twin.method == "natural"
-    assert (twin.clean_weight, twin.random_start) == (1, 0)
-    kept = (
-        set(fields.field_names(TrainConfig))
-        - set(presets._ONLY_FOR)
-        - {"method", "clean_weight", "random_start"}
-    )
-    for name in kept:
+    assert twin.clean_weight == 1
+    kept = {*fields.field_names(TrainConfig), *defended.network_settings}
+    for name in kept - {"method"}:
         assert getattr(twin, name) == getattr(defended, name), name
 
 

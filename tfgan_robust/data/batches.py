@@ -42,16 +42,7 @@ def training_batches(
             f"A batch cannot exceed the split's {count} images. "
             f"Received: batch_size={batch_size}."
         )
-    steps_per_epoch = count // batch_size
     images, labels = tf.constant(split.images), tf.constant(split.labels)
-
-    def epoch_indices(epoch: tf.Tensor) -> tf.data.Dataset:
-        order = tf.random.experimental.stateless_shuffle(
-            tf.range(count), [seed, tf.cast(epoch, tf.int32)]
-        )
-        return tf.data.Dataset.from_tensor_slices(order).batch(
-            batch_size, drop_remainder=True
-        )
 
     def load(step: tf.Tensor, indices: tf.Tensor) -> tuple[tf.Tensor, ...]:
         augmented = augment(
@@ -60,14 +51,12 @@ def training_batches(
             horizontal_flip=horizontal_flip,
             max_shift=max_shift,
         )
-        scaled = tf.cast(augmented, tf.float32) / 255
-        return scaled, tf.gather(labels, indices)
+        return _as_floats(augmented), tf.gather(labels, indices)
 
-    first_epoch, skipped = divmod(start_step, steps_per_epoch)
-    endless = tf.int64.max
+    first_epoch, skipped = divmod(start_step, count // batch_size)
     return (
-        tf.data.Dataset.range(first_epoch, endless)
-        .flat_map(epoch_indices)
+        tf.data.Dataset.range(first_epoch, tf.int64.max)
+        .flat_map(lambda epoch: _shuffled(count, batch_size, (seed, epoch)))
         .skip(skipped)
         .enumerate(start_step)
         .map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
@@ -84,11 +73,10 @@ def augment(
 ) -> tf.Tensor:
     """Shifts, and perhaps mirrors, each image of a batch.
 
-    A shift reads rows and columns from clipped places, which repeats the
-    edge; a mirrored image reads its columns backwards.
+    Where a shift moves the edge inwards, the edge is repeated.
 
     Args:
-        images: [batch, height, width, channels], any type.
+        images: Any dtype, [batch, height, width, channels].
         seed: [2], an integer seed.
         horizontal_flip: Whether each image is mirrored with probability 1/2.
         max_shift: Largest shift as a share of the side, rounded down to whole
@@ -127,18 +115,34 @@ def evaluation_batches(split: Split, *, batch_size: int) -> tf.data.Dataset:
     def load(start: tf.Tensor) -> tuple[tf.Tensor, ...]:
         positions = start + tf.range(batch_size, dtype=tf.int64)
         inside = tf.minimum(positions, count - 1)
-        scaled = tf.cast(tf.gather(images, inside), tf.float32) / 255
         mask = tf.cast(positions < count, tf.float32)
+        scaled = _as_floats(tf.gather(images, inside))
         return scaled, tf.gather(labels, inside), mask
 
     starts = tf.data.Dataset.range(0, count, batch_size)
     return starts.map(load).prefetch(tf.data.AUTOTUNE)
 
 
+def _shuffled(
+    count: int, batch_size: int, seed: tuple[int, tf.Tensor]
+) -> tf.data.Dataset:
+    """Positions of an epoch's images, int32 [batch], remainder dropped."""
+    order = tf.random.experimental.stateless_shuffle(
+        tf.range(count), [seed[0], tf.cast(seed[1], tf.int32)]
+    )
+    return tf.data.Dataset.from_tensor_slices(order).batch(
+        batch_size, drop_remainder=True
+    )
+
+
+def _as_floats(images: tf.Tensor) -> tf.Tensor:
+    return tf.cast(images, tf.float32) / 255
+
+
 def _shifted(
     size: int, batch: tf.Tensor, max_shift: float, seed: tf.Tensor
 ) -> tf.Tensor:
-    """Places to read from, int32 [batch, size]."""
+    """Positions to read from, int32 [batch, size]."""
     reach = int(max_shift * size)
     shift = tf.random.stateless_uniform(
         [batch, 1], seed, -reach, reach + 1, tf.int32

@@ -21,7 +21,7 @@ ARCHIVE_SHA256 = (
 )
 _HOST = ("www.cs.toronto.edu", 443)
 _PATIENCE_SECONDS = 5
-# A file that is missing, broken in the middle of an image, or too short.
+# A file that is missing, cut off within an image, or cut off between two.
 _DAMAGE = (
     tf.errors.NotFoundError,
     tf.errors.DataLossError,
@@ -81,8 +81,8 @@ def _prepare(builder: tfds.core.DatasetBuilder) -> None:
     by_hand = (manual_dir / ARCHIVE).exists()
     advice = (
         f"Put {ARCHIVE} ({ARCHIVE_BYTES} bytes, sha256 {ARCHIVE_SHA256}) into "
-        f"{manual_dir}, or give the --data_dir of prepared data; "
-        "--dataset=digits needs no download."
+        f"{manual_dir}, or give the data_dir of prepared data; "
+        "dataset=digits needs no download."
     )
     if not by_hand and not _reachable():
         raise DataNotFoundError(
@@ -109,11 +109,11 @@ def _prepare(builder: tfds.core.DatasetBuilder) -> None:
 def _reachable() -> bool:
     """Tells within seconds whether the archive's host answers.
 
-    tensorflow-datasets alone retries for minutes; so would a look-up of the
-    name, hence the thread.
+    tensorflow-datasets would retry for minutes. The thread bounds the look-up
+    of the name as well, which has no time limit of its own.
     """
     if urllib.request.getproxies():
-        return True  # not ours to find out
+        return True  # The proxy answers instead; it may reach the host.
     answers: list[bool] = []
 
     def connect() -> None:

@@ -10,7 +10,7 @@ from tfgan_robust.data.resizing import resize
 from tfgan_robust.data.splits import DatasetInfo, Split
 from tfgan_robust.errors import UsageError
 
-DEFAULT_SIZE = 16
+_SIZE = 16
 _TEST_SHARE = 0.2
 _BRIGHTEST = 16
 
@@ -36,15 +36,16 @@ def load(
             "dataset=digits comes with scikit-learn and takes no data_dir. "
             f"Received: data_dir={data_dir}."
         )
-    size = image_size or DEFAULT_SIZE
+    size = image_size or _SIZE
     digits = load_digits()
-    places = train_test_split(
+    parts = train_test_split(
         np.arange(len(digits.target)),
         test_size=_TEST_SHARE,
         stratify=digits.target,
         random_state=0,
-    )[("train", "test").index(split)]
-    small = digits.images[np.sort(places)] * (255 / _BRIGHTEST)
+    )
+    positions = np.sort(parts[("train", "test").index(split)])
+    small = digits.images[positions] * (255 / _BRIGHTEST)
     grey = np.rint(small).astype(np.uint8)[..., np.newaxis]
     info = DatasetInfo(
         class_names=tuple(str(digit) for digit in range(10)),
@@ -52,5 +53,5 @@ def load(
         source=f"scikit-learn digits, 8 x 8 scaled to {size} x {size}",
     )
     images = np.repeat(resize(grey, size), 3, axis=-1)
-    labels = digits.target[np.sort(places)].astype(np.int64)
+    labels = digits.target[positions].astype(np.int64)
     return info, Split(images, labels)

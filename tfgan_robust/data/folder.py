@@ -2,11 +2,9 @@
 
 import os
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_datasets as tfds
 
 from tfgan_robust.data.resizing import resize
 from tfgan_robust.data.splits import DatasetInfo, Split
@@ -20,7 +18,7 @@ _LAYOUT = "D/train/<class>/*.png (or .jpg) and D/test/<class>/*.png"
 def load(
     data_dir: str | Path | None, image_size: int | None, split: str
 ) -> tuple[DatasetInfo, Split]:
-    """Loads PNG and JPEG images through `tfds.ImageFolder`.
+    """Loads PNG and JPEG images, ordered by path; classes by name.
 
     Args:
         data_dir: Holds train/<class>/ and test/<class>/.
@@ -38,42 +36,31 @@ def load(
         DataNotFoundError: if there are no such folders.
     """
     if data_dir is None:
-        raise UsageError(f"dataset=folder needs --data_dir=D with {_LAYOUT}.")
+        raise UsageError(f"dataset=folder needs data_dir=D with {_LAYOUT}.")
     root = Path(data_dir).expanduser()
     class_names = _check_layout(root)
-    builder = tfds.ImageFolder(str(root))
-    examples = list(
-        builder.as_dataset(
-            split=split, decoders={"image": tfds.decode.SkipDecoding()}
-        ).as_numpy_iterator()
-    )
-    # By name, as the builder shuffles.
-    examples.sort(key=lambda example: example["image/filename"])
-    images = _as_array(
-        [
-            (example["image/filename"].decode(), _decode(example))
-            for example in examples
-        ],
-        image_size,
-    )
-    names = builder.info.features["label"].names
+    paths = [p for name in class_names for p in _images(root / split / name)]
+    # As text, not part by part: this order decides which images are held
+    # out, in earlier runs too.
+    paths.sort(key=str)
+    images = _as_array(paths, image_size)
     info = DatasetInfo(
         class_names=class_names,
-        image_shape=tuple(images.shape[1:]),
+        image_shape=images.shape[1:],
         source=f"folder {root.name}",
     )
-    labels = [class_names.index(names[e["label"]]) for e in examples]
+    labels = [class_names.index(path.parent.name) for path in paths]
     return info, Split(images, np.array(labels, np.int64))
 
 
 def _check_layout(root: Path) -> tuple[str, ...]:
-    """Returns the class names, which both splits must share."""
+    """Class names, in the order of labels; both splits must share them."""
     found = {}
     for split in SPLITS:
         folder = root / split
         if not folder.is_dir():
             raise DataNotFoundError(
-                f"{folder} is no folder; --data_dir=D must hold {_LAYOUT}."
+                f"{folder} is no folder; data_dir=D must hold {_LAYOUT}."
             )
         found[split] = sorted(p for p in folder.iterdir() if p.is_dir())
         for class_folder in found[split]:
@@ -96,7 +83,7 @@ def _check_layout(root: Path) -> tuple[str, ...]:
 
 
 def _check_class(folder: Path) -> None:
-    images = [p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES]
+    images = _images(folder)
     if not images:
         raise UsageError(
             f"The class folder {folder} holds no {', '.join(SUFFIXES)} "
@@ -107,37 +94,39 @@ def _check_class(folder: Path) -> None:
             raise _unreadable(image)
 
 
-def _unreadable(image: str | Path) -> UsageError:
+def _images(folder: Path) -> list[Path]:
+    return [p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES]
+
+
+def _unreadable(image: Path) -> UsageError:
     return UsageError(
         f"{image} is no readable PNG or JPEG image; replace or remove it."
     )
 
 
-def _decode(example: dict[str, Any]) -> np.ndarray:
+def _decode(image: Path) -> np.ndarray:
     try:
-        decoded = tf.io.decode_image(
-            example["image"], channels=3, expand_animations=False
-        )
+        return tf.io.decode_image(
+            image.read_bytes(), channels=3, expand_animations=False
+        ).numpy()
     except tf.errors.InvalidArgumentError:
-        raise _unreadable(example["image/filename"].decode()) from None
-    return decoded.numpy()
+        raise _unreadable(image) from None
 
 
-def _as_array(
-    named: list[tuple[str, np.ndarray]], image_size: int | None
-) -> np.ndarray:
+def _as_array(paths: list[Path], image_size: int | None) -> np.ndarray:
     if image_size is not None:
         return np.concatenate(
-            [resize(im[np.newaxis], image_size) for _, im in named]
+            [resize(_decode(path)[np.newaxis], image_size) for path in paths]
         )
-    first_name, first = named[0]
-    for name, image in named:
+    images = [_decode(path) for path in paths]
+    first = images[0]
+    for path, image in zip(paths, images, strict=True):
         if image.shape != first.shape or image.shape[0] != image.shape[1]:
             raise UsageError(
-                "Without --image_size all images must be squares of one "
-                f"size. Received: {first_name} of "
-                f"{first.shape[0]} x {first.shape[1]} and {name} of "
+                "Without image_size all images must be squares of one "
+                f"size. Received: {paths[0]} of "
+                f"{first.shape[0]} x {first.shape[1]} and {path} of "
                 f"{image.shape[0]} x {image.shape[1]} pixels; give "
-                "--image_size=32, for example."
+                "image_size=32, for example."
             )
-    return np.stack([image for _, image in named])
+    return np.stack(images)

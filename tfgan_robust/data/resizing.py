@@ -7,17 +7,17 @@ import tensorflow as tf
 _CHUNK = 1024
 
 
-def resize(images: np.ndarray, size: int | None) -> np.ndarray:
+def resize(images: np.ndarray, size: int) -> np.ndarray:
     """Resizes images bilinearly, with antialiasing when they shrink.
 
     Args:
         images: uint8 [n, height, width, channels].
-        size: New height and width in pixels; None leaves them.
+        size: New height and width in pixels.
 
     Returns:
         uint8 [n, size, size, channels].
     """
-    if size is None or images.shape[1:3] == (size, size):
+    if images.shape[1:3] == (size, size):
         return images
     chunks = [
         tf.image.resize(images[i : i + _CHUNK], (size, size), antialias=True)

@@ -7,7 +7,7 @@ import numpy as np
 
 from tfgan_robust.errors import UsageError
 
-DEFAULT_VALIDATION_SHARE = 0.1
+_VALIDATION_SHARE = 0.1
 
 
 class Split(NamedTuple):
@@ -70,7 +70,7 @@ def hold_out(
     total = len(split.labels)
     held_out = validation_images
     if held_out is None:
-        held_out = max(1, int(total * DEFAULT_VALIDATION_SHARE))
+        held_out = max(1, int(total * _VALIDATION_SHARE))
     kept = train_images
     if kept is None:
         kept = max(1, total - held_out)

@@ -231,7 +231,7 @@ class GeneratorSettings(Equation5Settings):
     @classmethod
     def method_defaults(cls, given: Mapping[str, Any]) -> Mapping[str, Any]:
         """Without a gradient there is none to skip."""
-        formulation = given.get("formulation")
+        formulation = given.get("formulation", "")
         if formulation not in FORMULATIONS or sees_gradient(formulation):
             return {}
         return {"gradient_skip": 0.0}

@@ -56,8 +56,16 @@ def resolve(*sources: Mapping[str, Any]) -> TrainConfig:
     for source in sources:
         given.update(_own(config.convert(source)))
     defaults = _defaults_for(given)
-    config.refuse_foreign(type(defaults), given)
-    return defaults.replace(**given)
+    idle = {
+        **config.field_defaults(),
+        **DATASETS[defaults.dataset].defaults,
+        **PRESETS[defaults.preset],
+    }
+    own = fields.field_names(type(defaults))
+    # What another method has by default anyway contradicts nothing.
+    return defaults.replace(
+        **{n: v for n, v in given.items() if n in own or v != idle[n]}
+    )
 
 
 def baseline_of(defended: TrainConfig) -> TrainConfig:
@@ -99,11 +107,10 @@ def _defaults_for(given: Mapping[str, Any]) -> TrainConfig:
     own = fields.field_names(kind)
     if "formulation" in own and "formulation" in given:
         selected["formulation"] = given["formulation"]
-    method = config.METHODS[selected["method"]].settings
     defaults = {
         **DATASETS[selected["dataset"]].defaults,
         **PRESETS[selected["preset"]],
-        **method.method_defaults(given),
+        **kind.method_defaults(given),
         **selected,
     }
     return kind(**{n: v for n, v in defaults.items() if n in own})

@@ -1,0 +1,216 @@
+"""CONTRIBUTING's recipes: each part from a file outside the package."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import pytest
+
+import tfgan_robust
+
+ROOT = Path(tfgan_robust.__file__).parents[1]
+# Runs several command lines in one process, since each would load TensorFlow.
+DRIVER = """
+import json, runpy, sys
+for command, *arguments in json.loads(sys.argv[1]):
+    sys.argv = [command, *arguments]
+    sys.modules.pop(f"tfgan_robust.{command}", None)
+    print(">", command, *arguments, flush=True)
+    try:
+        runpy.run_module(f"tfgan_robust.{command}", run_name="__main__")
+    except SystemExit as end:
+        print("exit code", end.code or 0, flush=True)
+"""
+SMALL = [
+    "--train_images=64", "--validation_images=32", "--eval_images=32",
+    "--batch_size=32", "--epochs=1", "--report_images=32",
+    "--report_attacks=fgsm",
+]  # fmt: skip
+TINY = ["--dataset=digits", "--classifier_width=0.05", *SMALL]
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    """Writes the module of a recipe; returns what runs commands with it."""
+
+    def write(title):
+        text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+        section = text.partition(f"\n## Add {title}\n")[2].partition("\n## ")[0]
+        (code,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+        (tmp_path / "mine.py").write_text(code)
+        return run
+
+    def run(*commands):
+        """Returns what each of the commands printed, errors included."""
+        lines = [[name, "--import=mine", *rest] for name, *rest in commands]
+        done = subprocess.run(
+            [sys.executable, "-c", DRIVER, json.dumps(lines)],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout
+        parts = re.split(r"^> .*\n", done.stdout, flags=re.MULTILINE)[1:]
+        assert len(parts) == len(commands), done.stdout
+        return parts
+
+    return write
+
+
+@pytest.fixture
+def model(tmp_path):
+    """A file of a small classifier of digits, which nobody trained."""
+    keras.utils.set_random_seed(0)
+    keras.Sequential(
+        [
+            keras.Input((16, 16, 3)),
+            keras.layers.Conv2D(4, 5, 4),
+            keras.layers.ReLU(),
+            keras.layers.Flatten(),
+            keras.layers.Dense(10),
+        ]
+    ).save(tmp_path / "model.keras")
+    return ["--model=model.keras", "--dataset=digits", "--num_images=32"]
+
+
+def read(path):
+    return json.loads(path.read_text("utf-8"))
+
+
+def flat(text):
+    return " ".join(text.split())
+
+
+def assert_well(printed):
+    assert printed.endswith("exit code 0\n"), printed
+
+
+def assert_refused(printed, *fragments):
+    assert printed.endswith("exit code 2\n"), printed
+    for fragment in fragments:
+        assert fragment in printed
+
+
+def test_an_attack(recipe, model, tmp_path):
+    measure = ["evaluate", *model, "--audit=false", "--eps=0.2", "--output=o"]
+    helped, done, refused, wrong = recipe("an attack")(
+        ["evaluate", "--help"],
+        [*measure, "--attacks=corners-3,noise"],
+        [*measure, "--attacks=corners-0"],
+        [*measure, "--attacks=corners", "--norm=l2"],
+    )
+    assert "corners[-<number>]" in flat(helped)
+    assert_well(done)
+    assert re.search(r"corners-3 +\|", done)
+    assert_refused(refused, "at least", "corners-0")
+    assert_refused(wrong, "corners", "l2")
+    attacked = read(tmp_path / "o" / "results.json")["results"][1]
+    assert (attacked["attack"], attacked["num_images"]) == ("corners-3", 32)
+    (stage,) = attacked["stages"]
+    assert stage["settings"] == {"num_corners": 3}
+    assert attacked["forward_passes"] <= 3
+    assert "corners-3" in (tmp_path / "o" / "evaluation.md").read_text("utf-8")
+
+
+def test_a_formulation(recipe, tmp_path):
+    train = ["train", *TINY, "--generator_width=0.1"]
+    helped, done, refused = recipe("a formulation")(
+        ["train", "--help"],
+        [*train, "--formulation=grad_xz", "--latent_channels=2"],
+        [*train, "--formulation=grad_xy"],
+    )
+    assert "x, xz, grad, grad_x, grad_xz" in flat(helped)
+    assert_well(done)
+    assert re.search(r"grad_xz +\| fgsm", done)
+    assert_refused(refused, "--formulation", "grad_xz")
+    run = tmp_path / "runs" / "digits-grad_xz-0"
+    assert read(run / "config.json")["settings"]["formulation"] == "grad_xz"
+    generator = keras.models.load_model(run / "best" / "generator_0.keras")
+    assert generator.input_shape[-1] == 3 + 3 + 2
+
+
+def test_a_training_method(recipe, tmp_path):
+    train = ["train", *TINY]
+    helped, done, again, refused, foreign = recipe("a training method")(
+        ["train", "--help"],
+        [*train, "--method=trades", "--trades_beta=2"],
+        [*train, "--method=trades", "--trades_beta=3"],
+        [*train, "--method=trades", "--trades_beta=0"],
+        [*train, "--method=pgd", "--trades_beta=2"],
+    )
+    assert "TRADES (arXiv:1901.08573)" in flat(helped)
+    assert "--trades_beta" in helped
+    assert_well(done)
+    assert re.search(r"trades +\| fgsm", done)
+    assert_refused(again, "trades_beta: 2.0 there, 3.0 here")
+    assert_refused(refused, "--trades_beta must be greater than 0")
+    assert_refused(foreign, "goes with method trades")
+    run = tmp_path / "runs" / "digits-trades-0"
+    assert read(run / "config.json")["settings"]["trades_beta"] == 2
+    header = (run / "metrics.csv").read_text("utf-8").splitlines()[0]
+    assert {"clean_loss", "attack_loss"} <= set(header.split(","))
+
+
+def test_a_network(recipe, tmp_path):
+    train = ["train", "--dataset=digits", "--method=fgsm", *SMALL]
+    helped, done, exported, refused, foreign = recipe("a network")(
+        ["train", "--help"],
+        [*train, "--classifier=mixer", "--mixer_channels=8", "--run_dir=R"],
+        ["export", "--run_dir=R", "--output=served"],
+        [*train, "--classifier=mixer", "--mixer_channels=0"],
+        [*train, "--classifier=mixer", "--classifier_width=2"],
+    )
+    assert "mixer (a small mixer of patches)" in flat(helped)
+    assert "--mixer_channels" in helped
+    assert_well(done)
+    assert_well(exported)
+    assert_refused(refused, "--mixer_channels must be at least 1")
+    assert_refused(foreign, "--classifier_width", "goes with classifier vgg")
+    settings = read(tmp_path / "R" / "config.json")["settings"]
+    assert settings["classifier"] == "mixer"
+    assert settings["mixer_channels"] == 8
+    trained = keras.models.load_model(tmp_path / "R/best/classifier.keras")
+    assert trained.layers[1].filters == 8
+
+
+def test_a_data_set(recipe, tmp_path):
+    train = [
+        "train", "--dataset=stripes", "--method=natural",
+        "--classifier_width=0.1",
+    ]  # fmt: skip
+    helped, done, refused = recipe("a data set")(
+        ["train", "--help"],
+        [*train, "--run_dir=R", "--report_attacks=fgsm"],
+        [*train, "--dataset=strips"],
+    )
+    assert "stripes (noisy stripes)" in flat(helped)
+    assert_well(done)
+    assert re.search(r"clean \| 0\.05 +\| 0\.1 ", done)
+    assert_refused(refused, "--dataset", "stripes")
+    described = read(tmp_path / "R" / "config.json")
+    assert described["dataset"]["class_names"] == ["lying", "standing"]
+    assert described["settings"]["eps"] == 0.1
+    results = read(tmp_path / "R" / "results.json")
+    assert results["dataset"]["source"] == "noisy stripes"
+
+
+def test_an_audit_check(recipe, model, tmp_path):
+    (done,) = recipe("an audit check")(
+        [
+            "evaluate", *model, "--attacks=noise", "--eps=0.2", "--output=o",
+            "--audit_images=8",
+        ],
+    )  # fmt: skip
+    assert_well(done)
+    assert "one_level" in done
+    checks = read(tmp_path / "o" / "results.json")["audit"]
+    (check,) = (check for check in checks if check["check"] == "one_level")
+    assert check["verdict"] in ("PASS", "WARN")
+    assert set(check["figures"]) == {"lost"}
+    assert "one_level" in (tmp_path / "o" / "evaluation.md").read_text("utf-8")

@@ -1,0 +1,238 @@
+"""The settings of every training run, each written once.
+
+Those of methods and networks are in `methods/settings.py` and
+`networks/registry.py`. Nothing here imports TensorFlow.
+"""
+
+import dataclasses
+from collections.abc import Iterator
+
+from tfgan_robust.cli.fields import setting
+from tfgan_robust.data.registry import DATASETS
+from tfgan_robust.methods.registry import METHODS
+from tfgan_robust.networks.registry import NETWORKS
+
+RUN_GROUP = "Run"
+_DATA = "Data"
+_NETWORKS = "Networks"
+_ADVERSARY = "Adversary"
+_OPTIMIZERS = "Optimizers"
+_MONITORING = "Monitoring and checkpoints"
+_MACHINE = "Machine"
+_MODEL_FILES = (".keras", ".h5")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CommonSettings:
+    """What every run has; `config.TrainConfig` adds the rest.
+
+    Radii and steps are on the [0, 1] pixel scale.
+    """
+
+    preset: str = setting(
+        "recommended",
+        "Named set of defaults: `paper` is the paper's, `recommended` the "
+        "best measured on validation images for a short budget.",
+        group=RUN_GROUP,
+        choices=("recommended", "paper"),
+    )
+    method: str = setting(
+        "gan",
+        "What perturbs the training images.",
+        group=_ADVERSARY,
+        choices=METHODS,
+    )
+    eps: float = setting(
+        16 / 255,
+        "L-infinity radius of the training perturbations.",
+        group=_ADVERSARY,
+        above=0,
+        maximum=1,
+    )
+    dataset: str = setting(
+        "cifar10",
+        "Data set.",
+        group=_DATA,
+        choices=DATASETS,
+    )
+    data_dir: str | None = setting(
+        None,
+        "Where the data lie; for `folder` the directory that holds "
+        "train/<class>/ and test/<class>/, otherwise the directory of "
+        "tensorflow-datasets (its own default, or TFDS_DATA_DIR).",
+        group=_DATA,
+    )
+    image_size: int | None = setting(
+        None,
+        "Height and width to which images are resized, in pixels; a "
+        "multiple of 4, at least 16. Without it the data set's own.",
+        group=_DATA,
+        minimum=16,
+    )
+    train_images: int | None = setting(
+        None,
+        "Train on this many images. Without it on all that validation leaves.",
+        group=_DATA,
+        minimum=1,
+    )
+    validation_images: int | None = setting(
+        None,
+        "Images held out of the training split. Without it 10 percent.",
+        group=_DATA,
+        minimum=1,
+    )
+    classifier: str = setting(
+        "vgg",
+        "The network that is trained: a name, or a .keras file, "
+        "whose weights are where training starts.",
+        group=_NETWORKS,
+    )
+    batch_size: int = setting(
+        128,
+        "Images in one step, over all devices together.",
+        group=_DATA,
+        minimum=1,
+    )
+    epochs: int = setting(
+        100,
+        "Passes over the training images.",
+        group=_DATA,
+        minimum=1,
+    )
+    max_shift: float = setting(
+        0.1,
+        "Largest random shift, as a share of the image's side; edge pixels "
+        "are repeated.",
+        group=_DATA,
+        minimum=0,
+        maximum=0.5,
+    )
+    horizontal_flip: bool | None = setting(
+        None,
+        "Whether half of the training images are mirrored. Without it as "
+        "the data set allows.",
+        group=_DATA,
+    )
+    classifier_learning_rate: float = setting(
+        1e-3,
+        "Adam's learning rate for the classifier.",
+        group=_OPTIMIZERS,
+        above=0,
+    )
+    beta_1: float = setting(
+        0.5,
+        "Adam's first beta.",
+        group=_OPTIMIZERS,
+        minimum=0,
+        maximum=0.9999,
+    )
+    beta_2: float = setting(
+        0.9,
+        "Adam's second beta.",
+        group=_OPTIMIZERS,
+        minimum=0,
+        maximum=0.99999,
+    )
+    learning_rate_schedule: str = setting(
+        "cosine",
+        "Constant learning rates, or a cosine decay to zero over the run.",
+        group=_OPTIMIZERS,
+        choices=("constant", "cosine"),
+    )
+    eval_every: int = setting(
+        1,
+        "Epochs between measurements on the validation images.",
+        group=_MONITORING,
+        minimum=1,
+    )
+    eval_eps: float = setting(
+        8 / 255,
+        "L-infinity radius of the PGD-10 that picks the best checkpoint.",
+        group=_MONITORING,
+        above=0,
+        maximum=1,
+    )
+    eval_images: int = setting(
+        500,
+        "Validation images on which robustness is measured while training.",
+        group=_MONITORING,
+        minimum=1,
+    )
+    checkpoint_every: int = setting(
+        200,
+        "Steps between checkpoints from which a run resumes.",
+        group=_MONITORING,
+        minimum=1,
+    )
+    seed: int = setting(
+        0,
+        "Seed of the weights, the data order and all noise.",
+        group=_MACHINE,
+        minimum=0,
+        maximum=2**31 - 1,
+    )
+    deterministic: bool = setting(
+        False,
+        "Same seed, same bits on the same machine. Turns XLA off on a GPU, "
+        "where the gradient of max-pooling has no deterministic kernel.",
+        group=_MACHINE,
+    )
+    precision: str = setting(
+        "float32",
+        "Precision of the networks; losses and input gradients are float32.",
+        group=_MACHINE,
+        choices=("float32", "mixed_bfloat16", "mixed_float16"),
+    )
+    num_devices: int | None = setting(
+        None,
+        "GPUs to train on, or logical CPU devices where there is no GPU. "
+        "Without it all GPUs.",
+        group=_MACHINE,
+        minimum=1,
+        maximum=64,
+    )
+    jit_compile: str = setting(
+        "auto",
+        "XLA for the training step and the attacks; auto means on a GPU "
+        "only, for attacks only, since a CPU runs the plain graph faster.",
+        group=_MACHINE,
+        choices=("auto", "true", "false"),
+    )
+
+    def problems(self) -> Iterator[tuple[bool, str]]:
+        """Yields what must not hold, and what to say if it does."""
+        devices = self.num_devices or 1
+        yield (
+            self.classifier not in NETWORKS
+            and not self.classifier.endswith(_MODEL_FILES),
+            f"`classifier` must be one of {', '.join(NETWORKS)}, or a file "
+            f"that ends in .keras. Received: classifier={self.classifier}.",
+        )
+        yield (
+            self.image_size is not None and self.image_size % 4 != 0,
+            "`image_size` must be a multiple of 4, since generators halve "
+            f"it twice. Received: image_size={self.image_size}.",
+        )
+        yield (
+            self.batch_size % devices != 0,
+            "`batch_size` must be a multiple of num_devices. Received: "
+            f"batch_size={self.batch_size} with "
+            f"num_devices={self.num_devices}.",
+        )
+        yield (
+            self.precision == "mixed_float16" and devices > 1,
+            "Loss scaling, which mixed_float16 needs, does not span devices; "
+            "use mixed_bfloat16. Received: precision=mixed_float16 with "
+            f"num_devices={self.num_devices}.",
+        )
+        yield (
+            self.jit_compile == "true" and devices > 1,
+            "XLA does not compile a training step that spans devices. "
+            "Received: jit_compile=true with "
+            f"num_devices={self.num_devices}.",
+        )
+        yield (
+            self.dataset == "folder" and self.data_dir is None,
+            "dataset=folder needs data_dir, the directory that holds "
+            "train/<class>/ and test/<class>/.",
+        )
