@@ -114,6 +114,33 @@ class Method:
             terms.append(share * cross_entropy(labels, logits))
         return tf.add_n(terms)
 
+    def logits(
+        self,
+        classifier: keras.Model,
+        images: tf.Tensor,
+        perturbed: dict[str, tf.Tensor],
+    ) -> dict[str, tf.Tensor]:
+        """Runs the classifier in training mode on what the loss looks at.
+
+        Args:
+            classifier: From images to logits [batch, num_classes].
+            images: The clean images.
+            perturbed: Perturbed images by name, shaped alike.
+
+        Returns:
+            Logits by name, those of clean images as "clean".
+        """
+        batches = dict(perturbed)
+        if self.clean_weight > 0:
+            batches = {"clean": images, **batches}
+        passes = list(batches.values())
+        if self.batching == "joint":
+            passes = [tf.concat(passes, 0)]
+        found = [classifier(each, training=True) for each in passes]
+        if self.batching == "joint":
+            found = tf.split(found[0], len(batches))
+        return dict(zip(batches, found, strict=True))
+
     def prepare(
         self, images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor
     ) -> Any:

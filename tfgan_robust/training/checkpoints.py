@@ -6,13 +6,13 @@ does not hold each of them is refused.
 """
 
 import json
-import logging
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import keras
 import tensorflow as tf
+from absl import logging
 
 from tfgan_robust.errors import TfganRobustError
 from tfgan_robust.files import replacing
@@ -99,14 +99,14 @@ class RunState:
 
 
 def save_networks(model: AdversarialClassifier, directory: Path) -> None:
-    """Writes classifier and generators as `.keras` files.
+    """Writes `classifier.keras`, and `generator_<number>.keras` if any.
 
     Each file is replaced as a whole, the classifier last.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    for network in [*model.generators, model.classifier]:
-        with replacing(directory / f"{network.name}.keras") as partial:
-            network.save(partial)
+    for player in reversed(model.players()):
+        with replacing(directory / f"{player.name}.keras") as partial:
+            player.network.save(partial)
 
 
 def _step(path: str) -> int:

@@ -1,14 +1,12 @@
 """What a training step reports of the networks and the perturbations."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import keras
 import tensorflow as tf
 
 from tfgan_robust.methods.base import Method
 from tfgan_robust.networks.losses import cross_entropy
-
-CLEAN = ("clean_loss", "clean_accuracy")
 
 
 def names(method: Method) -> list[str]:
@@ -25,11 +23,6 @@ def names(method: Method) -> list[str]:
 def networks(method: Method) -> list[str]:
     """Returns the names of the networks that learn."""
     return ["classifier", *(method.names if method.num_generators else ())]
-
-
-def means(of: Iterable[str]) -> dict[str, keras.metrics.Mean]:
-    """Returns a running mean for each name."""
-    return {name: keras.metrics.Mean(name=name) for name in of}
 
 
 def update(

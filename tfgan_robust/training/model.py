@@ -67,12 +67,15 @@ class AdversarialClassifier(keras.Model):
         )
         self._method_name, self._seed = method, seed
         self.noise_seed = keras.random.SeedGenerator(seed)
-        self.trackers = metrics.means(metrics.names(self.method))
+        self.trackers = {
+            name: keras.metrics.Mean(name=name)
+            for name in metrics.names(self.method)
+        }
         # The same means where training looks at clean images too: Keras
         # knows metrics by their names.
         self.test_trackers = {
-            name: self.trackers.get(name, mean)
-            for name, mean in metrics.means(metrics.CLEAN).items()
+            name: self.trackers.get(name) or keras.metrics.Mean(name=name)
+            for name in ("clean_loss", "clean_accuracy")
         }
         self.built = True
 
@@ -111,7 +114,7 @@ class AdversarialClassifier(keras.Model):
         self.generator_optimizers = list(generator_optimizers)
         # Built here, each on its own network: Keras would build the first on
         # all variables, and restores only what is built.
-        for player in self._players():
+        for player in self.players():
             player.optimizer.build(player.network.trainable_variables)
 
     def train_step(self, data: tuple[tf.Tensor, tf.Tensor]) -> dict[str, Any]:
@@ -133,12 +136,12 @@ class AdversarialClassifier(keras.Model):
         with tf.GradientTape() as tape:
             batches = method.complete(prepared)
             perturbed = dict(zip(method.names, batches, strict=True))
-            logits = self._train_logits(images, perturbed)
+            logits = method.logits(self.classifier, images, perturbed)
             logs["loss"] = method.loss(
                 labels, logits.get("clean"), [logits[n] for n in method.names]
             )
             loss = tf.nn.compute_average_loss(logs["loss"])
-        players = self._players()
+        players = self.players()
         movers = players[:1] if method.separate_updates else players
         logs |= descend(tape, [loss], movers)
         logs |= metrics.answers(labels, logits)
@@ -152,9 +155,8 @@ class AdversarialClassifier(keras.Model):
         """
         images, labels = data
         logits = {"clean": self.classifier(images, training=False)}
-        return metrics.update(
-            self.test_trackers, metrics.answers(labels, logits)
-        )
+        logs = metrics.answers(labels, logits)
+        return metrics.update(self.test_trackers, logs)
 
     def get_config(self) -> dict[str, Any]:
         """Returns networks and method, for `.keras` files."""
@@ -258,18 +260,4 @@ class AdversarialClassifier(keras.Model):
                 for batch in self.method.complete(prepared, update)
             ]
             losses = [tf.nn.compute_average_loss(each) for each in per_example]
-        return descend(tape, losses, self._players()[1:])
-
-    def _train_logits(
-        self, images: tf.Tensor, perturbed: dict[str, tf.Tensor]
-    ) -> dict[str, tf.Tensor]:
-        """Runs the classifier in training mode as `batching` says."""
-        clean = {"clean": images} if self.method.clean_weight > 0 else {}
-        batches = clean | perturbed
-        passes = list(batches.values())
-        if self.method.batching == "joint":
-            passes = [tf.concat(passes, 0)]
-        answers = [self.classifier(each, training=True) for each in passes]
-        if self.method.batching == "joint":
-            answers = tf.split(answers[0], len(batches))
-        return dict(zip(batches, answers, strict=True))
+        return descend(tape, losses, self.players()[1:])

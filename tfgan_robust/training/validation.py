@@ -12,8 +12,9 @@ from tfgan_robust.attacks.pgd import pgd
 from tfgan_robust.attacks.result import is_fooled
 from tfgan_robust.data.batches import evaluation_batches
 from tfgan_robust.data.splits import Split
+from tfgan_robust.methods.generators import Generators
 from tfgan_robust.networks.logits import attacked_logits, classifier_logits
-from tfgan_robust.training.adversaries import GeneratorAdversary
+from tfgan_robust.runs.config import TrainConfig
 from tfgan_robust.training.generator_health import generator_health
 from tfgan_robust.training.model import AdversarialClassifier
 
@@ -30,6 +31,7 @@ class Validator:
 
     Args:
         model: The model in training.
+        config: The run's settings.
         training: The training images; the first `config.eval_images` are
             looked at without augmentation.
         validation: Held-out images: all for clean accuracy, the first
@@ -39,11 +41,11 @@ class Validator:
     def __init__(
         self,
         model: AdversarialClassifier,
+        config: TrainConfig,
         training: Split,
         validation: Split,
     ) -> None:
-        config = model.config
-        self._model, self._validation = model, validation
+        self._eps, self._validation = config.eval_eps, validation
         self._attacked = _first(validation, config.eval_images)
         self._batch_size = min(
             config.batch_size, config.eval_images, len(training.labels)
@@ -65,13 +67,9 @@ class Validator:
             for attack in (fgsm, pgd)
         )
         self._health: Callable[..., dict[str, tf.Tensor]] | None = None
-        if isinstance(model.adversary, GeneratorAdversary):
+        if isinstance(model.method, Generators):
             health = functools.partial(
-                generator_health,
-                model.adversary,
-                inference,
-                eps=config.eps,
-                formulation=config.formulation,
+                generator_health, model.method, inference
             )
             self._health = tf.function(health, autograph=False)
 
@@ -104,13 +102,11 @@ class Validator:
         return images, tf.constant(first.labels)
 
     def _fgsm_fools(self, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-        eps = self._model.config.eval_eps
-        return self._fgsm(images, labels, eps=eps).fooled
+        return self._fgsm(images, labels, eps=self._eps).fooled
 
     def _pgd_fools(self, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-        eps = self._model.config.eval_eps
         return self._pgd(
-            images, labels, eps=eps, num_steps=PGD_STEPS, seed=_SEED
+            images, labels, eps=self._eps, num_steps=PGD_STEPS, seed=_SEED
         ).fooled
 
     def _accuracy(self, fooled: Fooled, split: Split) -> float:
