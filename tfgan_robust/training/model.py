@@ -222,7 +222,7 @@ class AdversarialClassifier(keras.Model):
             jit_compile=config["jit_compile"],
         )
 
-    def _players(self) -> list[Player]:
+    def players(self) -> list[Player]:
         """The classifier, then the generators, each with its optimizer."""
         factors = [1.0, *[-self.method.ascent] * len(self.generators)]
         networks = [self.classifier, *self.generators]
