@@ -26,7 +26,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfgan_robust.runs.config import FORMULATION_NAMES
+from tfgan_robust.attacks.formulations import FORMULATIONS
 from tfgan_robust.runs.presets import resolve
 from tfgan_robust.training.build import build_model
 
@@ -47,7 +47,7 @@ def variants() -> Iterator[tuple[str, dict[str, Any]]]:
         ("alternating", "inference"),
         ("simultaneous", "training"),
     ):
-        for formulation in FORMULATION_NAMES:
+        for formulation in FORMULATIONS:
             yield (
                 f"gan {formulation}, {update}",
                 {

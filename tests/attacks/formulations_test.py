@@ -1,66 +1,37 @@
-"""What generators see, against equations 6 to 9 of the paper."""
+"""Formulations against equations 6 to 9 of the paper.
 
-import numpy as np
+What a generator is given is proved in `generators_test.py`.
+"""
+
 import pytest
 
-from tfgan_robust.attacks import formulations
-from tfgan_robust.runs import config
-
-BATCH, SIDE, LATENT = 2, 4, 5
-
-
-@pytest.fixture
-def parts():
-    generator = np.random.default_rng(0)
-
-    def noise(channels):
-        shape = (BATCH, SIDE, SIDE, channels)
-        return generator.standard_normal(shape).astype(np.float32)
-
-    return {
-        "images": noise(3),
-        "gradient_sign": np.sign(noise(3)),
-        "noise": noise(LATENT),
-    }
+from tfgan_robust.attacks.formulations import (
+    FORMULATIONS,
+    input_channels,
+    sees_gradient,
+)
+from tfgan_robust.errors import UsageError
 
 
 @pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("x", ["images"]),
-        ("xz", ["images", "noise"]),
-        ("grad", ["gradient_sign"]),
-        ("grad_x", ["gradient_sign", "images"]),
-    ],
+    ("name", "channels", "gradient"),
+    [("x", 3, False), ("xz", 8, False), ("grad", 3, True), ("grad_x", 6, True)],
 )
-def test_inputs_are_the_papers(parts, name, expected):
-    inputs = formulations.FORMULATIONS[name](**parts)
-    wanted = np.concatenate([parts[part] for part in expected], axis=-1)
-    np.testing.assert_array_equal(inputs, wanted)
+def test_the_papers_formulations(name, channels, gradient):
+    assert input_channels(name, 3, 5) == channels
+    assert sees_gradient(name) == gradient
 
 
-@pytest.mark.parametrize("name", formulations.FORMULATIONS)
-@pytest.mark.parametrize("channels", [1, 3])
-def test_channels_are_those_of_the_input(parts, name, channels):
-    parts["images"] = parts["images"][..., :channels]
-    parts["gradient_sign"] = parts["gradient_sign"][..., :channels]
-    inputs = formulations.FORMULATIONS[name](**parts)
-    assert inputs.shape == (
-        BATCH,
-        SIDE,
-        SIDE,
-        formulations.input_channels(name, channels, LATENT),
-    )
+@pytest.mark.parametrize("parts", [("image", "label"), ()])
+def test_unknown_parts_are_refused(parts):
+    FORMULATIONS.add("wrong", parts)
+    try:
+        with pytest.raises(UsageError, match="image, gradient, noise"):
+            input_channels("wrong", 3, 1)
+    finally:
+        del FORMULATIONS._rows["wrong"]
 
 
-@pytest.mark.parametrize("name", formulations.FORMULATIONS)
-def test_the_gradient_is_needed_where_it_is_looked_at(parts, name):
-    build_input = formulations.FORMULATIONS[name]
-    inputs = np.asarray(build_input(**parts))
-    parts["gradient_sign"] = -parts["gradient_sign"]
-    changes = not np.array_equal(inputs, build_input(**parts))
-    assert formulations.needs_gradient(name) == changes
-
-
-def test_settings_know_every_formulation():
-    assert tuple(formulations.FORMULATIONS) == config.FORMULATION_NAMES
+def test_unknown_formulations_are_refused():
+    with pytest.raises(UsageError, match="known are x, xz, grad, grad_x"):
+        input_channels("y", 3, 1)

@@ -6,8 +6,7 @@ import pytest
 import tensorflow as tf
 from toys import problem_of, run_attack
 
-from tfgan_robust.attacks.generators import GeneratorAttack
-from tfgan_robust.runs.presets import resolve
+from tfgan_robust.attacks.generators import GeneratorAttack, Perturbation
 
 SHAPE = (16, 16, 3)
 PIXELS = 768
@@ -22,19 +21,11 @@ def logits_fn(images):
     return tf.matmul(bent, tf.constant(weights, tf.float32))
 
 
-def config(formulation, **settings):
-    given = {
-        "image_size": 16,
-        "method": "gan",
-        "formulation": formulation,
-        "eps": 0.02,  # Of the training; the attack has a radius of its own.
-        **settings,
-    }
-    if formulation == "xz":
-        given["latent_channels"] = 2
-    if formulation in ("x", "xz"):
-        given["gradient_skip"] = 0
-    return resolve(given)
+def how(formulation, **settings):
+    latent = 2 if formulation == "xz" else 1
+    return Perturbation(
+        formulation=formulation, latent_channels=latent, **settings
+    )
 
 
 def generator(channels):
@@ -89,7 +80,7 @@ def test_is_one_step_along_the_directions_of_the_generator(
     model = generator(channels)
     attack = GeneratorAttack(
         model,
-        config(formulation, random_start=random_start, generator_step=1.25),
+        how(formulation, random_start=random_start, generator_step=1.25),
     )
     given = problem(attack)
     clean = given.images.numpy()
@@ -113,7 +104,7 @@ def test_is_one_step_along_the_directions_of_the_generator(
 
 
 def test_draws_noise_of_the_images_size():
-    attack = GeneratorAttack(generator(5), config("xz"))
+    attack = GeneratorAttack(generator(5), how("xz"))
     start, latent = attack.draw(np.random.default_rng(0), SHAPE)
     assert start.shape == SHAPE and latent.shape == (16, 16, 2)
     assert np.abs(start).max() <= 1 and np.abs(start).max() > 0.99
@@ -128,7 +119,7 @@ def test_draws_noise_of_the_images_size():
 
 def test_leaves_the_generator_as_it_was():
     model = generator(6)
-    attack = GeneratorAttack(model, config("grad_x"))
+    attack = GeneratorAttack(model, how("grad_x"))
     before = [variable.numpy().tobytes() for variable in model.variables]
     run_attack(attack, logits_fn, problem(attack))
     after = [variable.numpy().tobytes() for variable in model.variables]
@@ -147,7 +138,7 @@ def test_counts_the_passes_of_the_classifier(formulation, passes):
         return logits_fn(images)
 
     channels = {"x": 3, "xz": 5, "grad": 3, "grad_x": 6}[formulation]
-    attack = GeneratorAttack(generator(channels), config(formulation))
+    attack = GeneratorAttack(generator(channels), how(formulation))
     assert (attack.passes, attack.advances) == (passes, 1)
     run_attack(attack, counted, problem(attack))
     assert len(calls) == passes[0]
@@ -155,6 +146,6 @@ def test_counts_the_passes_of_the_classifier(formulation, passes):
 
 def test_is_hashable_so_that_it_is_compiled_once():
     model = generator(6)
-    first, second = (GeneratorAttack(model, config("grad_x")) for _ in range(2))
+    first, second = (GeneratorAttack(model, how("grad_x")) for _ in range(2))
     assert first == second and hash(first) == hash(second)
-    assert first != GeneratorAttack(generator(6), config("grad_x"))
+    assert first != GeneratorAttack(generator(6), how("grad_x"))

@@ -21,8 +21,8 @@ MINE = Split(
 )
 
 
-def use(monkeypatch, loaded) -> list[tuple]:
-    """Adds the data set "mine"; what its loader is asked for."""
+def use(monkeypatch, loaded):
+    """Adds the data set "mine"; returns what its loader is asked for."""
     asked = []
 
     def load(*arguments):
@@ -116,7 +116,7 @@ def test_a_users_data_set_is_loaded_by_its_name(monkeypatch):
             "uint8 [n, 20, 20, 3]. Received: uint8 [0, 20, 20, 3].",
         ),
         (
-            (INFO, Split(list(MINE.images), MINE.labels)),
+            (INFO, Split(list(MINE.images), MINE.labels)),  # type: ignore[arg-type]
             "uint8 [n, 20, 20, 3]. Received: list.",
         ),
         (

@@ -170,8 +170,10 @@ def test_stages_are_listed_with_all_settings(tmp_path):
             forward_passes=12.34, seconds=61.04,
         ),
         dataclasses.replace(
-            make_stage("pgd-10", num_correct=1100, step_ratio=0.25,
-                       momentum=0.75, random_start=False, num_restarts=2, mine=3),
+            make_stage(
+                "pgd-10", num_correct=1100, step_ratio=0.25, momentum=0.75,
+                random_start=False, num_restarts=2, mine=3,
+            ),
             num_images=1200,
         ),
     )  # fmt: skip

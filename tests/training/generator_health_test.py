@@ -5,8 +5,8 @@ import pytest
 import tensorflow as tf
 from toys import linear_logits, linear_weights
 
-from tfgan_robust.runs.presets import resolve
-from tfgan_robust.training.adversaries import GeneratorAdversary
+from tfgan_robust.methods.generators import Generators
+from tfgan_robust.methods.settings import GeneratorSettings
 from tfgan_robust.training.generator_health import SATURATED, generator_health
 
 SHAPE = (4, 4, 3)
@@ -25,25 +25,19 @@ def health(
     *generators, formulation="grad", labels=None, logits_fn=linear_logits,
     **settings,
 ):  # fmt: skip
-    config = resolve(
-        {
-            "formulation": formulation,
-            "eps": EPS,
-            "num_generators": len(generators),
-            "random_start": 0,
-            "generator_step": 1,
-            "gradient_skip": 0,
-        },
-        settings,
-    )
+    given = {
+        "formulation": formulation,
+        "num_generators": len(generators),
+        "random_start": 0,
+        "generator_step": 1,
+        **settings,
+    }
     images, right_labels = batch()
     figures = generator_health(
-        GeneratorAdversary(logits_fn, generators, config),
+        Generators(GeneratorSettings(**given), EPS, logits_fn, generators),
         logits_fn,
         images,
         right_labels if labels is None else labels,
-        eps=EPS,
-        formulation=formulation,
     )
     return {name: float(value) for name, value in figures.items()}
 

@@ -7,7 +7,6 @@ import tensorflow as tf
 
 from tfgan_robust.errors import UsageError
 from tfgan_robust.networks.logits import attacked_logits, classifier_logits
-from tfgan_robust.networks.losses import cross_entropy
 from tfgan_robust.runs.presets import resolve
 from tfgan_robust.training.build import build_model
 from tfgan_robust.training.model import AdversarialClassifier
@@ -27,6 +26,14 @@ def batch(seed=0, size=8):
 def build(**changes):
     config = resolve(TINY, changes)
     return build_model(config, SHAPE, 10, total_steps=100)
+
+
+def objective(model):
+    return {
+        "method": "gan",
+        "settings": model.method.settings,
+        "eps": model.method.eps,
+    }
 
 
 def trainable(network):
@@ -65,27 +72,18 @@ def test_every_kind_of_step_moves_all_its_networks(settings):
 
 def test_generators_ascend_and_leave_the_classifier_alone():
     model = build(**PAPER, dropout_scale=0, generator_learning_rate=1e-2)
+    # Only the generators get anywhere.
+    model.optimizer.learning_rate = 0.0
     images, labels = batch()
-    point = model.adversary.prepare(images, labels, tf.constant([0, 0]))
-    everything = [v.numpy() for v in model.classifier.variables]
-
-    def loss():
-        logits_fn = classifier_logits(model.classifier, "inference")
-        return float(
-            tf.reduce_mean(
-                [
-                    cross_entropy(labels, logits_fn(perturbed))
-                    for perturbed in model.adversary.perturb(point)
-                ]
-            )
-        )
-
-    before = loss()
-    for _ in range(5):
-        model._update_generators(point, labels, 0)
-    assert loss() > before
-    for old, new in zip(everything, model.classifier.variables, strict=True):
-        np.testing.assert_array_equal(old, new.numpy())
+    before = trainable(model.classifier)
+    losses = []
+    for _ in range(6):
+        model.reset_metrics()
+        logs = model.train_step((images, labels))
+        generators = [logs[f"generator_{index}_loss"] for index in range(2)]
+        losses.append(float(tf.reduce_mean(generators)))
+    assert losses[-1] > losses[0]
+    assert not changed(before, model.classifier)
 
 
 def test_classifier_descends_on_both_terms():
@@ -167,9 +165,7 @@ def test_joint_batching_normalises_over_both_domains():
     assert not np.allclose(averages["joint"], averages["separate"])
 
 
-@pytest.mark.parametrize(
-    "precision", ["float32", "mixed_bfloat16", "mixed_float16"]
-)
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
 @pytest.mark.parametrize("preset", ["paper", "recommended"])
 def test_precisions(precision, preset):
     model = build(preset=preset, generator_width=0.1, precision=precision)
@@ -260,7 +256,8 @@ def test_keras_file_loses_nothing(settings, tmp_path):
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert isinstance(loaded, AdversarialClassifier)
-    assert loaded.config == model.config
+    assert loaded.method.settings == model.method.settings
+    assert loaded.method.eps == model.method.eps
 
     def everything(m):
         optimizers = [m.optimizer, *m.generator_optimizers]
@@ -277,6 +274,24 @@ def test_keras_file_loses_nothing(settings, tmp_path):
         assert float(first[name]) == pytest.approx(
             float(second[name]), rel=1e-4
         )
+
+
+def test_files_of_older_versions_hold_all_settings_of_the_run():
+    model = build(generator_width=0.1, formulation="xz", eps=0.25, seed=5)
+    stored = model.get_config()
+    method, eps, seed = (stored.pop(n) for n in ("method", "eps", "seed"))
+    stored["config"] = {
+        **stored.pop("settings"),
+        "method": method,
+        "eps": eps,
+        "seed": seed,
+        "epochs": 100,
+        "a setting that was removed": 1,
+    }
+    loaded = AdversarialClassifier.from_config(stored)
+    assert loaded.get_config() == model.get_config()
+    assert loaded.method.eps == 0.25
+    assert loaded.noise_seed.state.numpy()[0] == 5
 
 
 def test_same_seed_same_weights():
@@ -301,7 +316,7 @@ def test_the_two_generators_start_apart():
 def test_wrong_numbers_of_generators_and_optimizers():
     model = build(**PAPER)
     with pytest.raises(UsageError, match="needs 2 generators"):
-        AdversarialClassifier(model.classifier, [], model.config)
+        AdversarialClassifier(model.classifier, [], **objective(model))
     with pytest.raises(UsageError, match="own optimizer"):
         model.compile(keras.optimizers.Adam(), [])
 
@@ -351,7 +366,7 @@ def _five_steps(strategy, settings):
         model = AdversarialClassifier(
             _smooth(rough.classifier),
             [_smooth(generator) for generator in rough.generators],
-            rough.config,
+            **objective(rough),
         )
         model.compile(
             keras.optimizers.SGD(1e-2),

@@ -1,37 +1,128 @@
-"""A trained generator as an attack: what a classifier was trained against."""
+"""What a generator does to an image, in training and as an attack."""
 
 import dataclasses
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from tfgan_robust.attacks import formulations
 from tfgan_robust.attacks.base import (
     Problem,
     begin_in_ball,
     judge,
     no_verdict,
 )
+from tfgan_robust.attacks.formulations import FORMULATIONS, sees_gradient
 from tfgan_robust.attacks.gradients import input_gradient
 from tfgan_robust.attacks.linf import draw, project
 from tfgan_robust.attacks.noise import NoiseState
 from tfgan_robust.networks.logits import LogitsFn
-from tfgan_robust.runs.config import TrainConfig
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Perturbation:
+    """What a generator sees, and how far it moves an image: x + eps G(I).
+
+    Equations 5 to 9 of the paper. Where perturbations start at a random
+    point, I is taken there, and what leaves the ball is clipped.
+
+    Attributes:
+        formulation: One of `FORMULATIONS`.
+        random_start: Radius of the start, as a share of eps.
+        generator_step: Size of the generator's output, as a multiple of eps.
+        latent_channels: Channels of the noise.
+    """
+
+    formulation: str
+    random_start: float = 0.0
+    generator_step: float = 1.0
+    latent_channels: int = 1
+
+    @classmethod
+    def of(cls, settings: Any) -> "Perturbation":
+        """Takes what it needs from the settings of a method or of a run."""
+        names = [field.name for field in dataclasses.fields(cls)]
+        return cls(**{name: getattr(settings, name) for name in names})
+
+    def gradient_sign(
+        self, logits_fn: LogitsFn, start: tf.Tensor, labels: tf.Tensor
+    ) -> tf.Tensor:
+        """Returns the sign of the loss gradient that a generator sees.
+
+        Args:
+            logits_fn: The classifier.
+            start: float32 [batch, height, width, channels] in [0, 1].
+            labels: Integer [batch].
+
+        Returns:
+            float32, shaped as `start`; zeros if the formulation needs none.
+        """
+        if not sees_gradient(self.formulation):
+            return tf.zeros_like(start)
+        gradient, _, _ = input_gradient(logits_fn, start, labels)
+        return tf.sign(gradient)
+
+    def directions(
+        self,
+        generator: keras.Model,
+        start: tf.Tensor,
+        gradient_sign: tf.Tensor,
+        noise: tf.Tensor,
+        *,
+        training: bool = False,
+    ) -> tf.Tensor:
+        """Runs a generator.
+
+        Args:
+            generator: To [batch, height, width, channels] in [-1, 1].
+            start: float32 [batch, height, width, channels] in [0, 1].
+            gradient_sign: From `gradient_sign`, shaped as `start`.
+            noise: float32 [batch, height, width, latent_channels].
+            training: Whether its batch normalisation uses the batch.
+
+        Returns:
+            float32, shaped as `start`, in [-1, 1].
+        """
+        parts = {"image": start, "gradient": gradient_sign, "noise": noise}
+        seen = [parts[part] for part in FORMULATIONS[self.formulation]]
+        outputs = generator(tf.concat(seen, axis=-1), training=training)
+        return tf.cast(outputs, tf.float32)
+
+    def move(
+        self,
+        images: tf.Tensor,
+        start: tf.Tensor,
+        directions: tf.Tensor,
+        eps: float | tf.Tensor,
+    ) -> tf.Tensor:
+        """Moves the start along directions, within the ball and [0, 1].
+
+        Args:
+            images: Centres of the balls, float32 [batch, height, width,
+                channels] in [0, 1].
+            start: Shaped alike, within the balls.
+            directions: From `directions`, shaped alike.
+            eps: Radius on the [0, 1] pixel scale.
+
+        Returns:
+            float32, shaped as `images`.
+        """
+        step = eps * self.generator_step
+        return project(start + step * directions, images, eps)
 
 
 @dataclasses.dataclass(frozen=True)
 class GeneratorAttack:
-    """One call of a generator, as in training but on its averages.
+    """One call of a trained generator, as in training but on its averages.
 
     Attributes:
         generator: To directions in [-1, 1].
-        config: Of the run that trained it: what the generator sees, and how
-            far its output moves an image. The radius is the problem's.
+        perturbation: As it was trained. The radius is the problem's.
     """
 
     generator: keras.Model
-    config: TrainConfig
+    perturbation: Perturbation
 
     @property
     def advances(self) -> int:
@@ -41,19 +132,20 @@ class GeneratorAttack:
     @property
     def passes(self) -> tuple[int, int]:
         """Forward and backward passes of the classifier in one advance."""
-        needs = formulations.needs_gradient(self.config.formulation)
-        return (2, 1) if needs else (1, 0)
+        return (
+            (2, 1) if sees_gradient(self.perturbation.formulation) else (1, 0)
+        )
 
     def draw(
         self, rng: np.random.Generator, shape: tuple[int, int, int]
     ) -> tuple[np.ndarray, ...]:
         """Draws the start and the latent noise."""
-        latent = (*shape[:2], self.config.latent_channels)
+        latent = (*shape[:2], self.perturbation.latent_channels)
         return draw(rng, shape), rng.standard_normal(latent, np.float32)
 
     def begin(self, problem: Problem) -> NoiseState:
         """Returns the state at the start."""
-        start = begin_in_ball(problem, reach=self.config.random_start)
+        start = begin_in_ball(problem, reach=self.perturbation.random_start)
         return NoiseState(
             tf.zeros_like(problem.labels, tf.int32),
             no_verdict(start, problem.labels),
@@ -63,20 +155,11 @@ class GeneratorAttack:
         self, logits_fn: LogitsFn, problem: Problem, state: NoiseState
     ) -> NoiseState:
         """Asks the generator and judges its answer."""
-        start = state.verdict.images
-        sign = tf.zeros_like(start)
-        if formulations.needs_gradient(self.config.formulation):
-            gradient, _, _ = input_gradient(logits_fn, start, problem.labels)
-            sign = tf.sign(gradient)
-        build = formulations.FORMULATIONS[self.config.formulation]
-        directions = self.generator(
-            build(start, sign, problem.noise[1]), training=False
+        start, how = state.verdict.images, self.perturbation
+        sign = how.gradient_sign(logits_fn, start, problem.labels)
+        directions = how.directions(
+            self.generator, start, sign, problem.noise[1]
         )
-        step = problem.eps * self.config.generator_step
-        attacked = project(
-            start + step * tf.cast(directions, tf.float32),
-            problem.images,
-            problem.eps,
-        )
+        attacked = how.move(problem.images, start, directions, problem.eps)
         here = judge(logits_fn(attacked), attacked, problem.labels)
         return NoiseState(state.step + 1, here)

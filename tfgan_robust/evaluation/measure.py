@@ -10,7 +10,7 @@ from tfgan_robust.attacks.compile import resolve_jit_compile
 from tfgan_robust.attacks.engine.execution import Execution
 from tfgan_robust.attacks.engine.outcome import CleanPass, Outcome
 from tfgan_robust.attacks.engine.runner import AttackRunner
-from tfgan_robust.attacks.generators import GeneratorAttack
+from tfgan_robust.attacks.generators import GeneratorAttack, Perturbation
 from tfgan_robust.attacks.plan import (
     CLEAN,
     AttackPlan,
@@ -34,7 +34,6 @@ from tfgan_robust.evaluation.summary import (
 from tfgan_robust.reports.numbers import check_eps
 from tfgan_robust.reports.results import Evaluation
 from tfgan_robust.reports.tables import format_report
-from tfgan_robust.runs.config import TrainConfig
 
 if TYPE_CHECKING:
     from tfgan_robust.evaluation.store import EvaluationStore
@@ -63,7 +62,7 @@ def evaluate_classifier(
     seed: int = Execution.seed,
     jit_compile: str = Execution.jit_compile,
     surrogate: Classifier | None = None,
-    generators: Sequence[tuple[keras.Model, TrainConfig]] = (),
+    generators: Sequence[tuple[keras.Model, Perturbation]] = (),
     allow_random: bool = False,
     progress: Progress | None = None,
     store: "EvaluationStore | None" = None,
@@ -82,8 +81,8 @@ def evaluate_classifier(
             `attacks.compile.resolve_jit_compile`.
         surrogate: Another classifier; PGD and FGSM are run with its
             gradients too, as `transfer-...`.
-        generators: For the attack `generators`: trained generators and the
-            settings of their run.
+        generators: For the attack `generators`: trained generators and how
+            they perturb.
         allow_random: Whether a classifier may answer differently each time.
         progress: Called with every image that is settled.
         store: Where results are kept; what it holds already is not repeated.

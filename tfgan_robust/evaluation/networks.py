@@ -5,8 +5,10 @@ from pathlib import Path
 
 import keras
 
+from tfgan_robust.attacks.generators import Perturbation
 from tfgan_robust.classifiers.loading import Classifier, load_classifier
 from tfgan_robust.errors import UsageError
+from tfgan_robust.methods.settings import GeneratorSettings
 from tfgan_robust.runs import directory, presets
 from tfgan_robust.runs.config import TrainConfig
 from tfgan_robust.runs.directory import RunDirectory, load_run_config
@@ -20,13 +22,13 @@ class EvaluationNetworks:
         classifier: What is attacked.
         surrogate: Another classifier whose gradients are followed, too.
         undefended: A network of the same shape without defence, if known.
-        generators: The run's generators, each with the run's settings.
+        generators: The run's generators, each with how it perturbs.
     """
 
     classifier: Classifier
     surrogate: Classifier | None = None
     undefended: Classifier | None = None
-    generators: tuple[tuple[keras.Model, TrainConfig], ...] = ()
+    generators: tuple[tuple[keras.Model, Perturbation], ...] = ()
 
 
 def load_networks(
@@ -56,22 +58,29 @@ def load_networks(
     classifier = load_classifier(
         run_dir=run_dir, checkpoint=checkpoint, model=model, outputs=outputs
     )
-    generators: list[tuple[keras.Model, TrainConfig]] = []
+    generators: list[tuple[keras.Model, Perturbation]] = []
     if run_dir is not None and config is not None:
         run = RunDirectory(Path(run_dir))
         undefended = undefended or _own_baseline(run.path, config)
-        generators = [
-            (keras.models.load_model(path, compile=False), config)
-            for path in sorted(
-                run.networks(checkpoint).glob("generator_*.keras")
-            )
-        ]
+        generators = _generators(run.networks(checkpoint), config)
     return EvaluationNetworks(
         classifier,
         _load_alike("transfer_from", transfer_from, classifier),
         _load_alike("undefended", undefended, classifier),
         tuple(generators),
     )
+
+
+def _generators(
+    folder: Path, config: TrainConfig
+) -> list[tuple[keras.Model, Perturbation]]:
+    if not isinstance(config, GeneratorSettings):
+        return []
+    perturbation = Perturbation.of(config)
+    return [
+        (keras.models.load_model(path, compile=False), perturbation)
+        for path in sorted(folder.glob("generator_*.keras"))
+    ]
 
 
 def _own_baseline(run: Path, config: TrainConfig) -> str | None:

@@ -1,8 +1,10 @@
 """The training methods by name; needs no TensorFlow."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
+from tfgan_robust.cli import fields
 from tfgan_robust.methods import settings
 from tfgan_robust.registry import Registry
 
@@ -55,3 +57,20 @@ METHODS.add(
         settings.PGDSettings,
     ),
 )
+
+
+def settings_of(
+    method: str, values: Mapping[str, Any]
+) -> settings.MethodSettings:
+    """Picks the settings of a method out of those of a run.
+
+    Args:
+        method: One of `METHODS`.
+        values: By name; others are left out.
+
+    Raises:
+        UsageError: for an unknown method.
+    """
+    kind = METHODS[method].settings
+    own = fields.field_names(kind)
+    return kind(**{n: v for n, v in values.items() if n in own})

@@ -99,14 +99,14 @@ class RunState:
 
 
 def save_networks(model: AdversarialClassifier, directory: Path) -> None:
-    """Writes classifier and generators as `.keras` files.
+    """Writes `classifier.keras`, and `generator_<number>.keras` if any.
 
     Each file is replaced as a whole, the classifier last.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    for network in [*model.generators, model.classifier]:
-        with replacing(directory / f"{network.name}.keras") as partial:
-            network.save(partial)
+    for player in reversed(model.players()):
+        with replacing(directory / f"{player.name}.keras") as partial:
+            player.network.save(partial)
 
 
 def _step(path: str) -> int:

@@ -40,7 +40,7 @@ def configure(config: TrainConfig) -> tf.distribute.Strategy:
         )
     if count == 1:
         return tf.distribute.get_strategy()
-    # The checks of several devices, where their number was left to us.
+    # Checks what depends on the number of devices, known only now.
     config.replace(num_devices=count)
     if not gpus:
         _split_cpu(count)

@@ -5,51 +5,48 @@ import itertools
 import tensorflow as tf
 
 from tfgan_robust.attacks.base import judge
+from tfgan_robust.attacks.formulations import FORMULATIONS
 from tfgan_robust.attacks.pgd import pgd
+from tfgan_robust.methods.generators import Generators
 from tfgan_robust.networks.logits import LogitsFn
-from tfgan_robust.training.adversaries import GeneratorAdversary
 
 # A tanh output beyond this moves the pixel by practically all of eps.
 SATURATED = 0.95
 
 
 def generator_health(
-    adversary: GeneratorAdversary,
+    method: Generators,
     logits_fn: LogitsFn,
     images: tf.Tensor,
     labels: tf.Tensor,
-    *,
-    eps: float,
-    formulation: str,
 ) -> dict[str, tf.Tensor]:
     """Measures generators on images that the classifier gets right.
 
     Args:
-        adversary: The generators.
+        method: The generators.
         logits_fn: The classifier in inference mode.
         images: float32 [batch, height, width, channels] in [0, 1].
         labels: Integer [batch].
-        eps: Training radius on the [0, 1] pixel scale.
-        formulation: One of `formulations.FORMULATIONS`.
 
     Returns:
         Scalars: success rates (share of images classified rightly while
         clean that are not when perturbed) of each generator and of FGSM at
         the same eps; share of tanh outputs beyond `SATURATED`; mean absolute
-        difference between the perturbations of two generators, and for `xz`
-        between two draws of z, in units of eps.
+        difference between the perturbations of two generators, and where
+        they see noise between two draws of it, in units of eps.
     """
-    point = adversary.prepare(images, labels, tf.constant([0, 0]))
+    eps = method.eps
+    point = method.prepare(images, labels, tf.constant([0, 0]))
     right = _right(logits_fn, images, labels)
     attacked = pgd(
         logits_fn, images, labels, eps=eps, num_steps=1, step_size=eps
     )
     health = {"fgsm_success": _success(right, logits_fn, attacked, labels)}
     perturbations = []
-    for index in range(len(adversary.generators)):
+    for index in range(len(method.generators)):
         name = f"generator_{index}"
-        directions = adversary.directions(point, index, training=False)
-        perturbed = adversary.apply(point, directions)
+        directions = method.directions(point, index)
+        perturbed = method.move(point, directions)
         perturbations.append(perturbed - images)
         health[f"{name}_success"] = _success(
             right, logits_fn, perturbed, labels
@@ -57,10 +54,10 @@ def generator_health(
         health[f"{name}_saturation"] = tf.reduce_mean(
             tf.cast(tf.abs(directions) > SATURATED, tf.float32)
         )
-        if formulation == "xz":
-            again = adversary.directions(point, index, training=False, call=1)
+        if "noise" in FORMULATIONS[method.settings.formulation]:
+            again = method.directions(point, index, update=1)
             health[f"{name}_z_sensitivity"] = _difference(
-                perturbed, adversary.apply(point, again), eps
+                perturbed, method.move(point, again), eps
             )
     if len(perturbations) > 1:
         pairs = itertools.combinations(perturbations, 2)

@@ -1,10 +1,10 @@
 """The training loop: resumes exactly, stops cleanly, watches itself."""
 
+import contextlib
 import math
 import time
 from typing import Any
 
-import keras
 import tensorflow as tf
 
 from tfgan_robust import files
@@ -14,19 +14,20 @@ from tfgan_robust.data.registry import DATASETS
 from tfgan_robust.data.splits import DatasetInfo, Split
 from tfgan_robust.errors import DivergenceError, UsageError
 from tfgan_robust.networks.devices import describe_devices
-from tfgan_robust.reports.progress import progress_bar, say
+from tfgan_robust.reports.progress import say
 from tfgan_robust.runs.config import TrainConfig
 from tfgan_robust.runs.directory import RunDirectory
 from tfgan_robust.training import alarms
 from tfgan_robust.training.build import build_model
 from tfgan_robust.training.checkpoints import RunState, save_networks
-from tfgan_robust.training.records import MetricsFile, TensorBoardWriter
+from tfgan_robust.training.records import MetricsFile
+from tfgan_robust.training.reporting import Reporter
 from tfgan_robust.training.validation import Validator
 
-# Steps between looks at the running means, each of which waits for the
-# device.
+# Reading the running means waits for the device.
 _LOG_EVERY = 20
 _PIPELINE_BATCHES = 20
+_SHOWN_IMAGES = 8
 
 
 class Trainer:
@@ -69,7 +70,7 @@ class Trainer:
                 info.num_classes,
                 total_steps=self._total_steps,
             )
-        self._validator = Validator(self.model, training, validation)
+        self._validator = Validator(self.model, config, training, validation)
         self._state = RunState(self.model, run.checkpoints)
 
     def train(self) -> int:
@@ -90,26 +91,25 @@ class Trainer:
                 "best_epoch": 0,
                 "alarms": [],
             }
-        step = self._step
         self._metrics = MetricsFile(
-            self._run.metrics, step // self._steps_per_epoch
+            self._run.metrics, self._step // self._steps_per_epoch
         )
-        if step >= self._total_steps:
+        if self._step >= self._total_steps:
             return 0
-        self._tensorboard = TensorBoardWriter(self._run.logs, self.model)
-        self._bar = progress_bar(
-            self._run.path.name, "step", self._total_steps, step
+        self._reporter = Reporter(
+            self._config,
+            self._run,
+            self.model,
+            self._metrics,
+            total_steps=self._total_steps,
+            step=self._step,
         )
         self._introduce(resumed)
         self._write_alarms()
         if not resumed:
             self._state.save(0)
-        try:
-            with StopRequest() as stop:
-                self._loop(stop)
-        finally:
-            self._tensorboard.flush()
-            self._bar.close()
+        with contextlib.closing(self._reporter), StopRequest() as stop:
+            self._loop(stop)
         if stop:
             say(
                 f"stopped at step {self._step} of {self._total_steps}; the "
@@ -128,13 +128,13 @@ class Trainer:
                 self._batches(self._step)
             )
         )
-        self._restart_clock()
+        self._reporter.restart_clock(self._step)
         while self._step < self._total_steps and not stop:
             train_step(batches)
             step = self._state.progress["step"] = self._step + 1
             epoch_ends = step % self._steps_per_epoch == 0
             if step % _LOG_EVERY == 0 or epoch_ends:
-                self._log()
+                self._reporter.report_steps(step, self._figures())
             if epoch_ends:
                 self._end_epoch(step // self._steps_per_epoch)
             if epoch_ends or step % self._config.checkpoint_every == 0:
@@ -144,16 +144,14 @@ class Trainer:
 
     def _batches(self, start_step: int) -> tf.data.Dataset:
         flip = self._config.horizontal_flip
+        if flip is None:
+            flip = DATASETS[self._config.dataset].mirrored
         return training_batches(
             self._training,
             batch_size=self._config.batch_size,
             seed=self._config.seed,
             start_step=start_step,
-            horizontal_flip=(
-                DATASETS[self._config.dataset].mirrored
-                if flip is None
-                else flip
-            ),
+            horizontal_flip=flip,
             max_shift=self._config.max_shift,
         )
 
@@ -167,11 +165,6 @@ class Trainer:
             self._strategy.run(step, args=(next(batches),))
 
         return train_step
-
-    def _restart_clock(self) -> None:
-        """Begins to measure an epoch, or what is left of it."""
-        self._mark = (time.monotonic(), self._step)
-        self._epoch_seconds, self._epoch_steps = 0.0, 0
 
     def _figures(self) -> dict[str, float]:
         """The epoch's running means.
@@ -194,63 +187,28 @@ class Trainer:
                 )
         return figures
 
-    def _log(self) -> None:
-        figures = self._figures()
-        (then, step_then), now = self._mark, time.monotonic()
-        steps = self._step - step_then
-        self._epoch_seconds += now - then
-        self._epoch_steps += steps
-        self._mark = (now, self._step)
-        rate = steps * self._config.batch_size / max(now - then, 1e-9)
-        speed = {"images_per_second": rate, **self._learning_rates()}
-        self._tensorboard.scalars("train", figures | speed, self._step)
-        main = {
-            name.replace("_accuracy", ""): f"{value:.3f}"
-            for name, value in figures.items()
-            if name == "loss" or name.endswith("_accuracy")
-        }
-        self._bar.set_postfix(main, refresh=False)
-        self._bar.update(steps)
-
-    def _learning_rates(self) -> dict[str, float]:
-        optimizers = [self.model.optimizer, *self.model.generator_optimizers]
-        names = ["classifier", *(g.name for g in self.model.generators)]
-        return {
-            f"{name}_learning_rate": float(
-                keras.ops.convert_to_numpy(optimizer.learning_rate)
-            )
-            for name, optimizer in zip(names, optimizers, strict=True)
-        }
-
     def _end_epoch(self, epoch: int) -> None:
         figures = self._figures()
-        row = {"epoch": float(epoch), "step": float(self._step), **figures}
-        if epoch % self._config.eval_every == 0 or epoch == self._config.epochs:
-            row |= self._validate(epoch)
-        # Timings last: all columns before them repeat bit for bit.
-        row |= self._learning_rates()
-        row["images_per_second"] = (
-            self._epoch_steps
-            * self._config.batch_size
-            / max(self._epoch_seconds, 1e-9)
+        measures = (
+            epoch % self._config.eval_every == 0 or epoch == self._config.epochs
         )
-        self._metrics.append(row)
-        say(_epoch_line(row, self._config.epochs))
-        if "val_pgd_accuracy" in row:
+        if measures:
+            figures |= self._validate(epoch)
+        self._reporter.report_epoch(epoch, figures)
+        if measures:
             self._raise_alarms()
         for tracker in self.model.trackers.values():
             tracker.reset_state()
-        self._restart_clock()
+        self._reporter.restart_clock(self._step)
 
     def _validate(self, epoch: int) -> dict[str, float]:
         measured = self._validator.measure()
-        self._tensorboard.scalars("validation", measured, self._step)
-        self._tensorboard.images(*self._validator.sample(8), self._step)
-        progress = self._state.progress
-        # Undefended training has no robustness to speak of: its best epoch
-        # by that measure would be a random one.
-        natural = self._config.method == "natural"
-        score = measured[f"val_{'clean' if natural else 'pgd'}_accuracy"]
+        tensorboard, method = self._reporter.tensorboard, self.model.method
+        tensorboard.scalars("validation", measured, self._step)
+        images, labels = self._validator.sample(_SHOWN_IMAGES)
+        perturbed = method.perturb(images, labels, tf.constant([0, 0]))
+        tensorboard.images(images, perturbed, self._step)
+        progress, score = self._state.progress, measured[method.selects_by]
         if score > progress["best_score"]:
             progress["best_score"] = score
             progress["best_epoch"] = epoch
@@ -268,12 +226,12 @@ class Trainer:
         files.write_json(self._run.alarms, self._state.progress["alarms"])
 
     def _save(self) -> None:
-        self._figures()  # never over a good checkpoint with a bad one
+        self._figures()  # Refuses to replace a good checkpoint by a bad one.
         self._state.save(self._step)
 
     def _introduce(self, resumed: bool) -> None:
-        for network in [self.model.classifier, *self.model.generators]:
-            say(f"{network.name}: {network.count_params():,} parameters")
+        for player in self.model.players():
+            say(f"{player.name}: {player.network.count_params():,} parameters")
         device = describe_devices(self._config.num_devices)
         say(
             f"{len(self._training.labels):,} training images, "
@@ -292,14 +250,4 @@ class Trainer:
         for _ in range(_PIPELINE_BATCHES):
             next(batches)
         images = _PIPELINE_BATCHES * self._config.batch_size
-        return images / max(time.monotonic() - start, 1e-9)
-
-
-def _epoch_line(row: dict[str, float], epochs: int) -> str:
-    parts = [f"epoch {row['epoch']:.0f}/{epochs}", f"loss {row['loss']:.4f}"]
-    for name in row:
-        if name.endswith("_accuracy"):
-            shown = name.removesuffix("_accuracy").replace("_", " ")
-            parts.append(f"{shown} {row[name]:.1%}")
-    parts.append(f"{row['images_per_second']:,.0f} images/s")
-    return ", ".join(parts)
+        return images / (time.monotonic() - start)

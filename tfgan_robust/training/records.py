@@ -1,20 +1,17 @@
-"""Where a run's figures go: metrics.csv, TensorBoard, the terminal."""
+"""The files of a run's figures: metrics.csv, and TensorBoard's."""
 
 import csv
 import dataclasses
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import tensorflow as tf
 
 from tfgan_robust.errors import TfganRobustError
 from tfgan_robust.files import write_text
-from tfgan_robust.training.adversaries import GeneratorAdversary
-from tfgan_robust.training.model import AdversarialClassifier
-
-_GRID_IMAGES = 8
+from tfgan_robust.runs.config import TrainConfig
 
 
 class MetricsFile:
@@ -72,13 +69,13 @@ class TensorBoardWriter:
 
     Args:
         directory: Where event files go.
-        model: The model in training.
+        config: The run's settings.
     """
 
-    def __init__(self, directory: Path, model: AdversarialClassifier) -> None:
+    def __init__(self, directory: Path, config: TrainConfig) -> None:
         self._writer = tf.summary.create_file_writer(str(directory))
-        self._model = model
-        settings = json.dumps(dataclasses.asdict(model.config), indent=2)
+        self._eps = config.eps
+        settings = json.dumps(dataclasses.asdict(config), indent=2)
         with self._writer.as_default():
             tf.summary.text("configuration", f"```\n{settings}\n```", step=0)
 
@@ -90,30 +87,19 @@ class TensorBoardWriter:
             for name, value in figures.items():
                 tf.summary.scalar(f"{group}/{name}", value, step)
 
-    def images(self, images: tf.Tensor, labels: tf.Tensor, step: int) -> None:
+    def images(
+        self, images: tf.Tensor, perturbed: Sequence[tf.Tensor], step: int
+    ) -> None:
         """Writes grids of clean images, perturbations and perturbed images.
 
         Args:
             images: float32 [batch, height, width, channels] in [0, 1].
-            labels: Integer [batch].
+            perturbed: Batches, shaped alike, each for a grid of its own.
             step: The training step.
         """
-        adversary = self._model.adversary
-        images, labels = images[:_GRID_IMAGES], labels[:_GRID_IMAGES]
-        point = adversary.prepare(images, labels, tf.constant([0, 0]))
-        if isinstance(adversary, GeneratorAdversary):
-            # On the averages: a few images make a poor batch.
-            batches = [
-                adversary.apply(
-                    point, adversary.directions(point, index, training=False)
-                )
-                for index in range(len(adversary.generators))
-            ]
-        else:
-            batches = adversary.perturb(point)
         with self._writer.as_default():
-            for index, perturbed in enumerate(batches):
-                grid = _grid(images, perturbed, self._model.config.eps)
+            for index, batch in enumerate(perturbed):
+                grid = _grid(images, batch, self._eps)
                 tf.summary.image(f"perturbed/{index}", grid, step)
 
     def flush(self) -> None:

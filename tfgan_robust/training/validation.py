@@ -12,12 +12,13 @@ from tfgan_robust.attacks.compile import compile_attack, resolve_jit_compile
 from tfgan_robust.attacks.pgd import pgd
 from tfgan_robust.data.batches import evaluation_batches
 from tfgan_robust.data.splits import Split
+from tfgan_robust.methods.generators import Generators
 from tfgan_robust.networks.logits import (
     LogitsFn,
     attacked_logits,
     classifier_logits,
 )
-from tfgan_robust.training.adversaries import GeneratorAdversary
+from tfgan_robust.runs.config import TrainConfig
 from tfgan_robust.training.generator_health import generator_health
 from tfgan_robust.training.model import AdversarialClassifier
 
@@ -34,6 +35,7 @@ class Validator:
 
     Args:
         model: The model in training.
+        config: The run's settings.
         training: The training images; the first `config.eval_images` are
             looked at without augmentation.
         validation: Held-out images: all for clean accuracy, the first
@@ -43,11 +45,11 @@ class Validator:
     def __init__(
         self,
         model: AdversarialClassifier,
+        config: TrainConfig,
         training: Split,
         validation: Split,
     ) -> None:
-        config = model.config
-        self._model, self._validation = model, validation
+        self._eps, self._validation = config.eval_eps, validation
         self._attacked = _first(validation, config.eval_images)
         self._batch_size = min(
             config.batch_size, config.eval_images, len(training.labels)
@@ -68,13 +70,9 @@ class Validator:
             _fooled, inference, jit_compile=self.jit_compile
         )
         self._health: Callable[..., dict[str, tf.Tensor]] | None = None
-        if isinstance(model.adversary, GeneratorAdversary):
+        if isinstance(model.method, Generators):
             health = functools.partial(
-                generator_health,
-                model.adversary,
-                inference,
-                eps=config.eps,
-                formulation=config.formulation,
+                generator_health, model.method, inference
             )
             self._health = tf.function(health, autograph=False)
 
@@ -107,13 +105,12 @@ class Validator:
         return images, tf.constant(first.labels)
 
     def _fgsm_fools(self, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-        eps = self._model.config.eval_eps
+        eps = self._eps
         return self._attack(images, labels, eps=eps, num_steps=1, step_size=eps)
 
     def _pgd_fools(self, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-        eps = self._model.config.eval_eps
         return self._attack(
-            images, labels, eps=eps, num_steps=PGD_STEPS, seed=_SEED
+            images, labels, eps=self._eps, num_steps=PGD_STEPS, seed=_SEED
         )
 
     def _accuracy(self, fooled: Fooled, split: Split) -> float:

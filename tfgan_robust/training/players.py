@@ -1,0 +1,69 @@
+"""Those who move in a training step: networks, each with its optimizer."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import keras
+import tensorflow as tf
+
+
+class Player(NamedTuple):
+    """A network that a loss moves.
+
+    Attributes:
+        name: As in metrics.
+        network: Whose variables move.
+        optimizer: Its own.
+        factor: What a loss's gradient is multiplied with for a descent;
+            negative for a network that ascends (gradient reversal,
+            arXiv:1409.7495).
+    """
+
+    name: str
+    network: keras.Model
+    optimizer: keras.Optimizer
+    factor: float
+
+
+def descend(
+    tape: tf.GradientTape,
+    losses: Sequence[tf.Tensor],
+    players: Sequence[Player],
+) -> dict[str, tf.Tensor]:
+    """Moves each player on its own loss, or all on the same.
+
+    Args:
+        tape: That has recorded the losses.
+        losses: Scalars, one for each player, or a single one.
+        players: Who moves.
+
+    Returns:
+        The norm of each player's gradient, its loss scale taken out.
+    """
+    scales = [each.optimizer.scale_loss(tf.constant(1.0)) for each in players]
+    variables = [each.network.trainable_variables for each in players]
+    gradients = tape.gradient(
+        losses, variables, output_gradients=scales[: len(losses)]
+    )
+    if len(losses) < len(players) and isinstance(
+        players[0].optimizer, keras.optimizers.LossScaleOptimizer
+    ):
+        gradients = _all_or_none(gradients)
+    norms = {}
+    for player, gradient, scale, moved in zip(
+        players, gradients, scales, variables, strict=True
+    ):
+        gradient = [player.factor * part for part in gradient]
+        player.optimizer.apply(gradient, moved)
+        norm = tf.linalg.global_norm(gradient) / scale
+        norms[f"{player.name}_gradient_norm"] = norm
+    return norms
+
+
+def _all_or_none(gradients: list[list[tf.Tensor]]) -> list[list[tf.Tensor]]:
+    """Spreads an overflow, so that all optimizers skip the step together.
+
+    Their loss scales then stay equal, as they must where there is one loss.
+    """
+    total = tf.add_n([tf.reduce_sum(part) for part in sum(gradients, [])])
+    return [[part + (total - total) for part in each] for each in gradients]
