@@ -8,13 +8,12 @@ import tensorflow as tf
 
 from tfgan_robust.attacks import linf
 from tfgan_robust.attacks.base import (
+    Attack,
     Problem,
     Verdict,
-    begin_in_ball,
     choose,
     choose_each,
     judge,
-    no_verdict,
 )
 from tfgan_robust.attacks.gradients import input_gradient
 from tfgan_robust.attacks.options import check_choice
@@ -30,12 +29,9 @@ _ALPHA = 0.75
 
 
 class APGDState(NamedTuple):
-    """Where a run of `APGD` stands; each [batch, ...].
+    """As `State`, and what decides on steps; each [batch, ...].
 
     Attributes:
-        step: int32.
-        verdict: So far.
-        images: What is looked at next.
         previous: Where the last move began.
         best: The iterate of the largest loss, its gradient and its loss.
         step_size: On the [0, 1] pixel scale.
@@ -58,7 +54,7 @@ class APGDState(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class APGD:
+class APGD(Attack):
     """Auto-PGD in the L-infinity ball (arXiv:2003.01690, algorithm 1).
 
     Attributes:
@@ -82,31 +78,26 @@ class APGD:
         """One for each iterate, the start included."""
         return self.num_steps + 1
 
-    @property
-    def passes(self) -> tuple[int, int]:
-        """Forward and backward passes in one advance."""
-        return 1, 1
-
     def draw(
         self, rng: np.random.Generator, shape: tuple[int, int, int]
     ) -> tuple[np.ndarray, ...]:
         """Draws a start on the surface of the ball, as the authors' code."""
-        noise = linf.draw(rng, shape)
+        (noise,) = super().draw(rng, shape)
         return (noise / np.max(np.abs(noise)),)
 
     def begin(self, problem: Problem) -> APGDState:
         """Returns the state at the start."""
-        start = begin_in_ball(problem)
+        step, verdict, start = super().begin(problem)
         zero = tf.zeros_like(problem.images[:, 0, 0, 0])
         return APGDState(
-            step=tf.zeros_like(problem.labels, tf.int32),
-            verdict=no_verdict(start, problem.labels),
-            images=start,
+            step,
+            verdict,
+            start,
             previous=start,
             best=(start, tf.zeros_like(start), zero),
             step_size=zero + 2 * problem.eps,
             last_loss=zero,
-            gains=tf.zeros_like(problem.labels, tf.int32),
+            gains=step,
             checked_loss=zero,
             reduced=tf.ones_like(problem.labels, tf.bool),
         )

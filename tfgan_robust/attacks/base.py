@@ -5,14 +5,19 @@ tensors with one entry for each example, so that examples which are done can
 make room for others in the middle of an attack.
 """
 
-from typing import Any, NamedTuple, Protocol
+import abc
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from tfgan_robust.attacks.balls import NORMS
+from tfgan_robust.attacks import l2, linf
 from tfgan_robust.networks.logits import LogitsFn
 
+# The balls that perturbations stay in.
+NORMS: dict[str, ModuleType] = {"linf": linf, "l2": l2}
 # Predicted where there was no answer: some logit was NaN.
 NO_CLASS = -1
 
@@ -51,37 +56,81 @@ class Verdict(NamedTuple):
     predicted: tf.Tensor
 
 
-class State(Protocol):
-    """A named tuple of tensors [batch, ...] with at least these."""
+class State(NamedTuple):
+    """Where an attack stands; each [batch, ...].
+
+    An attack that needs to know more has a named tuple of its own, which
+    begins with these.
+
+    Attributes:
+        step: Advances so far, int32.
+        verdict: What is known so far.
+        images: What is looked at next.
+    """
+
+    step: tf.Tensor
+    verdict: Verdict
+    images: tf.Tensor
+
+
+class Attack(abc.ABC):
+    """The settings of an attack.
+
+    A subclass is a frozen dataclass, hashable, so that it is compiled once.
+    Unless it says otherwise, an attack looks once at a point that is drawn
+    uniformly from the ball, with one gradient.
+    """
 
     @property
-    def step(self) -> tf.Tensor:
-        """Advances so far, int32 [batch]."""
-
-    @property
-    def verdict(self) -> Verdict:
-        """What is known so far."""
-
-
-class Attack(Protocol):
-    """The settings of an attack; hashable, so that it is compiled once."""
+    def norm(self) -> str:
+        """Of the ball, one of `NORMS`."""
+        return "linf"
 
     @property
     def advances(self) -> int:
         """After so many calls of `advance` an example is done."""
+        return 1
 
     @property
     def passes(self) -> tuple[int, int]:
         """Forward and backward passes of the network in one advance."""
+        return 1, 1
 
     def draw(
         self, rng: np.random.Generator, shape: tuple[int, int, int]
     ) -> tuple[np.ndarray, ...]:
-        """Draws the random numbers of one example, each float32."""
+        """Draws the random numbers of one example.
+
+        Args:
+            rng: Of the example alone.
+            shape: Height, width, channels.
+
+        Returns:
+            Each float32; the first, if any, is the start, which broadcasts
+            to a point of the unit ball.
+        """
+        return (NORMS[self.norm].draw(rng, shape),)
+
+    def start(self, problem: Problem) -> tf.Tensor:
+        """Returns where to begin: the images, moved by what was drawn first.
+
+        Returns:
+            float32, shaped as `problem.images`, in the ball and [0, 1].
+        """
+        if not problem.noise:
+            return problem.images
+        moved = problem.images + problem.eps * problem.noise[0]
+        return NORMS[self.norm].project(moved, problem.images, problem.eps)
 
     def begin(self, problem: Problem) -> Any:
         """Returns the state before the first look at the network."""
+        start = self.start(problem)
+        verdict = Verdict(
+            tf.zeros_like(problem.labels, tf.bool), start, problem.labels
+        )
+        return State(tf.zeros_like(problem.labels, tf.int32), verdict, start)
 
+    @abc.abstractmethod
     def advance(self, logits_fn: LogitsFn, problem: Problem, state: Any) -> Any:
         """Looks at the network once, and moves.
 
@@ -90,34 +139,12 @@ class Attack(Protocol):
         """
 
 
-def no_verdict(images: tf.Tensor, labels: tf.Tensor) -> Verdict:
-    """Returns the verdict before anything was looked at."""
-    return Verdict(tf.zeros_like(labels, tf.bool), images, labels)
-
-
 def judge(logits: tf.Tensor, images: tf.Tensor, labels: tf.Tensor) -> Verdict:
     """Returns the verdict on images whose logits are known."""
     predicted = tf.argmax(logits, axis=-1, output_type=labels.dtype)
     broken = tf.reduce_any(tf.math.is_nan(logits), axis=-1)
     predicted = tf.where(broken, tf.cast(NO_CLASS, labels.dtype), predicted)
     return Verdict(tf.not_equal(predicted, labels), images, predicted)
-
-
-def begin_in_ball(
-    problem: Problem, norm: str = "linf", reach: float = 1.0
-) -> tf.Tensor:
-    """Returns images moved by the first of what the attack drew.
-
-    Args:
-        problem: Whose first noise is a point of the unit ball.
-        norm: One of `balls.NORMS`.
-        reach: Share of the radius by which they move at most.
-
-    Returns:
-        float32, shaped as `problem.images`, in the ball and [0, 1].
-    """
-    moved = problem.images + reach * problem.eps * problem.noise[0]
-    return NORMS[norm].project(moved, problem.images, problem.eps)
 
 
 def choose(
@@ -163,7 +190,7 @@ def advance_active(
     )
 
 
-def is_done(attack: Attack, state: State) -> tf.Tensor:
+def is_done(attack: Attack, state: Any) -> tf.Tensor:
     """Tells which examples need no more advances, bool [batch]."""
     return tf.logical_or(state.verdict.fooled, state.step >= attack.advances)
 
@@ -171,7 +198,7 @@ def is_done(attack: Attack, state: State) -> tf.Tensor:
 def draw_batch(
     attack: Attack,
     shape: tuple[int, int, int],
-    seeds: list[tuple[int, ...]],
+    seeds: Sequence[tuple[int, ...]],
 ) -> tuple[np.ndarray, ...]:
     """Draws what an attack needs for several examples.
 

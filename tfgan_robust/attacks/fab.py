@@ -1,18 +1,18 @@
 """Fast adaptive boundary attack: the nearest image that fools."""
 
 import dataclasses
-from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from tfgan_robust.attacks import linf
 from tfgan_robust.attacks.base import (
+    Attack,
     Problem,
+    State,
     Verdict,
     choose,
     judge,
-    no_verdict,
 )
 from tfgan_robust.attacks.gradients import input_gradient
 from tfgan_robust.networks.logits import LogitsFn
@@ -26,22 +26,8 @@ _SMALL = 1e-8
 _FAR = 1e10
 
 
-class FABState(NamedTuple):
-    """Where a run of `FAB` stands; each [batch, ...].
-
-    Attributes:
-        step: int32.
-        verdict: Fooled once a fooling image is within the ball.
-        images: The current iterate.
-    """
-
-    step: tf.Tensor
-    verdict: Verdict
-    images: tf.Tensor
-
-
 @dataclasses.dataclass(frozen=True)
-class FAB:
+class FAB(Attack):
     """Targeted FAB in the L-infinity norm (arXiv:1907.02044).
 
     It looks for the smallest perturbation that turns the right class into
@@ -52,16 +38,12 @@ class FAB:
     """
 
     num_steps: int = 100
+    passes = 2, 1
 
     @property
     def advances(self) -> int:
         """One for each step."""
         return self.num_steps
-
-    @property
-    def passes(self) -> tuple[int, int]:
-        """Forward and backward passes in one advance."""
-        return 2, 1
 
     def draw(
         self, rng: np.random.Generator, shape: tuple[int, int, int]
@@ -69,17 +51,9 @@ class FAB:
         """Draws nothing: the start is the image."""
         return ()
 
-    def begin(self, problem: Problem) -> FABState:
-        """Returns the state at the image."""
-        return FABState(
-            tf.zeros_like(problem.labels, tf.int32),
-            no_verdict(problem.images, problem.labels),
-            problem.images,
-        )
-
     def advance(
-        self, logits_fn: LogitsFn, problem: Problem, state: FABState
-    ) -> FABState:
+        self, logits_fn: LogitsFn, problem: Problem, state: State
+    ) -> State:
         """Projects onto the boundary as it looks from here, and judges."""
         moved = self._towards_boundary(logits_fn, problem, state.images)
         here = judge(logits_fn(moved), moved, problem.labels)
@@ -93,9 +67,7 @@ class FAB:
             tf.where(fooled, here.predicted, problem.labels),
         )
         back = problem.images + _BACKWARD * change
-        return FABState(
-            state.step + 1, verdict, choose(here.fooled, back, moved)
-        )
+        return State(state.step + 1, verdict, choose(here.fooled, back, moved))
 
     @staticmethod
     def _towards_boundary(

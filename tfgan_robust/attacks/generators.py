@@ -7,16 +7,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfgan_robust.attacks.base import (
-    Problem,
-    begin_in_ball,
-    judge,
-    no_verdict,
-)
+from tfgan_robust.attacks.base import Attack, Problem, State, judge
 from tfgan_robust.attacks.formulations import FORMULATIONS, sees_gradient
 from tfgan_robust.attacks.gradients import input_gradient
 from tfgan_robust.attacks.linf import draw, project
-from tfgan_robust.attacks.noise import NoiseState
 from tfgan_robust.networks.logits import LogitsFn
 
 
@@ -113,7 +107,7 @@ class Perturbation:
 
 
 @dataclasses.dataclass(frozen=True)
-class GeneratorAttack:
+class GeneratorAttack(Attack):
     """One call of a trained generator, as in training but on its averages.
 
     Attributes:
@@ -125,16 +119,10 @@ class GeneratorAttack:
     perturbation: Perturbation
 
     @property
-    def advances(self) -> int:
-        """One look."""
-        return 1
-
-    @property
     def passes(self) -> tuple[int, int]:
-        """Forward and backward passes of the classifier in one advance."""
-        return (
-            (2, 1) if sees_gradient(self.perturbation.formulation) else (1, 0)
-        )
+        """One of each more if the generator sees the gradient."""
+        sees = sees_gradient(self.perturbation.formulation)
+        return (2, 1) if sees else (1, 0)
 
     def draw(
         self, rng: np.random.Generator, shape: tuple[int, int, int]
@@ -143,23 +131,21 @@ class GeneratorAttack:
         latent = (*shape[:2], self.perturbation.latent_channels)
         return draw(rng, shape), rng.standard_normal(latent, np.float32)
 
-    def begin(self, problem: Problem) -> NoiseState:
-        """Returns the state at the start."""
-        start = begin_in_ball(problem, reach=self.perturbation.random_start)
-        return NoiseState(
-            tf.zeros_like(problem.labels, tf.int32),
-            no_verdict(start, problem.labels),
-        )
+    def start(self, problem: Problem) -> tf.Tensor:
+        """Returns a point of the ball that training starts in."""
+        reach = self.perturbation.random_start * problem.eps
+        moved = problem.images + reach * problem.noise[0]
+        return project(moved, problem.images, problem.eps)
 
     def advance(
-        self, logits_fn: LogitsFn, problem: Problem, state: NoiseState
-    ) -> NoiseState:
+        self, logits_fn: LogitsFn, problem: Problem, state: State
+    ) -> State:
         """Asks the generator and judges its answer."""
-        start, how = state.verdict.images, self.perturbation
+        start, how = state.images, self.perturbation
         sign = how.gradient_sign(logits_fn, start, problem.labels)
         directions = how.directions(
             self.generator, start, sign, problem.noise[1]
         )
         attacked = how.move(problem.images, start, directions, problem.eps)
         here = judge(logits_fn(attacked), attacked, problem.labels)
-        return NoiseState(state.step + 1, here)
+        return State(state.step + 1, here, start)

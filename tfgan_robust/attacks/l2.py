@@ -1,6 +1,6 @@
 """The Euclidean ball, and the pixel range [0, 1].
 
-`linf.py` has the same functions.
+It has the functions of `linf.py`, but no `random_start`.
 """
 
 import numpy as np
@@ -27,28 +27,6 @@ def project(
     length = _length(change)
     factor = tf.where(length > eps, tf.math.divide_no_nan(eps, length), 1.0)
     return tf.clip_by_value(centre + factor * change, 0.0, 1.0)
-
-
-def random_start(
-    images: tf.Tensor, eps: float | tf.Tensor, seed: tf.Tensor
-) -> tf.Tensor:
-    """Draws a point of the ball around each image, uniformly.
-
-    Args:
-        images: float32 [batch, height, width, channels] in [0, 1].
-        eps: Euclidean radius on the [0, 1] pixel scale.
-        seed: int32 [2]; the same seed draws the same points.
-
-    Returns:
-        float32, shaped as `images`, in [0, 1].
-    """
-    seeds = tf.random.experimental.stateless_split(seed, 2)
-    shape = tf.shape(images)
-    direction = steepest(tf.random.stateless_normal(shape, seeds[0]))
-    pixels = tf.cast(tf.reduce_prod(shape[1:]), tf.float32)
-    share = tf.random.stateless_uniform([shape[0], 1, 1, 1], seeds[1])
-    radius = eps * share ** (1 / pixels)
-    return project(images + radius * direction, images, eps)
 
 
 def draw(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:

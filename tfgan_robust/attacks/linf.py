@@ -1,7 +1,4 @@
-"""The L-infinity ball, and the pixel range [0, 1].
-
-`l2.py` has the same functions.
-"""
+"""The L-infinity ball, and the pixel range [0, 1]."""
 
 import numpy as np
 import tensorflow as tf

@@ -10,14 +10,13 @@ import numpy as np
 import tensorflow as tf
 
 from tfgan_robust.attacks import linf
-from tfgan_robust.attacks.balls import NORMS
 from tfgan_robust.attacks.base import (
+    NORMS,
+    Attack,
     Problem,
     Verdict,
-    begin_in_ball,
     choose_each,
     judge,
-    no_verdict,
 )
 from tfgan_robust.attacks.gradients import input_gradient
 from tfgan_robust.attacks.options import PROTOCOLS, STEP_RATIO, check_choice
@@ -29,12 +28,9 @@ _SMALL = 1e-12
 
 
 class PGDState(NamedTuple):
-    """Where a run of `PGD` stands.
+    """As `State`, and the velocity.
 
     Attributes:
-        step: int32 [batch].
-        verdict: So far.
-        images: What is looked at next.
         velocity: Sum of past gradients; one number without momentum.
     """
 
@@ -45,7 +41,7 @@ class PGDState(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class PGD:
+class PGD(Attack):
     """PGD as it is evaluated with (arXiv:1706.06083).
 
     Attributes:
@@ -88,30 +84,21 @@ class PGD:
 
     @property
     def passes(self) -> tuple[int, int]:
-        """Forward and backward passes in one advance."""
+        """A surrogate has one forward pass of its own."""
         return (1 if self.surrogate is None else 2), 1
 
     def draw(
         self, rng: np.random.Generator, shape: tuple[int, int, int]
     ) -> tuple[np.ndarray, ...]:
-        """Draws the start."""
-        if not self.random_start:
-            return ()
-        return (NORMS[self.norm].draw(rng, shape),)
+        """Draws the start if it is random."""
+        return super().draw(rng, shape) if self.random_start else ()
 
     def begin(self, problem: Problem) -> PGDState:
         """Returns the state at the start."""
-        start = problem.images
-        if self.random_start:
-            start = begin_in_ball(problem, self.norm)
+        step, verdict, start = super().begin(problem)
         # Of no size where nobody looks at it.
         like = start if self.momentum > 0 else start[:, :1, :1, :1]
-        return PGDState(
-            tf.zeros_like(problem.labels, tf.int32),
-            no_verdict(start, problem.labels),
-            start,
-            tf.zeros_like(like),
-        )
+        return PGDState(step, verdict, start, tf.zeros_like(like))
 
     def advance(
         self, logits_fn: LogitsFn, problem: Problem, state: PGDState

@@ -10,12 +10,7 @@ from tfgan_robust.attacks.options import (
     AttackOptions,
     check_choice,
 )
-from tfgan_robust.attacks.table import (
-    ATTACKS,
-    AttackRow,
-    Ensemble,
-    known_attacks,
-)
+from tfgan_robust.attacks.table import ATTACKS, AttackRow, known_attacks
 from tfgan_robust.errors import UsageError
 
 CLEAN = "clean"
@@ -45,16 +40,10 @@ class Stage:
     @property
     def row(self) -> AttackRow:
         """The row in `ATTACKS`."""
-        row = ATTACKS[self.attack]
-        if isinstance(row, Ensemble):
-            raise UsageError(
-                f"A stage is one attack. Received: {self.attack} in stage "
-                f"{self.name}."
-            )
-        return row
+        return ATTACKS[self.attack]
 
     def build(self, plan: "AttackPlan", surrogate: Any = None) -> Any:
-        """Returns what fulfils `base.Attack`.
+        """Returns the `base.Attack`.
 
         Args:
             plan: Whose stage this is.
@@ -131,9 +120,7 @@ def parse_attack(name: str, **options: Any) -> AttackPlan:
     rows = [stage.row for stage in stages]
     if not all(given.norm in row.norms for row in rows):
         knowing = [
-            key
-            for key, row in ATTACKS.items()
-            if isinstance(row, AttackRow) and given.norm in row.norms
+            key for key, row in ATTACKS.items() if given.norm in row.norms
         ]
         raise UsageError(
             f"{name} knows the L-infinity norm only; with norm={given.norm} "
@@ -192,9 +179,9 @@ def for_classes(plan: AttackPlan, num_classes: int) -> AttackPlan:
 def _stages(name: str, options: AttackOptions) -> tuple[Stage, ...]:
     for key, row in ATTACKS.items():
         match = re.fullmatch(row.pattern, name)
-        if match is not None and isinstance(row, Ensemble):
+        if match is not None and row.parts:
             return tuple(_part(*part) for part in row.parts.items())
-        if match is not None and isinstance(row, AttackRow):
+        if match is not None:
             return _tries(_stage(key, row, match, options), options)
     raise UsageError(
         f"Known attacks are {known_attacks()}. Received: {name or 'nothing'}."

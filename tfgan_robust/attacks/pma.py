@@ -3,41 +3,20 @@
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from tfgan_robust.attacks import linf
-from tfgan_robust.attacks.base import (
-    Problem,
-    Verdict,
-    begin_in_ball,
-    judge,
-    no_verdict,
-)
+from tfgan_robust.attacks.base import Attack, Problem, State, judge
 from tfgan_robust.attacks.gradients import input_gradient
 from tfgan_robust.attacks.options import check_choice
 from tfgan_robust.errors import UsageError
 from tfgan_robust.networks.logits import LogitsFn
 
 
-class PMAState(NamedTuple):
-    """Where a run of `PMA` stands; each [batch, ...].
-
-    Attributes:
-        step: int32.
-        verdict: So far.
-        images: What is looked at next.
-    """
-
-    step: tf.Tensor
-    verdict: Verdict
-    images: tf.Tensor
-
-
 @dataclasses.dataclass(frozen=True)
-class PMA:
+class PMA(Attack):
     """PMA in the L-infinity ball (arXiv:2411.15210, section 3).
 
     The first half of the steps explores by one of the two terms of the
@@ -69,29 +48,9 @@ class PMA:
         """One for each iterate, the start included."""
         return self.num_steps + 1
 
-    @property
-    def passes(self) -> tuple[int, int]:
-        """Forward and backward passes in one advance."""
-        return 1, 1
-
-    def draw(
-        self, rng: np.random.Generator, shape: tuple[int, int, int]
-    ) -> tuple[np.ndarray, ...]:
-        """Draws the start, in the ball."""
-        return (linf.draw(rng, shape),)
-
-    def begin(self, problem: Problem) -> PMAState:
-        """Returns the state at the start."""
-        start = begin_in_ball(problem)
-        return PMAState(
-            tf.zeros_like(problem.labels, tf.int32),
-            no_verdict(start, problem.labels),
-            start,
-        )
-
     def advance(
-        self, logits_fn: LogitsFn, problem: Problem, state: PMAState
-    ) -> PMAState:
+        self, logits_fn: LogitsFn, problem: Problem, state: State
+    ) -> State:
         """Judges an iterate and steps to the next, with one gradient."""
         exploring = state.step < self.num_steps // 2
         explored = tf.where(exploring, 0.0, 1.0)
@@ -108,7 +67,7 @@ class PMA:
             state.images + size * tf.sign(gradient), problem.images, problem.eps
         )
         here = judge(logits, state.images, problem.labels)
-        return PMAState(state.step + 1, here, moved)
+        return State(state.step + 1, here, moved)
 
 
 def probability_margin(

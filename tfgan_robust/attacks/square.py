@@ -7,12 +7,11 @@ import numpy as np
 import tensorflow as tf
 
 from tfgan_robust.attacks.base import (
+    Attack,
     Problem,
     Verdict,
-    begin_in_ball,
     choose_each,
     judge,
-    no_verdict,
 )
 from tfgan_robust.attacks.linf import project
 from tfgan_robust.networks.logits import LogitsFn
@@ -26,14 +25,11 @@ _SCHEDULE_LENGTH = 10_000
 
 
 class SquareState(NamedTuple):
-    """Where a run of `Square` stands; each [batch, ...].
+    """As `State`, and what the next proposal changes.
 
     Attributes:
-        step: int32.
-        verdict: So far.
-        images: What is looked at next.
-        best: The image of the smallest margin so far.
-        best_loss: Its loss.
+        best: The image of the largest loss so far, shaped as the images.
+        best_loss: Its margin, float32 [batch].
     """
 
     step: tf.Tensor
@@ -44,7 +40,7 @@ class SquareState(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Square:
+class Square(Attack):
     """Square attack in the L-infinity ball (arXiv:1912.00049, algorithm 2).
 
     Attributes:
@@ -55,16 +51,12 @@ class Square:
 
     num_queries: int = 5000
     rescaled: bool = True
+    passes = 1, 0
 
     @property
     def advances(self) -> int:
         """One for each query, the start included."""
         return self.num_queries + 1
-
-    @property
-    def passes(self) -> tuple[int, int]:
-        """Forward and backward passes in one advance."""
-        return 1, 0
 
     def draw(
         self, rng: np.random.Generator, shape: tuple[int, int, int]
@@ -79,14 +71,9 @@ class Square:
 
     def begin(self, problem: Problem) -> SquareState:
         """Returns the state at vertical stripes."""
-        start = begin_in_ball(problem)
-        return SquareState(
-            tf.zeros_like(problem.labels, tf.int32),
-            no_verdict(start, problem.labels),
-            start,
-            start,
-            tf.fill(tf.shape(problem.labels), -float("inf")),
-        )
+        step, verdict, start = super().begin(problem)
+        lowest = tf.fill(tf.shape(problem.labels), -float("inf"))
+        return SquareState(step, verdict, start, start, lowest)
 
     def advance(
         self, logits_fn: LogitsFn, problem: Problem, state: SquareState

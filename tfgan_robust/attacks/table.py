@@ -31,15 +31,17 @@ _COUNT = r"(?:-(?P<num_steps>\d+))?"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AttackRow:
-    """What a name stands for: a class, and how it is set.
+    """What a name stands for: a class and how it is set, or several attacks.
 
     Attributes:
         pattern: Regular expression of the whole name. What its named groups
             match are settings of the class; whole numbers are counts, and
             at least 1. A group `targeted` tells whether there are targets.
         help: The name as help texts and errors show it.
-        attack: The class, which fulfils `base.Attack`, or its place:
-            "package.module:Class".
+        attack: The class, a subclass of `base.Attack`, or its place:
+            "package.module:Class"; None for several attacks.
+        parts: Of several attacks, each on the images that those before it
+            left: their names, with the settings that differ from theirs.
         settings: Of the class, unless the name says otherwise.
         takes: What else the class is given, each as a keyword: "norm",
             "protocol", "targeted", "surrogate", and of the options
@@ -55,7 +57,10 @@ class AttackRow:
 
     pattern: str
     help: str
-    attack: Any
+    attack: Any = None
+    parts: Mapping[str, Mapping[str, Any]] = dataclasses.field(
+        default_factory=dict
+    )
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     takes: tuple[str, ...] = ()
     norms: tuple[str, ...] = ("linf",)
@@ -79,22 +84,7 @@ class AttackRow:
         return attack(**settings)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Ensemble:
-    """A name for several attacks, each on the images that others left.
-
-    Attributes:
-        pattern: Regular expression of the whole name.
-        help: The name as help texts and errors show it.
-        parts: Names of attacks, with the settings that differ from theirs.
-    """
-
-    pattern: str
-    help: str
-    parts: Mapping[str, Mapping[str, Any]]
-
-
-ATTACKS: Registry[AttackRow | Ensemble] = Registry("attack")
+ATTACKS: Registry[AttackRow] = Registry("attack")
 
 
 def known_attacks() -> str:
@@ -104,17 +94,12 @@ def known_attacks() -> str:
 
 def that_take(option: str) -> list[str]:
     """Returns the attacks whose classes take something; see `AttackRow`."""
-    return [
-        name
-        for name, row in ATTACKS.items()
-        if isinstance(row, AttackRow) and option in row.takes
-    ]
+    return [name for name, row in ATTACKS.items() if option in row.takes]
 
 
 def most_targets() -> int:
     """Returns how many classes an attack aims at, at most."""
-    rows = ATTACKS.values()
-    return max(row.num_targets for row in rows if isinstance(row, AttackRow))
+    return max(row.num_targets for row in ATTACKS.values())
 
 
 ATTACKS.add(
@@ -208,7 +193,7 @@ ATTACKS.add(
 )
 ATTACKS.add(
     "autoattack",
-    Ensemble(
+    AttackRow(
         pattern="autoattack",
         help="autoattack",
         # Its squares shrink as for 10,000 queries, as in the authors' code
@@ -223,7 +208,7 @@ ATTACKS.add(
 )
 ATTACKS.add(
     "autoattack-fast",
-    Ensemble(
+    AttackRow(
         pattern="autoattack-fast",
         help="autoattack-fast",
         parts={"apgd-ce": {}, "apgd-t": {}},

@@ -3,8 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from tfgan_robust.attacks.balls import NORMS
-from tfgan_robust.attacks.base import Verdict, choose, judge
+from tfgan_robust.attacks.base import NORMS, Verdict, choose, judge
 from tfgan_robust.attacks.compile import resolve_jit_compile
 from tfgan_robust.attacks.engine.execution import Execution
 from tfgan_robust.attacks.engine.slots import Finished

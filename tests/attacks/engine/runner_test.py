@@ -233,8 +233,8 @@ def test_passes_are_counted_exactly(batch_size):
     (totals,) = outcome.totals
     assert totals.steps == looks
     assert totals.forward_passes == totals.backward_passes == looks
-    assert outcome.forward_passes == looks / len(steps)
-    assert outcome.backward_passes == looks / len(steps)
+    assert outcome.mean("forward_passes") == looks / len(steps)
+    assert outcome.mean("backward_passes") == looks / len(steps)
     longest = STEP * np.array(steps)
     np.testing.assert_allclose(
         outcome.size,
@@ -512,7 +512,7 @@ def brightness(images):
 
 
 def test_generators_attack_one_after_another():
-    perturbation = Perturbation(formulation="x")
+    how = Perturbation(formulation="x")
     images = np.full((4, 16, 16, 3), 0.5, np.float32)
     images[1] += 0.03
     images[2] -= 0.03
@@ -523,9 +523,7 @@ def test_generators_attack_one_after_another():
         4,
         brightness,
         3,
-        generators=[
-            GeneratorAttack(generator(s), perturbation) for s in (9.0, -9.0)
-        ],
+        generators=[GeneratorAttack(generator(s), how) for s in (9.0, -9.0)],
     )
     outcome = runner.measure(plan, images, labels, eps=0.04)
     np.testing.assert_array_equal(outcome.fooled, [False, True, True, True])

@@ -1,7 +1,9 @@
 """Batches that stay full give the verdicts of batches that do not."""
 
+import dataclasses
 import functools
 import zlib
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from tfgan_robust.attacks.apgd import APGD
 from tfgan_robust.attacks.engine.slots import Job
 from tfgan_robust.attacks.engine.stream import Stream
 from tfgan_robust.attacks.fab import FAB
-from tfgan_robust.attacks.noise import Noise, NoiseState
+from tfgan_robust.attacks.noise import Noise
 from tfgan_robust.attacks.pgd import PGD
 from tfgan_robust.attacks.square import Square
 from tfgan_robust.errors import TfganRobustError
@@ -341,17 +343,14 @@ def test_nothing_to_do_is_done_at_once():
     assert not traces
 
 
+@dataclasses.dataclass(frozen=True)
 class Stray(Noise):
     """An attack that starts where `place` says."""
 
-    def __init__(self, place):
-        object.__setattr__(self, "norm", "linf")
-        object.__setattr__(self, "place", place)
+    place: Callable = None
 
-    def begin(self, problem):
-        state = super().begin(problem)
-        images = self.place(problem.images)
-        return NoiseState(state.step, state.verdict._replace(images=images))
+    def start(self, problem):
+        return self.place(problem.images)
 
 
 @pytest.mark.parametrize(
@@ -367,7 +366,7 @@ class Stray(Noise):
 def test_an_attack_that_leaves_its_bounds_is_an_error(shade, place, complaint):
     images = np.full((3, *SHAPE), shade, np.float32)
     labels = np.zeros(3, np.int64)
-    stream = stream_of("stray", Stray(place), smooth_network(), 8)
+    stream = stream_of("stray", Stray(place=place), smooth_network(), 8)
     with pytest.raises(TfganRobustError, match=complaint) as error:
         list(run(stream, [1], split=(images, labels, labels), eps=0.01))
     assert "stray left its bounds" in str(error.value)
@@ -377,7 +376,9 @@ def test_an_attack_that_leaves_its_bounds_is_an_error(shade, place, complaint):
 def test_the_border_of_the_ball_is_inside():
     images = np.full((3, *SHAPE), 0.5, np.float32)
     labels = np.zeros(3, np.int64)
-    stream = stream_of("stray", Stray(lambda x: x + 0.01), smooth_network(), 8)
+    stream = stream_of(
+        "stray", Stray(place=lambda x: x + 0.01), smooth_network(), 8
+    )
     found = list(run(stream, [1], split=(images, labels, labels), eps=0.01))
     np.testing.assert_allclose(found[0].size, 0.01, rtol=1e-5)
 

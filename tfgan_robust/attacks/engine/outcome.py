@@ -59,46 +59,14 @@ class Outcome:
     totals: list[StageTotals]
     largest_perturbation: float = 0.0
 
-    @classmethod
-    def of_clean(
-        cls,
-        clean: CleanPass,
-        labels: np.ndarray,
-        num_stages: int,
-        *,
-        errors_count: bool,
-    ) -> "Outcome":
-        """Returns the outcome before any attack.
-
-        Args:
-            clean: Of these images.
-            labels: int64 [n].
-            num_stages: Of the plan.
-            errors_count: Whether clean errors count as fooled.
-        """
-        wrong = ~clean.correct & errors_count
-        return cls(
-            fooled=wrong,
-            predicted=np.where(wrong, clean.predicted, labels).astype(np.int16),
-            stage=np.where(wrong, -1, 0).astype(np.int16),
-            size=np.where(wrong, 0, np.nan).astype(np.float32),
-            totals=[StageTotals() for _ in range(num_stages)],
-        )
-
     @property
     def correct(self) -> np.ndarray:
         """Images that nothing fooled, bool [n]."""
         return ~self.fooled
 
-    @property
-    def forward_passes(self) -> float:
-        """Mean for each image."""
-        return self._mean("forward_passes")
-
-    @property
-    def backward_passes(self) -> float:
-        """Mean for each image."""
-        return self._mean("backward_passes")
+    def mean(self, passes: str) -> float:
+        """Returns the mean for each image of a field of `StageTotals`."""
+        return sum(getattr(t, passes) for t in self.totals) / len(self.fooled)
 
     @property
     def stages_done(self) -> int:
@@ -124,6 +92,3 @@ class Outcome:
             self.size[number] = size
         elif last:
             self.stage[number] += 1
-
-    def _mean(self, name: str) -> float:
-        return sum(getattr(t, name) for t in self.totals) / len(self.fooled)

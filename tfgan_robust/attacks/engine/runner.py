@@ -1,7 +1,8 @@
 """Runs attack plans on a classifier: what stays correct, and at what cost."""
 
-import dataclasses
+import functools
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -16,18 +17,6 @@ from tfgan_robust.attacks.plan import AttackPlan, Stage, for_classes
 from tfgan_robust.attacks.table import most_targets
 from tfgan_robust.errors import UsageError
 from tfgan_robust.networks.logits import LogitsFn, as_floats
-
-
-@dataclasses.dataclass(frozen=True)
-class _Inputs:
-    """What a plan is run on."""
-
-    plan: AttackPlan
-    images: np.ndarray
-    labels: np.ndarray
-    clean: CleanPass
-    eps: float
-    seed: int
 
 
 class AttackRunner:
@@ -96,9 +85,13 @@ class AttackRunner:
         self, plan: AttackPlan, labels: np.ndarray, clean: CleanPass
     ) -> Outcome:
         """Returns the outcome before any attack."""
-        worst = plan.protocol == "worst"
-        return Outcome.of_clean(
-            clean, labels, len(plan.stages), errors_count=worst
+        wrong = ~clean.correct & (plan.protocol == "worst")
+        return Outcome(
+            fooled=wrong,
+            predicted=np.where(wrong, clean.predicted, labels).astype(np.int16),
+            stage=np.where(wrong, -1, 0).astype(np.int16),
+            size=np.where(wrong, 0, np.nan).astype(np.float32),
+            totals=[StageTotals() for _ in plan.stages],
         )
 
     def run(
@@ -133,17 +126,24 @@ class AttackRunner:
             TfganRobustError: if an attack left the ball or the pixel range.
         """
         plan = for_classes(plan, self._num_classes)
-        inputs = _Inputs(plan, images, labels, clean, eps, seed)
         for number, stage in enumerate(plan.stages):
             attacks = self._attacks(plan, stage)
             entered = outcome.stage == number
+            totals = outcome.totals[number]
+            next_job = _jobs(stage, labels, clean.ranking)
             for variant, attack in enumerate(attacks):
+                run = functools.partial(
+                    self._stream(plan, stage, attack, variant).run,
+                    images,
+                    labels,
+                    eps=eps,
+                    seed=seed,
+                )
                 where = np.flatnonzero(~outcome.fooled & entered)
-                totals = outcome.totals[number]
                 started = time.monotonic()
-                for done in self._run_stage(
-                    inputs, stage, attack, variant, where, totals
-                ):
+                for done, work in _last_runs(run, next_job, where):
+                    # Counted at the end: a run that is cut off begins anew.
+                    totals.add(work, *attack.passes)
                     totals.seconds += time.monotonic() - started
                     outcome.settle(
                         done.number,
@@ -172,48 +172,6 @@ class AttackRunner:
             pass
         return outcome
 
-    def _run_stage(
-        self,
-        inputs: _Inputs,
-        stage: Stage,
-        attack: Attack,
-        variant: int,
-        where: np.ndarray,
-        totals: StageTotals,
-    ) -> Iterator[Finished]:
-        """Yields each image's last run: the one that fooled, or the last."""
-        labels, ranking = inputs.labels, inputs.clean.ranking
-        attempts = max(stage.num_targets, 1) * stage.num_restarts
-
-        def job(number: int, attempt: int) -> Job:
-            target = labels[number]
-            if stage.num_targets:
-                target = ranking[number, attempt // stage.num_restarts]
-            return Job(number, attempt, int(target))
-
-        tried = np.zeros(len(labels), np.int64)
-        work = np.zeros(len(labels), np.int64)
-
-        def retry(done: Finished) -> Job | None:
-            tried[done.number] += 1
-            attempt = int(tried[done.number])
-            return job(done.number, attempt) if attempt < attempts else None
-
-        for done in self._stream(inputs.plan, stage, attack, variant).run(
-            inputs.images,
-            labels,
-            (job(int(number), 0) for number in where),
-            retry,
-            eps=inputs.eps,
-            seed=inputs.seed,
-            expected=len(where),
-        ):
-            work[done.number] += done.work
-            if done.fooled or tried[done.number] >= attempts:
-                # Counted at the end: a run that is cut off begins anew.
-                totals.add(int(work[done.number]), *attack.passes)
-                yield done
-
     def _stream(
         self, plan: AttackPlan, stage: Stage, attack: Attack, variant: int
     ) -> Stream:
@@ -240,6 +198,43 @@ class AttackRunner:
                 "with method=gan and kept its generators."
             )
         return self._generators
+
+
+def _jobs(
+    stage: Stage, labels: np.ndarray, ranking: np.ndarray
+) -> Callable[[int, int], Job | None]:
+    """Returns a function of image and attempt; None after the last."""
+    attempts = max(stage.num_targets, 1) * stage.num_restarts
+
+    def job(number: int, attempt: int) -> Job | None:
+        if attempt == attempts:
+            return None
+        target = labels[number]
+        if stage.num_targets:
+            target = ranking[number, attempt // stage.num_restarts]
+        return Job(number, attempt, int(target))
+
+    return job
+
+
+def _last_runs(
+    run: Callable[..., Iterator[Finished]],
+    next_job: Callable[[int, int], Job | None],
+    where: np.ndarray,
+) -> Iterator[tuple[Finished, int]]:
+    """Yields each image's run that fooled, else the last; and its advances."""
+    tried: Counter[int] = Counter()
+    work: Counter[int] = Counter()
+
+    def retry(done: Finished) -> Job | None:
+        tried[done.number] += 1
+        return next_job(done.number, tried[done.number])
+
+    first = (next_job(int(number), 0) for number in where)
+    for done in run(jobs=first, retry=retry, expected=len(where)):
+        work[done.number] += done.work
+        if done.fooled or next_job(done.number, tried[done.number]) is None:
+            yield done, work[done.number]
 
 
 def _ranking(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -1,6 +1,5 @@
 """The places of a batch: who is in them, and who comes next."""
 
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -45,30 +44,6 @@ class Job(NamedTuple):
     target: int
 
 
-class Source:
-    """Jobs in the order in which they are handed out."""
-
-    def __init__(
-        self,
-        jobs: Iterator[Job],
-        retry: Callable[[Finished], Job | None],
-    ) -> None:
-        self._jobs, self._retry = jobs, retry
-        self._again: deque[Job] = deque()
-
-    def take(self) -> Job | None:
-        """Returns the next job, None if there is none."""
-        # Old images first, so that few are in the works at a time.
-        return self._again.popleft() if self._again else next(self._jobs, None)
-
-    def report(self, done: Finished) -> None:
-        """Notes the end of a job, which another one may follow."""
-        if not done.fooled:
-            job = self._retry(done)
-            if job is not None:
-                self._again.append(job)
-
-
 class Slots:
     """The places of a batch, and who is in them."""
 
@@ -96,13 +71,13 @@ class Slots:
 
     def fill(
         self,
-        source: Source,
+        take: Callable[[], Job | None],
         draw: Callable[[Sequence[Job]], tuple[np.ndarray, ...]],
     ) -> np.ndarray | None:
-        """Puts jobs into empty places; tells which places are new."""
+        """Puts jobs into empty places; tells which places are new, if any."""
         places, jobs = [], []
         for place in np.flatnonzero(self.empty):
-            job = source.take()
+            job = take()
             if job is None:
                 break
             places.append(place)

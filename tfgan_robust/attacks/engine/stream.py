@@ -8,14 +8,15 @@ this changes no verdict.
 """
 
 import zlib
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from tfgan_robust.attacks.balls import NORMS
 from tfgan_robust.attacks.base import (
+    NORMS,
     Attack,
     Problem,
     advance_active,
@@ -23,7 +24,7 @@ from tfgan_robust.attacks.base import (
     draw_batch,
     is_done,
 )
-from tfgan_robust.attacks.engine.slots import Finished, Job, Slots, Source
+from tfgan_robust.attacks.engine.slots import Finished, Job, Slots
 from tfgan_robust.errors import TfganRobustError
 from tfgan_robust.networks.logits import LogitsFn
 
@@ -115,11 +116,21 @@ class Stream:
             TfganRobustError: if an image left the ball or the pixel range.
         """
         slots = Slots(images, labels, self._size(expected))
-        source = Source(jobs, retry)
+        again: deque[Job] = deque()
+        own = zlib.crc32(self._name.encode())
+
+        def take() -> Job | None:
+            # Old images first, so that few are in the works at a time.
+            return again.popleft() if again else next(jobs, None)
+
+        def draw(jobs: Sequence[Job]) -> tuple[np.ndarray, ...]:
+            seeds = [(seed, own, job.number, job.attempt) for job in jobs]
+            return draw_batch(self.attack, slots.shape, seeds)
+
         state: Any = None
         radius = tf.constant(eps, tf.float32)
         while True:
-            fresh = slots.fill(source, self._draw(seed, slots.shape))
+            fresh = slots.fill(take, draw)
             if slots.live == 0:
                 return
             if fresh is not None:
@@ -136,23 +147,14 @@ class Stream:
             state, report = self._advance(problem, state)
             for done in slots.retire(report, state.step.numpy()):
                 self._check(done, eps)
-                source.report(done)
+                if not done.fooled and (job := retry(done)) is not None:
+                    again.append(job)
                 yield done
 
     def _size(self, live: int) -> int:
         """The smallest batch that holds so many; XLA compiles but one."""
         fitting = [size for size in self._sizes if size >= live]
         return min(fitting, default=self._batch_size)
-
-    def _draw(
-        self, seed: int, shape: tuple[int, int, int]
-    ) -> Callable[[Sequence[Job]], tuple[np.ndarray, ...]]:
-        own = zlib.crc32(self._name.encode())
-        return lambda jobs: draw_batch(
-            self.attack,
-            shape,
-            [(seed, own, job.number, job.attempt) for job in jobs],
-        )
 
     def _check(self, done: Finished, eps: float) -> None:
         low, high = float(done.image.min()), float(done.image.max())
