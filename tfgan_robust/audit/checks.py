@@ -38,15 +38,18 @@ def add_check(check: _Row) -> _Row:
     return check
 
 
-add_check("tfgan_robust.audit.strength:more_steps")
-add_check("tfgan_robust.audit.strength:one_step")
-add_check("tfgan_robust.audit.strength:whole_range")
-add_check("tfgan_robust.audit.strength:noise")
-add_check("tfgan_robust.audit.black_box:square")
-add_check("tfgan_robust.audit.black_box:transfer")
-add_check("tfgan_robust.audit.gradients:gradients")
-add_check("tfgan_robust.audit.inference:deterministic")
-add_check("tfgan_robust.audit.gradients:saturation")
-add_check("tfgan_robust.audit.finite_differences:finite_differences")
-add_check("tfgan_robust.audit.black_box:undefended")
-add_check("tfgan_robust.audit.inference:batch_independence")
+for _place in (
+    "strength:more_steps",
+    "strength:one_step",
+    "strength:whole_range",
+    "strength:noise",
+    "black_box:square",
+    "black_box:transfer",
+    "gradients:gradients",
+    "inference:deterministic",
+    "gradients:saturation",
+    "finite_differences:finite_differences",
+    "black_box:undefended",
+    "inference:batch_independence",
+):
+    add_check(f"tfgan_robust.audit.{_place}")
