@@ -1,4 +1,4 @@
-"""Measures how many images a classifier gets right, clean and attacked."""
+"""Measures a classifier's accuracy on clean and on attacked images."""
 
 from collections.abc import Callable, Sequence
 
