@@ -2,15 +2,27 @@
 
 import csv
 import os
+import re
 import subprocess
 import sys
 
 import pytest
-from saved import QUICK, count_correct, read_results, save_classifier
+from saved import (
+    QUICK,
+    count_correct,
+    read_results,
+    save_classifier,
+    save_run,
+)
 
 from tfgan_robust import evaluate
+from tfgan_robust.audit.checks import CHECKS
 from tfgan_robust.data.loading import load_test
+from tfgan_robust.data.registry import DATASETS
 from tfgan_robust.data.splits import Split
+from tfgan_robust.errors import UsageError
+from tfgan_robust.evaluation import session
+from tfgan_robust.networks.registry import NETWORKS
 from tfgan_robust.reports.results import SCHEMA_VERSION
 
 
@@ -80,6 +92,46 @@ def test_a_bad_value_is_one_line_that_speaks_of_flags(monkeypatch, capsys):
     assert line.startswith("error: --eps must list") and "300" in line
 
 
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (
+            {"model": "notes.txt", "output": "notes.txt"},
+            "must be a folder.*txt",
+        ),
+        ({"model": "absent.keras"}, "no model at absent.keras"),
+        (
+            {"model": "notes.txt", "transfer_from": "absent"},
+            "no model at absent",
+        ),
+        ({"model": "notes.txt", "undefended": "absent"}, "no model at absent"),
+        ({"run_dir": "."}, "no config.json"),
+    ],
+    ids=str,
+)
+def test_bad_paths_are_refused_before_anything_is_loaded(
+    tmp_path, monkeypatch, given, told
+):
+    (tmp_path / "notes.txt").write_text("mine")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(evaluate, "load", None)
+    dataset = {"dataset": "digits"} if "model" in given else {}
+    with pytest.raises(UsageError, match=told):
+        evaluate._run({**given, **dataset})
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_help_lists_all_kinds_of_parts(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["evaluate", "--help"])
+    with pytest.raises(SystemExit):
+        evaluate.main()
+    out = capsys.readouterr().out
+    assert "pgd-<steps>[-margin|-dlr][-t]" in out
+    words = re.findall(r"\w+", out)
+    for table in (NETWORKS, CHECKS, DATASETS):
+        assert set(table) <= set(words)
+
+
 def test_a_model_without_an_output_folder_writes_nothing(tmp_path, capsys):
     save_classifier(tmp_path / "m.keras")
     given = {"model": str(tmp_path / "m.keras"), "dataset": "digits", **QUICK}
@@ -95,7 +147,8 @@ def test_an_interrupted_command_says_how_to_go_on(
     def interrupt(options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(evaluate, "evaluate", interrupt)
+    save_run(tmp_path)
+    monkeypatch.setattr(session, "evaluate", interrupt)
     with pytest.raises(KeyboardInterrupt):
         evaluate._run({**QUICK, "run_dir": str(tmp_path)})
     assert "same command goes on" in capsys.readouterr().err

@@ -1,14 +1,17 @@
 """Command line of the evaluation: `python -m tfgan_robust.evaluate`."""
 
 import sys
+from pathlib import Path
 from typing import Any
 
 from tfgan_robust.cli import command, signals
 from tfgan_robust.cli.flags import Part
+from tfgan_robust.errors import UsageError
 from tfgan_robust.evaluation.options import EvaluateSettings
-from tfgan_robust.evaluation.session import evaluate
+from tfgan_robust.lazy import load
 from tfgan_robust.reports.tables import format_report
 from tfgan_robust.reports.verdicts import format_audit
+from tfgan_robust.runs.directory import load_run_config
 
 USAGE = """
 Measures a classifier's accuracy on clean and on attacked images.
@@ -27,9 +30,12 @@ def main() -> None:
 def _run(given: dict[str, Any]) -> int:
     options = EvaluateSettings(**given)
     folder = options.folder
+    _check_paths(options)
     try:
         with signals.raising_on_sigterm():
-            evaluation = evaluate(options)
+            evaluation = load("tfgan_robust.evaluation.session:evaluate")(
+                options
+            )
     except KeyboardInterrupt:
         if folder is not None:
             print(
@@ -45,6 +51,18 @@ def _run(given: dict[str, Any]) -> int:
     if folder is not None:
         print(f"written to {folder / 'results.json'} and evaluation.md")
     return 0
+
+
+def _check_paths(options: EvaluateSettings) -> None:
+    """Refuses paths that do not fit, before TensorFlow is loaded."""
+    folder = options.folder
+    if folder is not None and folder.exists() and not folder.is_dir():
+        raise UsageError(f"`output` must be a folder. Received: {folder}.")
+    if options.run_dir is not None:
+        load_run_config(options.run_dir)
+    for path in (options.model, options.transfer_from, options.undefended):
+        if path is not None and not Path(path).exists():
+            raise UsageError(f"There is no model at {path}.")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ from tfgan_robust.cli.fields import setting
 from tfgan_robust.cli.flags import Part
 from tfgan_robust.errors import UsageError
 from tfgan_robust.evaluation.options import EvaluateSettings
-from tfgan_robust.evaluation.session import evaluate
 from tfgan_robust.lazy import load
 from tfgan_robust.methods.registry import METHODS
 from tfgan_robust.networks.registry import NETWORKS
@@ -124,6 +123,7 @@ def _plan(flags: TrainFlags, settings: dict[str, Any]) -> _Plan:
 
 def _report(plan: _Plan, flags: TrainFlags) -> None:
     """Measures the best checkpoint of each run on test images."""
+    evaluate = load("tfgan_robust.evaluation.session:evaluate")
     evaluations = {
         settled.run_label: evaluate(
             EvaluateSettings(

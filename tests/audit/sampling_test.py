@@ -46,8 +46,11 @@ def test_differences_too_small_to_matter_pass():
 
 
 def test_shares_are_judged_beyond_sampling_error():
-    def verdict(count, trials):
-        return judge_share(count, trials, warn=0.05, fail=0.2)
+    def verdict(count, trials, **fail):
+        return judge_share(np.arange(trials) < count, warn=0.05, **fail)
 
-    assert [verdict(n, 128) for n in (8, 20, 60)] == ["PASS", "WARN", "FAIL"]
-    assert [verdict(n, 4) for n in (1, 2)] == ["PASS", "PASS"]
+    for count, expected in ((8, "PASS"), (20, "WARN"), (60, "FAIL")):
+        assert verdict(count, 128, fail=0.2) == expected
+    assert [verdict(n, 4, fail=0.2) for n in (1, 2)] == ["PASS", "PASS"]
+    # Nothing is too much for a share that has no upper limit.
+    assert [verdict(n, 128) for n in (0, 8, 128)] == ["PASS", "PASS", "WARN"]

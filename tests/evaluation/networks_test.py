@@ -3,15 +3,13 @@
 import dataclasses
 import json
 
-import keras
 import numpy as np
 import pytest
 
-from tfgan_robust.attacks.plan import parse_attack
 from tfgan_robust.errors import UsageError
 from tfgan_robust.evaluation.measure import evaluate_classifier
 from tfgan_robust.evaluation.networks import load_networks
-from tfgan_robust.runs.directory import load_run_config
+from tfgan_robust.evaluation.options import EvaluateSettings
 from tfgan_robust.runs.presets import baseline_of, resolve
 from tfgan_robust.training import build
 from tfgan_robust.training.checkpoints import save_networks
@@ -35,9 +33,7 @@ def save_run(folder, *, classes=10, **settings):
 
 
 def load(run_dir, **given):
-    return load_networks(
-        run_dir=str(run_dir), config=load_run_config(run_dir), **given
-    )
+    return load_networks(EvaluateSettings(run_dir=str(run_dir), **given))
 
 
 def test_a_run_brings_its_generators_and_its_baseline(tmp_path):
@@ -45,10 +41,8 @@ def test_a_run_brings_its_generators_and_its_baseline(tmp_path):
     assert load(tmp_path).undefended is None
     save_run(tmp_path / "baseline", config=baseline_of(config))
     found = load(tmp_path)
-    assert [g.name for g, _ in found.generators] == [
-        "generator_0",
-        "generator_1",
-    ]
+    names = [generator.name for generator, _ in found.generators]
+    assert names == ["generator_0", "generator_1"]
     assert {c.formulation for _, c in found.generators} == {"grad_x"}
     assert found.surrogate is None
     assert found.undefended.description == "baseline (best)"
@@ -62,7 +56,7 @@ def test_a_natural_run_beside_a_run_is_its_baseline(tmp_path):
     assert found.undefended.description == "digits-natural-0 (best)"
     # It is not its own.
     alone = load(tmp_path / "digits-natural-0")
-    assert alone.undefended is None and alone.generators == ()
+    assert alone.undefended is None and not alone.generators
     # Nor that of another shape.
     save_run(tmp_path / "digits-natural-0", method="natural",
              classifier_width=0.1)  # fmt: skip
@@ -84,7 +78,7 @@ def test_other_networks_are_runs_or_models_of_the_same_shape(tmp_path):
     save_run(tmp_path / "few", classes=3, method="natural")
     for name in ("transfer_from", "undefended"):
         with pytest.raises(UsageError, match=f"`{name}`.*same classes.*3"):
-            load((tmp_path / "run"), **{name: str(tmp_path / "few")})
+            load(tmp_path / "run", **{name: str(tmp_path / "few")})
 
 
 def test_the_generators_of_a_run_attack_its_classifier(tmp_path):
@@ -108,7 +102,6 @@ def test_the_generators_of_a_run_attack_its_classifier(tmp_path):
 
 
 def test_without_generators_there_is_no_such_attack(tmp_path):
-    keras.utils.set_random_seed(0)
     save_run(tmp_path, method="natural")
     found = load(tmp_path)
     with pytest.raises(UsageError, match="method=gan"):
@@ -116,6 +109,6 @@ def test_without_generators_there_is_no_such_attack(tmp_path):
             found.classifier,
             np.zeros((4, *SHAPE), np.uint8),
             np.arange(4),
-            attacks=[parse_attack("generators")],
+            attacks=["generators"],
             eps=[0.2],
         )

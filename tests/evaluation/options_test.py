@@ -48,10 +48,7 @@ def test_attacks_take_the_parameters_of_the_command_line():
         ({**MODEL, "attacks": "square", "norm": "l2"}, "L-infinity norm only"),
         ({**MODEL, "step_sizes": "0,1"}, "step_sizes.*0,1"),
         ({**MODEL, "step_sizes": "a"}, "step_sizes.*a"),
-        (
-            {**MODEL, "step_sizes": "1", "step_size": 0.1},
-            "either `step_size`",
-        ),
+        ({**MODEL, "step_sizes": "1", "step_size": 0.1}, "either `step_size`"),
         ({**MODEL, "momentum": -0.1}, "momentum"),
         ({**MODEL, "audit_images": 1}, "audit_images"),
         ({**MODEL, "dataset": "mnist"}, "cifar10, digits, folder.*mnist"),

@@ -15,60 +15,35 @@ from tfgan_robust.data.loading import load_test, load_training
 from tfgan_robust.data.registry import DATASETS
 from tfgan_robust.data.splits import Split
 from tfgan_robust.errors import UsageError
+from tfgan_robust.evaluation import session
 from tfgan_robust.evaluation.options import EvaluateSettings
 from tfgan_robust.evaluation.session import evaluate
-from tfgan_robust.reports import progress
 
 
 def options(**given):
     return EvaluateSettings(**{**QUICK, **given})
 
 
-def test_a_missing_model_or_run_is_refused(tmp_path):
-    with pytest.raises(UsageError, match="no model at.*absent.keras"):
-        evaluate(
-            options(model=str(tmp_path / "absent.keras"), dataset="digits")
-        )
-    with pytest.raises(UsageError, match="no config.json"):
-        evaluate(options(run_dir=str(tmp_path)))
-
-
-def test_a_file_in_the_place_of_the_folder_is_refused_at_once(tmp_path):
-    save_classifier(tmp_path / "m.keras")
-    taken = tmp_path / "notes.txt"
-    taken.write_text("mine")
-    with pytest.raises(UsageError, match=f"must be a folder.*{taken.name}"):
-        evaluate(
-            options(
-                model=str(tmp_path / "m.keras"),
-                dataset="digits",
-                output=str(taken),
-            )
-        )
-    assert taken.read_text() == "mine"
-
-
-def test_a_model_of_another_image_size_is_refused_with_the_way_out(tmp_path):
-    save_classifier(tmp_path / "m.keras")
-    wrong = options(
-        model=str(tmp_path / "m.keras"), dataset="digits", image_size=32
-    )
-    with pytest.raises(UsageError, match="`image_size` resizes"):
-        evaluate(wrong)
-
-
-def test_a_model_of_too_few_classes_is_refused(tmp_path):
-    save_classifier(tmp_path / "m.keras", classes=5)
-    with pytest.raises(UsageError, match="knows 5 classes"):
-        evaluate(options(model=str(tmp_path / "m.keras"), dataset="digits"))
+@pytest.mark.parametrize(
+    ("classes", "given", "told"),
+    [
+        (None, {}, "no model at.*m.keras"),
+        (10, {"image_size": 32}, "`image_size` resizes"),
+        (5, {}, "knows 5 classes"),
+    ],
+)
+def test_a_model_that_does_not_fit_is_refused(tmp_path, classes, given, told):
+    path = tmp_path / "m.keras"
+    if classes is not None:
+        save_classifier(path, classes)
+    with pytest.raises(UsageError, match=told):
+        evaluate(options(model=str(path), dataset="digits", **given))
 
 
 def test_a_run_is_measured_on_its_test_images_at_the_usual_radii(tmp_path):
     model = save_run(tmp_path)
     found = evaluate(
-        EvaluateSettings(
-            run_dir=str(tmp_path), attacks="fgsm", num_images=30, audit=False
-        )
+        options(run_dir=str(tmp_path), attacks="fgsm", eps=None, num_images=30)
     )
     assert [r.eps for r in found.results] == [0, *DATASETS["digits"].eps]
 
@@ -85,13 +60,7 @@ def test_a_run_is_measured_on_its_test_images_at_the_usual_radii(tmp_path):
 def test_the_validation_images_are_those_that_the_run_held_out(tmp_path):
     model = save_run(tmp_path, validation_images=40, seed=3)
     found = evaluate(
-        EvaluateSettings(
-            run_dir=str(tmp_path),
-            attacks="fgsm",
-            eps="0.1",
-            split="validation",
-            audit=False,
-        )
+        options(run_dir=str(tmp_path), split="validation", num_images=None)
     )
 
     _, _, held_out = load_training(
@@ -102,23 +71,14 @@ def test_the_validation_images_are_those_that_the_run_held_out(tmp_path):
     assert read_results(tmp_path)["dataset"]["split"] == "validation"
 
 
-def test_results_go_elsewhere_when_told(tmp_path):
+def test_results_go_elsewhere_and_cover_all_images(tmp_path):
     save_run(tmp_path / "run")
-    evaluate(
-        options(run_dir=str(tmp_path / "run"), output=str(tmp_path / "out"))
-    )
-    assert read_results(tmp_path / "out")["results"]
-    assert not (tmp_path / "run" / "results.json").exists()
-
-
-def test_more_images_than_there_are_means_all(tmp_path):
-    save_run(tmp_path)
-    found = evaluate(
-        options(run_dir=str(tmp_path), attacks="fgsm", num_images=10**6)
-    )
-
+    given = {"run_dir": str(tmp_path / "run"), "output": str(tmp_path / "out")}
+    found = evaluate(options(**given, attacks="fgsm", num_images=10**6))
     _, test = load_test("digits")
     assert found.results[0].num_images == len(test.labels)
+    assert read_results(tmp_path / "out")["results"]
+    assert not (tmp_path / "run" / "results.json").exists()
 
 
 def test_an_interruption_keeps_what_was_measured_and_goes_on(
@@ -141,7 +101,7 @@ def test_an_interruption_keeps_what_was_measured_and_goes_on(
         yield lambda *now: seen.append((now[0], now[2]))
 
     given = {"run_dir": str(tmp_path), "batch_size": 4}
-    monkeypatch.setattr(progress, "evaluation_progress", interrupting)
+    monkeypatch.setattr(session, "evaluation_progress", interrupting)
     with pytest.raises(KeyboardInterrupt):
         evaluate(options(**given))
     stored = read_results(tmp_path)
@@ -149,7 +109,7 @@ def test_an_interruption_keeps_what_was_measured_and_goes_on(
     assert [r["attack"] for r in stored["results"]] == ["clean", "fgsm"]
     assert "INCOMPLETE" in (tmp_path / "evaluation.md").read_text()
     seen.clear()
-    monkeypatch.setattr(progress, "evaluation_progress", watching)
+    monkeypatch.setattr(session, "evaluation_progress", watching)
     evaluate(options(**given))
     # What was settled is shown at once, and never measured again.
     assert [now for now in seen if now[0] == "fgsm"] == [("fgsm", 20)]

@@ -161,12 +161,12 @@ def test_other_conditions_use_nothing(tmp_path):
     assert looks(tmp_path, attacks=[plan], eps=EPS[:1]) > 200
 
 
-@pytest.mark.parametrize("left", [0, 10, 500])
-def test_a_damaged_file_of_progress_is_worth_nothing(tmp_path, left):
+def test_a_damaged_file_of_progress_is_worth_nothing(tmp_path):
     first = looks(tmp_path)
     path = tmp_path / "progress.npz"
-    path.write_bytes(path.read_bytes()[:left])
-    assert looks(tmp_path) == first
+    for left in (0, 10, 500):
+        path.write_bytes(path.read_bytes()[:left])
+        assert looks(tmp_path) == first
 
 
 def test_audits_are_kept_by_their_conditions(tmp_path):

@@ -104,12 +104,11 @@ def audit_classifier(
 def _run(name: str, context: AuditContext) -> Check:
     try:
         finding: Finding = load(CHECKS[name])(context)
-    except TfganRobustError as error:
-        return Check(name, WARN, {}, f"not checked: {error}")
     # A classifier is anybody's code, and may raise anything.
     except Exception as error:
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        return Check(name, WARN, {}, f"not checked: {reason}")
+        ours = isinstance(error, TfganRobustError)
+        reason = str(error) if ours else f"{type(error).__name__}: {error}"
+        return Check(name, WARN, {}, f"not checked: {reason}".splitlines()[0])
     # JSON knows no NaN.
     figures = {
         k: float(v) for k, v in finding.figures.items() if math.isfinite(v)

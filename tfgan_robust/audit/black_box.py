@@ -1,9 +1,8 @@
 """Black-box attacks must not beat white-box ones (arXiv:1802.00420, 3.1)."""
 
-import numpy as np
-
 from tfgan_robust.audit.context import AuditContext
-from tfgan_robust.audit.sampling import judge, judge_share, tail
+from tfgan_robust.audit.sampling import judge, judge_share
+from tfgan_robust.classifiers.loading import Classifier
 from tfgan_robust.reports.verdicts import PASS, WARN, Finding
 
 # Share of images that strong white-box attacks on a sound network may leave to
@@ -17,67 +16,51 @@ UNDEFENDED_WARN, UNDEFENDED_FAIL = 0.05, 0.2
 
 def square(context: AuditContext) -> Finding:
     """Square, which sees no gradient, fools none that white-box left."""
-    left = context.white_box_correct
     name = "square" if "square" in context.measured else SQUARE
-    correct = context.measured.get(name)
-    if correct is None:
-        correct = context.attack(name, context.eps, context.classifier, left)
-    return _beyond_white_box(name, left, correct)
+    return _beyond_white_box(context, name, name)
 
 
 def transfer(context: AuditContext) -> Finding:
     """Another network's gradient fools none that white-box attacks left."""
-    missing = _without_undefended(context)
-    if missing is not None:
+    if missing := _without_undefended(context):
         return missing
-    left = context.white_box_correct
-    correct = context.attack(
-        "pgd-100",
-        context.eps,
-        context.classifier,
-        left,
-        surrogate=context.undefended,
+    return _beyond_white_box(
+        context, "transfer", "pgd-100", surrogate=context.undefended
     )
-    return _beyond_white_box("transfer", left, correct)
 
 
 def undefended(context: AuditContext) -> Finding:
     """The attack brings an undefended network to about 0 %."""
-    missing = _without_undefended(context)
-    if missing is not None:
+    if missing := _without_undefended(context):
         return missing
     correct = context.correct_under("pgd-100", classifier=context.undefended)
-    verdict = judge_share(
-        int(np.count_nonzero(correct)),
-        len(correct),
-        warn=UNDEFENDED_WARN,
-        fail=UNDEFENDED_FAIL,
-    )
-    share = float(np.mean(correct))
+    verdict = judge_share(correct, warn=UNDEFENDED_WARN, fail=UNDEFENDED_FAIL)
+    share = correct.mean()
+    weak = ": the attack is weak, or the radius small"
     return Finding(
         verdict,
         {"pgd-100": share},
         f"pgd-100 leaves {100 * share:.1f} % of an undefended network"
-        + (
-            ""
-            if verdict == PASS
-            else ": the attack is weak, or the radius small"
-        ),
+        f"{'' if verdict == PASS else weak}",
     )
 
 
 def _beyond_white_box(
-    attack: str, left: np.ndarray, correct: np.ndarray
+    context: AuditContext,
+    name: str,
+    attack: str,
+    surrogate: Classifier | None = None,
 ) -> Finding:
-    """Judges an attack by the images that white-box attacks left correct."""
-    fooled = int(np.count_nonzero(left & ~correct))
-    verdict = judge(tail(fooled, len(left), LEFT_OVER))
-    share = float(np.mean(left))
+    """Attacks what white-box attacks left correct."""
+    left = context.white_box_correct
+    correct = context.correct_under(attack, where=left, surrogate=surrogate)
+    fooled = (left & ~correct).sum()
+    share = left.mean()
     return Finding(
-        verdict,
+        judge(fooled, len(left), LEFT_OVER),
         {"white_box": share, "fooled_beyond": fooled / len(left)},
-        f"white-box attacks leave {100 * share:.1f} %; {attack} fools "
-        f"{fooled} of these {np.count_nonzero(left)} images",
+        f"white-box attacks leave {100 * share:.1f} %; {name} fools "
+        f"{fooled} of these {left.sum()} images",
     )
 
 

@@ -44,8 +44,9 @@ class AuditContext:
     execution: Execution = Execution()
 
     def __post_init__(self) -> None:
-        self._found: dict[tuple[str, float, int], np.ndarray] = {}
-        self._runners: dict[tuple[int, int], AttackRunner] = {}
+        self._found: dict[tuple[Any, ...], np.ndarray] = {}
+        # By the functions themselves: an id may pass on to another one.
+        self._runners: dict[tuple[Any, ...], AttackRunner] = {}
         self.variables_before = self.variables()
         # As one graph, however often it is called.
         self.logits_fn = self._compile(self.classifier.logits_fn)
@@ -62,29 +63,46 @@ class AuditContext:
         attack: str,
         *,
         eps: float | None = None,
+        where: np.ndarray | None = None,
         classifier: Classifier | None = None,
+        surrogate: Classifier | None = None,
     ) -> np.ndarray:
-        """Runs an attack on all images, unless that is known already.
+        """Runs an attack, unless its outcome is known already.
 
         Args:
             attack: Its name, for `parse_attack`.
-            eps: Radius, if not the audit's.
-            classifier: Another classifier than the audited one.
+            eps: L-infinity radius on the [0, 1] pixel scale, if not the
+                audit's.
+            where: bool [N], which images to attack; None for all.
+            classifier: Whose verdict counts, if not the audited one's.
+            surrogate: Whose gradient is followed, if another's.
 
         Returns:
-            bool [N], correct under the attack.
+            bool [N], correct under the attack; of images outside `where`,
+            True unless more is known.
         """
         radius = self.eps if eps is None else eps
-        if classifier is None:
-            if radius == self.eps and attack in self.measured:
-                return self.measured[attack]
-            classifier = self.classifier
-        key = (attack, radius, id(classifier))
+        if (
+            (attack in self.measured and radius == self.eps)
+            and classifier is None
+            and surrogate is None
+        ):
+            return self.measured[attack]
+        if where is None:
+            where = np.ones(len(self), bool)
+        runner = self._runner(classifier or self.classifier, surrogate)
+        key = (runner, attack, radius, where.tobytes())
         if key not in self._found:
-            everything = np.ones(len(self), bool)
-            self._found[key] = self.attack(
-                attack, radius, classifier, everything
-            )
+            correct = np.ones(len(self), bool)
+            if where.any():
+                correct[where] = runner.measure(
+                    parse_attack(attack, protocol="worst"),
+                    self.images[where],
+                    self.labels[where],
+                    eps=radius,
+                    seed=self.execution.seed,
+                ).correct
+            self._found[key] = correct
         return self._found[key]
 
     @functools.cached_property
@@ -93,60 +111,24 @@ class AuditContext:
 
         Each attack is run only on images that those before it left correct.
         """
-        correct = self.correct_under("pgd-100").copy()
-        for name, mask in self.measured.items():
-            if follows_gradient(name):
-                correct &= mask
-        for name in WHITE_BOX:
-            if name not in self.measured:
-                correct &= self.attack(name, self.eps, self.classifier, correct)
+        correct = self.correct_under("pgd-100")
+        for name in (*filter(follows_gradient, self.measured), *WHITE_BOX):
+            correct = correct & self.correct_under(name, where=correct)
         return correct
 
-    def attack(
-        self,
-        attack: str,
-        eps: float,
-        classifier: Classifier,
-        where: np.ndarray,
-        surrogate: Classifier | None = None,
-    ) -> np.ndarray:
-        """Attacks some of the images.
-
-        Args:
-            attack: Its name, for `parse_attack`.
-            eps: L-infinity radius on the [0, 1] pixel scale.
-            classifier: Whose verdict counts.
-            where: bool [N], which images.
-            surrogate: Whose gradient is followed, if another's.
-
-        Returns:
-            bool [N], correct under the attack; True where there was none.
-        """
-        correct = np.ones(len(self), bool)
-        if not where.any():
-            return correct
-        outcome = self._attack_runner(classifier, surrogate).measure(
-            parse_attack(attack, protocol="worst"),
-            self.images[where],
-            self.labels[where],
-            eps=eps,
-            seed=self.execution.seed,
-        )
-        correct[where] = outcome.correct
-        return correct
-
-    def _attack_runner(
+    def _runner(
         self, classifier: Classifier, surrogate: Classifier | None
     ) -> AttackRunner:
         """One for each pair, so that each attack is compiled once."""
-        key = (id(classifier), id(surrogate))
+        followed = surrogate.logits_fn if surrogate else None
+        key = (classifier.logits_fn, followed)
         if key not in self._runners:
             self._runners[key] = AttackRunner(
                 classifier.logits_fn,
                 classifier.num_classes,
                 batch_size=self.execution.batch_size,
                 jit_compile=self.execution.jit_compile,
-                surrogate=surrogate.logits_fn if surrogate else None,
+                surrogate=followed,
             )
         return self._runners[key]
 
@@ -170,10 +152,7 @@ class AuditContext:
         """
         compiled = self._compile(function)
         parts = [compiled(*batch) for batch in self._batches()]
-        return tuple(
-            np.concatenate([np.asarray(part) for part in column])
-            for column in zip(*parts, strict=True)
-        )
+        return tuple(map(np.concatenate, zip(*parts, strict=True)))
 
     def _compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
         return tf.function(

@@ -48,31 +48,23 @@ def finite_differences(context: AuditContext) -> Finding:
     size = np.maximum(np.abs(predicted), np.abs(actual))
     # Written so that NaN counts against the gradient.
     measured = ~(size <= ROUNDING * largest)
-    share = float(np.mean(measured))
-    if share < MEASURED:
+    figures = {"told": measured.mean()}
+    if figures["told"] < MEASURED:
         reason = "not checked: the loss is too flat to tell"
-        return Finding(WARN, {"told": share}, reason)
+        return Finding(WARN, figures, reason)
     with np.errstate(invalid="ignore"):
         error = np.abs(actual - predicted)[measured] / size[measured]
-    return _report(share, error, rise)
-
-
-def _report(measured: float, error: np.ndarray, rise: np.ndarray) -> Finding:
     wrong, lower = ~(error < ERROR), ~(rise > 0)
-    verdict = worst(
-        [
-            _judge(wrong, warn=ERROR_WARN, fail=ERROR_FAIL),
-            _judge(lower, warn=LOWER_WARN, fail=LOWER_FAIL),
-        ]
-    )
-    figures = {
-        "told": measured,
-        "median_error": float(np.median(error)),
-        "agree": float(1 - np.mean(wrong)),
-        "rise": float(1 - np.mean(lower)),
-    }
+    figures["median_error"] = float(np.median(error))
+    figures["agree"] = 1 - wrong.mean()
+    figures["rise"] = 1 - lower.mean()
     return Finding(
-        verdict,
+        worst(
+            [
+                judge_share(wrong, warn=ERROR_WARN, fail=ERROR_FAIL),
+                judge_share(lower, warn=LOWER_WARN, fail=LOWER_FAIL),
+            ]
+        ),
         figures,
         f"the loss changes as its gradient says for "
         f"{100 * figures['agree']:.1f} % of the images (median error "
@@ -101,12 +93,6 @@ def _changes(
     step = tf.clip_by_value(images + STEP_AWAY * eps * direction, 0.0, 1.0)
     rise = margin(labels, logits_fn(step)) - before
     return predicted, actual, rise, tf.reduce_max(tf.abs(logits), axis=-1)
-
-
-def _judge(bad: np.ndarray, *, warn: float, fail: float) -> str:
-    return judge_share(
-        int(np.count_nonzero(bad)), len(bad), warn=warn, fail=fail
-    )
 
 
 @contextlib.contextmanager

@@ -6,10 +6,10 @@ import numpy as np
 import tensorflow as tf
 
 from tfgan_robust.audit.context import AuditContext
-from tfgan_robust.audit.sampling import above, judge_share, judge_weaker
+from tfgan_robust.audit.sampling import judge_share, judge_weaker
 from tfgan_robust.networks.logits import LogitsFn
 from tfgan_robust.networks.losses import cross_entropy, margin
-from tfgan_robust.reports.verdicts import FAIL, PASS, WARN, Finding
+from tfgan_robust.reports.verdicts import FAIL, Finding, worst
 
 # Of the margin's gradient: below float32's precision, the cross-entropy's is
 # the rounding of 1 - p_true.
@@ -44,20 +44,20 @@ def gradients(context: AuditContext) -> Finding:
     zero = finite & (entropy == 0)
     small = (entropy <= TINY * largest) | (total <= FLAT * np.abs(margins))
     tiny = finite & ~zero & small
-    missing = np.count_nonzero(zero | ~finite)
-    verdict = judge_share(
-        int(missing), len(context), warn=MASKED_WARN, fail=MASKED_FAIL
-    )
-    masked = int(missing + np.count_nonzero(tiny))
-    if verdict == PASS and above(masked, len(context), MASKED_WARN):
-        verdict = WARN
+    missing = zero | ~finite
+    verdicts = [
+        judge_share(missing, warn=MASKED_WARN, fail=MASKED_FAIL),
+        judge_share(missing | tiny, warn=MASKED_WARN),
+    ]
     kinds = {"zero": zero, "tiny": tiny, "non_finite": ~finite}
-    shares = {name: float(np.mean(mask)) for name, mask in kinds.items()}
+    shares = {name: mask.mean() for name, mask in kinds.items()}
     listed = ", ".join(
         f"{name.replace('_', '-')} for {100 * share:.1f} %"
         for name, share in shares.items()
     )
-    return Finding(verdict, shares, f"gradients are {listed} of the images")
+    return Finding(
+        worst(verdicts), shares, f"gradients are {listed} of the images"
+    )
 
 
 def saturation(context: AuditContext) -> Finding:
@@ -66,7 +66,6 @@ def saturation(context: AuditContext) -> Finding:
     with np.errstate(invalid="ignore"):
         scale = float(np.median(np.abs(margin(labels, logits))))
     saturated = cross_entropy(labels, logits).numpy() < SATURATED
-    share = float(np.mean(saturated))
     classifier = context.classifier
     factor = 1 / scale if np.isfinite(scale) and scale > 0 else 1.0
     scaled = dataclasses.replace(
@@ -74,25 +73,24 @@ def saturation(context: AuditContext) -> Finding:
         logits_fn=lambda images: factor * classifier.logits_fn(images),
     )
     raw = context.correct_under("pgd-100")
-    unit = context.attack(
-        "pgd-100", context.eps, scaled, np.ones(len(context), bool)
-    )
-    verdict = judge_weaker(unit, raw)
-    count = int(np.count_nonzero(saturated))
-    if verdict == PASS and above(count, len(context), SATURATED_WARN):
-        verdict = WARN
+    unit = context.correct_under("pgd-100", classifier=scaled)
     figures = {
-        "saturated": share,
+        "saturated": saturated.mean(),
         "median_margin": scale,
-        "pgd-100": float(np.mean(raw)),
-        "pgd-100, scaled": float(np.mean(unit)),
+        "pgd-100": raw.mean(),
+        "pgd-100, scaled": unit.mean(),
     }
     return Finding(
-        verdict,
+        worst(
+            [
+                judge_weaker(unit, raw),
+                judge_share(saturated, warn=SATURATED_WARN),
+            ]
+        ),
         figures,
-        f"cross-entropy is saturated for {100 * share:.1f} % of the images; "
-        f"pgd-100 leaves {100 * figures['pgd-100']:.1f} %, with scaled "
-        f"logits {100 * figures['pgd-100, scaled']:.1f} %",
+        f"cross-entropy is saturated for {100 * figures['saturated']:.1f} % of "
+        f"the images; pgd-100 leaves {100 * figures['pgd-100']:.1f} %, with "
+        f"scaled logits {100 * figures['pgd-100, scaled']:.1f} %",
     )
 
 

@@ -1,6 +1,7 @@
 """Whether chance explains what a check found."""
 
 import numpy as np
+from scipy.stats import binom
 
 from tfgan_robust.reports.verdicts import FAIL, PASS, WARN
 
@@ -11,50 +12,43 @@ WARN_LEVEL, FAIL_LEVEL = 0.01, 0.001
 SLACK = 0.01
 
 
-def judge(p_value: float) -> str:
-    """Turns the probability of a finding by chance into a verdict."""
-    if p_value < FAIL_LEVEL:
-        return FAIL
-    return WARN if p_value < WARN_LEVEL else PASS
-
-
 def tail(count: int, trials: int, share: float) -> float:
     """Returns the probability of at least `count` successes.
 
     Args:
         count: Successes, at least 0.
         trials: Independent trials, at least 0.
-        share: Probability of a success, in (0, 1).
+        share: Probability of a success, in (0, 1].
 
     Returns:
         Probability under the binomial distribution, in [0, 1].
     """
-    # Takes a second to load.
-    from scipy.stats import binom
-
     return float(binom.sf(count - 1, trials, share))
 
 
-def judge_share(count: int, trials: int, *, warn: float, fail: float) -> str:
+def judge(count: int, trials: int, share: float) -> str:
+    """Judges a count by its `tail`: "PASS", "WARN" or "FAIL"."""
+    p_value = tail(count, trials, share)
+    if p_value < FAIL_LEVEL:
+        return FAIL
+    return WARN if p_value < WARN_LEVEL else PASS
+
+
+def judge_share(rare: np.ndarray, *, warn: float, fail: float = 1.0) -> str:
     """Judges a share that must be small.
 
     Args:
-        count: Images of a kind that should be rare.
-        trials: Images looked at.
+        rare: bool [N], images of a kind that should be rare.
         warn: "WARN" if their share is above, beyond sampling error.
         fail: "FAIL" if it is above this.
 
     Returns:
         "PASS", "WARN" or "FAIL".
     """
+    count, trials = rare.sum(), len(rare)
     if tail(count, trials, fail) < FAIL_LEVEL:
         return FAIL
-    return WARN if above(count, trials, warn) else PASS
-
-
-def above(count: int, trials: int, share: float) -> bool:
-    """Tells whether a count is above a share, beyond sampling error."""
-    return tail(count, trials, share) < WARN_LEVEL
+    return WARN if tail(count, trials, warn) < WARN_LEVEL else PASS
 
 
 def judge_weaker(weaker: np.ndarray, stronger: np.ndarray) -> str:
@@ -70,8 +64,8 @@ def judge_weaker(weaker: np.ndarray, stronger: np.ndarray) -> str:
     Returns:
         "PASS", "WARN" or "FAIL".
     """
-    by_weaker = int(np.count_nonzero(stronger & ~weaker))
-    by_stronger = int(np.count_nonzero(weaker & ~stronger))
+    by_weaker = (stronger & ~weaker).sum()
+    by_stronger = (weaker & ~stronger).sum()
     if by_weaker - by_stronger <= SLACK * len(stronger):
         return PASS
-    return judge(tail(by_weaker, by_weaker + by_stronger, 0.5))
+    return judge(by_weaker, by_weaker + by_stronger, 0.5)

@@ -1,9 +1,9 @@
 """Stronger attacks must do more harm (arXiv:1902.06705)."""
 
-import numpy as np
+import itertools
 
 from tfgan_robust.audit.context import AuditContext
-from tfgan_robust.audit.sampling import judge, judge_weaker, tail
+from tfgan_robust.audit.sampling import judge, judge_weaker
 from tfgan_robust.reports.verdicts import PASS, Finding, worst
 
 STEPS = (10, 100, 1000)
@@ -14,24 +14,9 @@ WHOLE_RANGE = (0.5, 1.0)
 def more_steps(context: AuditContext) -> Finding:
     """More steps of PGD never fool fewer images, beyond sampling error."""
     names = [f"pgd-{steps}" for steps in STEPS]
-    masks = [context.correct_under(name) for name in names]
-    verdict = worst(
-        [
-            judge_weaker(fewer, more)
-            for index, more in enumerate(masks)
-            for fewer in masks[:index]
-        ]
-    )
-    figures = {
-        name: float(np.mean(mask))
-        for name, mask in zip(names, masks, strict=True)
-    }
-    return Finding(
-        verdict,
-        figures,
-        f"{_shares(figures)}: more steps are "
-        f"{'no weaker' if verdict == PASS else 'weaker'}",
-    )
+    verdict, figures = _ascending(context, names)
+    weaker = "no weaker" if verdict == PASS else "weaker"
+    return _finding(verdict, figures, f"more steps are {weaker}")
 
 
 def one_step(context: AuditContext) -> Finding:
@@ -50,33 +35,30 @@ def whole_range(context: AuditContext) -> Finding:
     figures, verdicts = {"chance": chance}, []
     for eps in WHOLE_RANGE:
         correct = context.correct_under("pgd-100", eps=eps)
-        figures[f"pgd-100@{eps:g}"] = float(np.mean(correct))
-        count = int(np.count_nonzero(correct))
-        verdicts.append(judge(tail(count, len(correct), chance)))
-    verdict = worst(verdicts)
-    return Finding(
-        verdict,
-        figures,
-        f"{_shares(figures)}: "
-        + (
-            "falls to chance"
-            if verdict == PASS
-            else "an attack that may change everything leaves images right"
-        ),
-    )
+        figures[f"pgd-100@{eps:g}"] = correct.mean()
+        verdicts.append(judge(correct.sum(), len(correct), chance))
+    verdict, message = worst(verdicts), "falls to chance"
+    if verdict != PASS:
+        message = "an attack that may change everything leaves images right"
+    return _finding(verdict, figures, message)
 
 
 def _no_stronger(context: AuditContext, weak: str, strong: str) -> Finding:
-    masks = {name: context.correct_under(name) for name in (weak, strong)}
-    verdict = judge_weaker(masks[weak], masks[strong])
-    figures = {name: float(np.mean(mask)) for name, mask in masks.items()}
-    return Finding(
-        verdict,
-        figures,
-        f"{_shares(figures)}: {weak} is "
-        f"{'not ' if verdict == PASS else ''}stronger than {strong}",
-    )
+    verdict, figures = _ascending(context, [weak, strong])
+    stronger = "not stronger" if verdict == PASS else "stronger"
+    return _finding(verdict, figures, f"{weak} is {stronger} than {strong}")
 
 
-def _shares(figures: dict[str, float]) -> str:
-    return ", ".join(f"{k} {100 * v:.1f} %" for k, v in figures.items())
+def _ascending(
+    context: AuditContext, names: list[str]
+) -> tuple[str, dict[str, float]]:
+    """Compares each attack with those after it, which must be no weaker."""
+    masks = {name: context.correct_under(name) for name in names}
+    pairs = itertools.combinations(masks.values(), 2)
+    verdict = worst([judge_weaker(*pair) for pair in pairs])
+    return verdict, {name: mask.mean() for name, mask in masks.items()}
+
+
+def _finding(verdict: str, figures: dict[str, float], message: str) -> Finding:
+    listed = ", ".join(f"{k} {100 * v:.1f} %" for k, v in figures.items())
+    return Finding(verdict, figures, f"{listed}: {message}")

@@ -1,7 +1,6 @@
-"""Measures how many images a classifier gets right, clean and attacked."""
+"""Measures a classifier's accuracy on clean and on attacked images."""
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
@@ -11,21 +10,14 @@ from tfgan_robust.attacks.engine.execution import Execution
 from tfgan_robust.attacks.engine.outcome import CleanPass, Outcome
 from tfgan_robust.attacks.engine.runner import AttackRunner
 from tfgan_robust.attacks.generators import GeneratorAttack, Perturbation
-from tfgan_robust.attacks.plan import (
-    CLEAN,
-    AttackPlan,
-    for_classes,
-    parse_attack,
-    transferred,
-)
-from tfgan_robust.attacks.table import that_take
+from tfgan_robust.attacks.plan import CLEAN, AttackPlan
 from tfgan_robust.classifiers.loading import Classifier
 from tfgan_robust.classifiers.preflight import check_classifier
-from tfgan_robust.errors import UsageError
 from tfgan_robust.evaluation.networks import EvaluationNetworks
 from tfgan_robust.evaluation.options import DEFAULT_ATTACKS
 from tfgan_robust.evaluation.radii import DEFAULT_EPS
 from tfgan_robust.evaluation.smallest import SmallestSearch
+from tfgan_robust.evaluation.store import EvaluationStore
 from tfgan_robust.evaluation.summary import (
     clean_result,
     pointwise_rows,
@@ -34,9 +26,6 @@ from tfgan_robust.evaluation.summary import (
 from tfgan_robust.reports.numbers import check_eps
 from tfgan_robust.reports.results import Evaluation
 from tfgan_robust.reports.tables import format_report
-
-if TYPE_CHECKING:
-    from tfgan_robust.evaluation.store import EvaluationStore
 
 # Called with an attack's name, its eps, how much of it is done (images times
 # stages), of how much, and the accuracy so far.
@@ -65,7 +54,7 @@ def evaluate_classifier(
     generators: Sequence[tuple[keras.Model, Perturbation]] = (),
     allow_random: bool = False,
     progress: Progress | None = None,
-    store: "EvaluationStore | None" = None,
+    store: EvaluationStore | None = None,
 ) -> MeasuredEvaluation:
     """Measures accuracy on clean images and under each attack at each eps.
 
@@ -110,10 +99,8 @@ def evaluate_classifier(
     """
     if isinstance(classifier, keras.Model):
         classifier = Classifier.from_keras(classifier)
-    networks = EvaluationNetworks(
-        classifier, surrogate, generators=tuple(generators)
-    )
-    plans = plan_attacks(attacks, networks)
+    networks = EvaluationNetworks(classifier, surrogate, generators=generators)
+    plans = networks.plans(attacks)
     for radius in eps:
         check_eps(radius, plans[0].norm if plans else "linf")
     execution = Execution(batch_size, seed, jit_compile)
@@ -133,39 +120,9 @@ def evaluate_classifier(
         plans,
         execution.for_images(len(labels)),
         progress or (lambda *_: None),
-        store,
+        store or EvaluationStore(None, {}, ""),
     )
     return measurement.run(eps)
-
-
-def plan_attacks(
-    attacks: Iterable[str | AttackPlan], networks: EvaluationNetworks
-) -> list[AttackPlan]:
-    """Returns all that is run, attacks with a surrogate's gradients included.
-
-    Raises:
-        UsageError: for an unknown attack, attacks that do not go together, or
-            none that a surrogate's gradients can guide.
-    """
-    plans = [parse_attack(a) if isinstance(a, str) else a for a in attacks]
-    if networks.surrogate is not None:
-        moved = list(filter(None, map(transferred, plans)))
-        if not moved:
-            raise UsageError(
-                f"Only {' and '.join(that_take('surrogate'))} can be "
-                "transferred. Received: "
-                f"{', '.join(plan.name for plan in plans)}."
-            )
-        plans += moved
-    if len({plan.norm for plan in plans}) > 1:
-        raise UsageError("All attacks of an evaluation share one norm.")
-    names = [plan.name for plan in plans]
-    if len(set(names)) < len(names):
-        raise UsageError(
-            f"Each attack can be given once. Received: {', '.join(names)}."
-        )
-    classes = networks.classifier.num_classes
-    return [for_classes(plan, classes) for plan in plans]
 
 
 class _Measurement:
@@ -179,44 +136,42 @@ class _Measurement:
         plans: Sequence[AttackPlan],
         execution: Execution,
         progress: Progress,
-        store: "EvaluationStore | None",
+        store: EvaluationStore,
     ) -> None:
         self._images, self._labels, self._plans = images, labels, plans
         self._execution, self._progress = execution, progress
         self._store = store
-        surrogate = networks.surrogate
+        classifier = networks.classifier
+        followed = {False: None, True: networks.surrogate}
         self._runners = {
             transfer: AttackRunner(
-                networks.classifier.logits_fn,
-                networks.classifier.num_classes,
+                classifier.logits_fn,
+                classifier.num_classes,
                 batch_size=execution.batch_size,
                 jit_compile=execution.jit_compile,
-                surrogate=(
-                    surrogate.logits_fn if transfer and surrogate else None
-                ),
+                surrogate=other.logits_fn if other else None,
                 generators=[
                     GeneratorAttack(*each) for each in networks.generators
                 ],
             )
-            for transfer in (False, True)
+            for transfer, other in followed.items()
         }
         self._evaluation = MeasuredEvaluation(
-            networks.classifier.description,
+            classifier.description,
             len(labels),
             execution.seed,
             execution.batch_size,
             resolve_jit_compile(execution.jit_compile),
             plans[0].norm if plans else "linf",
+            smallest=store.smallest,
         )
-        if store is not None:
-            self._evaluation.smallest = store.load_smallest()
         self._smallest = SmallestSearch(
-            networks.classifier.logits_fn,
+            classifier.logits_fn,
             images,
             labels,
             norm=self._evaluation.norm,
             execution=execution,
-            kept=self._evaluation.smallest,
+            kept=store.smallest,
         )
 
     def run(self, radii: Sequence[float]) -> MeasuredEvaluation:
@@ -247,9 +202,9 @@ class _Measurement:
     def _attack(self, plan: AttackPlan, eps: float, clean: CleanPass) -> None:
         """Measures one attack at one radius, or what is left of it."""
         runner, evaluation = self._runners[plan.transfer], self._evaluation
-        outcome = runner.begin(plan, self._labels, clean)
-        if self._store is not None:
-            outcome = self._store.load(plan, eps) or outcome
+        outcome = self._store.load(plan, eps)
+        if outcome is None:
+            outcome = runner.begin(plan, self._labels, clean)
         self._show(plan, eps, outcome)
         try:
             for done in runner.run(
@@ -259,7 +214,7 @@ class _Measurement:
                 if done.fooled and clean.correct[done.number]:
                     self._smallest.add(plan.name, done)
                 self._show(plan, eps, outcome)
-                if self._store is not None and self._store.is_due():
+                if self._store.is_due():
                     self._keep(plan, eps, outcome)
         finally:
             self._keep(plan, eps, outcome)
@@ -277,9 +232,7 @@ class _Measurement:
     def _keep(self, plan: AttackPlan, eps: float, outcome: Outcome) -> None:
         """Keeps what is needed to go on from here."""
         self._smallest.flush()
-        if self._store is not None:
-            self._store.save(plan, eps, outcome, self._evaluation)
+        self._store.save(plan, eps, outcome)
 
     def _write(self) -> None:
-        if self._store is not None:
-            self._store.write(self._evaluation, self._images, self._labels)
+        self._store.write(self._evaluation, self._images, self._labels)

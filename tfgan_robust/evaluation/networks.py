@@ -1,13 +1,22 @@
 """The networks of an evaluation: the attacked classifier, and others."""
 
 import dataclasses
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import keras
 
 from tfgan_robust.attacks.generators import Perturbation
+from tfgan_robust.attacks.plan import (
+    AttackPlan,
+    for_classes,
+    parse_attack,
+    transferred,
+)
+from tfgan_robust.attacks.table import that_take
 from tfgan_robust.classifiers.loading import Classifier, load_classifier
 from tfgan_robust.errors import UsageError
+from tfgan_robust.evaluation.options import EvaluateSettings
 from tfgan_robust.methods.settings import GeneratorSettings
 from tfgan_robust.runs import directory, presets
 from tfgan_robust.runs.config import TrainConfig
@@ -28,59 +37,68 @@ class EvaluationNetworks:
     classifier: Classifier
     surrogate: Classifier | None = None
     undefended: Classifier | None = None
-    generators: tuple[tuple[keras.Model, Perturbation], ...] = ()
+    generators: Sequence[tuple[keras.Model, Perturbation]] = ()
+
+    def plans(self, attacks: Iterable[str | AttackPlan]) -> list[AttackPlan]:
+        """Returns all that is run, attacks with a surrogate's gradients too.
+
+        Raises:
+            UsageError: for an unknown attack, attacks that do not go
+                together, or none that a surrogate's gradients can guide.
+        """
+        plans = [parse_attack(a) if isinstance(a, str) else a for a in attacks]
+        if self.surrogate is not None:
+            moved = list(filter(None, map(transferred, plans)))
+            if not moved:
+                raise UsageError(
+                    f"Only {' and '.join(that_take('surrogate'))} can be "
+                    "transferred. Received: "
+                    f"{', '.join(plan.name for plan in plans)}."
+                )
+            plans += moved
+        if len({plan.norm for plan in plans}) > 1:
+            raise UsageError("All attacks of an evaluation share one norm.")
+        names = [plan.name for plan in plans]
+        if len(set(names)) < len(names):
+            raise UsageError(
+                f"Each attack can be given once. Received: {', '.join(names)}."
+            )
+        classes = self.classifier.num_classes
+        return [for_classes(plan, classes) for plan in plans]
 
 
-def load_networks(
-    *,
-    run_dir: str | None = None,
-    config: TrainConfig | None = None,
-    checkpoint: str = "best",
-    model: str | None = None,
-    outputs: str = "logits",
-    transfer_from: str | None = None,
-    undefended: str | None = None,
-) -> EvaluationNetworks:
+def load_networks(options: EvaluateSettings) -> EvaluationNetworks:
     """Loads the networks of an evaluation.
-
-    Args:
-        run_dir: Folder of a training run, or None.
-        config: The settings of that run.
-        checkpoint: "best" or "last", for a run.
-        model: A `.keras` file or a SavedModel instead.
-        outputs: What that model answers with.
-        transfer_from: A run or a model, or None.
-        undefended: A run or a model; None for the run's own baseline.
 
     Raises:
         UsageError: if one cannot be loaded, or they differ in shape.
     """
     classifier = load_classifier(
-        run_dir=run_dir, checkpoint=checkpoint, model=model, outputs=outputs
+        run_dir=options.run_dir,
+        checkpoint=options.checkpoint,
+        model=options.model,
+        outputs=options.outputs,
     )
-    generators: list[tuple[keras.Model, Perturbation]] = []
-    if run_dir is not None and config is not None:
-        run = RunDirectory(Path(run_dir))
+    undefended, generators = options.undefended, []
+    if options.run_dir is not None:
+        run = RunDirectory(Path(options.run_dir))
+        config = load_run_config(run.path)
         undefended = undefended or _own_baseline(run.path, config)
-        generators = _generators(run.networks(checkpoint), config)
+        if isinstance(config, GeneratorSettings):
+            folder = run.networks(options.checkpoint)
+            generators = [
+                (
+                    keras.models.load_model(path, compile=False),
+                    Perturbation.of(config),
+                )
+                for path in sorted(folder.glob("generator_*.keras"))
+            ]
     return EvaluationNetworks(
         classifier,
-        _load_alike("transfer_from", transfer_from, classifier),
+        _load_alike("transfer_from", options.transfer_from, classifier),
         _load_alike("undefended", undefended, classifier),
-        tuple(generators),
+        generators,
     )
-
-
-def _generators(
-    folder: Path, config: TrainConfig
-) -> list[tuple[keras.Model, Perturbation]]:
-    if not isinstance(config, GeneratorSettings):
-        return []
-    perturbation = Perturbation.of(config)
-    return [
-        (keras.models.load_model(path, compile=False), perturbation)
-        for path in sorted(folder.glob("generator_*.keras"))
-    ]
 
 
 def _own_baseline(run: Path, config: TrainConfig) -> str | None:
@@ -93,17 +111,14 @@ def _own_baseline(run: Path, config: TrainConfig) -> str | None:
             folder != run
             and found.config.is_file()
             and found.classifier("best").is_file()
-            and _is_same_network(load_run_config(folder), twin)
+            and _network(load_run_config(folder)) == _network(twin)
         ):
             return str(folder)
     return None
 
 
-def _is_same_network(one: TrainConfig, other: TrainConfig) -> bool:
-    return (one.classifier, one.network_settings) == (
-        other.classifier,
-        other.network_settings,
-    )
+def _network(config: TrainConfig) -> tuple[object, ...]:
+    return config.classifier, config.network_settings
 
 
 def _load_alike(
@@ -112,10 +127,8 @@ def _load_alike(
     """Loads a run or a model, which must take and know what another does."""
     if path is None:
         return None
-    if RunDirectory(Path(path)).config.is_file():
-        found = load_classifier(run_dir=path)
-    else:
-        found = load_classifier(model=path)
+    is_run = RunDirectory(Path(path)).config.is_file()
+    found = load_classifier(**{"run_dir" if is_run else "model": path})
     ours = (*classifier.image_shape, classifier.num_classes)
     theirs = (*found.image_shape, found.num_classes)
     if ours != theirs:

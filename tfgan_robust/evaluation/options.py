@@ -8,14 +8,18 @@ from tfgan_robust.attacks.engine.execution import JIT_CHOICES, Execution
 from tfgan_robust.attacks.options import NORMS, PROTOCOLS
 from tfgan_robust.attacks.plan import AttackPlan, parse_attack
 from tfgan_robust.attacks.table import known_attacks
+from tfgan_robust.audit.checks import CHECKS
 from tfgan_robust.cli import fields
 from tfgan_robust.cli.fields import setting
 from tfgan_robust.data.registry import DATASETS
 from tfgan_robust.errors import UsageError
 from tfgan_robust.evaluation.radii import eps_help, parse_eps
+from tfgan_robust.networks.registry import NETWORKS
 
-_WHAT, _ATTACKS, _IMAGES, _HOW = "Classifier", "Attacks", "Images", "Machine"
-_AUDIT = "Audit"
+_classifier, _attack, _audit, _images, _machine = (
+    functools.partial(setting, group=group)
+    for group in ("Classifier", "Attacks", "Audit", "Images", "Machine")
+)
 
 DEFAULT_ATTACKS = ("fgsm", "pgd-100")
 
@@ -28,154 +32,119 @@ class EvaluateSettings:
         UsageError: for a value out of its limits or contradictory values.
     """
 
-    run_dir: str | None = setting(
-        None, "Folder of a training run.", group=_WHAT
+    run_dir: str | None = _classifier(
+        None,
+        lambda: (
+            "Folder of a training run, whatever its network: "
+            f"{', '.join(NETWORKS)} or a file's."
+        ),
     )
-    checkpoint: str = setting(
-        "best",
-        "Which classifier of the run.",
-        group=_WHAT,
-        choices=("best", "last"),
+    checkpoint: str = _classifier(
+        "best", "Which classifier of the run.", choices=("best", "last")
     )
-    model: str | None = setting(
+    model: str | None = _classifier(
         None,
         "Instead of a run: a .keras file or the folder of a SavedModel, from "
         "images in [0, 1] to one value for each class.",
-        group=_WHAT,
     )
-    outputs: str = setting(
+    outputs: str = _classifier(
         "logits",
         "What --model answers with.",
-        group=_WHAT,
         choices=("logits", "probabilities"),
     )
-    allow_random: bool = setting(
-        False,
-        "Measure a classifier that answers differently each time.",
-        group=_WHAT,
+    allow_random: bool = _classifier(
+        False, "Measure a classifier that answers differently each time."
     )
-    attacks: str = setting(
+    attacks: str = _attack(
         ",".join(DEFAULT_ATTACKS),
         lambda: f"Comma-separated: {known_attacks()}.",
-        group=_ATTACKS,
     )
-    eps: str | None = setting(
-        None,
-        eps_help,
-        group=_ATTACKS,
+    eps: str | None = _attack(None, eps_help)
+    norm: str = _attack(
+        "linf", "Of the ball; l2 for fgsm, pgd and noise.", choices=NORMS
     )
-    norm: str = setting(
-        "linf",
-        "Of the ball; l2 for fgsm, pgd and noise.",
-        group=_ATTACKS,
-        choices=NORMS,
-    )
-    protocol: str = setting(
+    protocol: str = _attack(
         "worst",
         "Whether the worst iterate of PGD decides, the clean image included, "
         "or the last alone, as in the paper.",
-        group=_ATTACKS,
         choices=PROTOCOLS,
     )
-    step_size: float | None = setting(
+    step_size: float | None = _attack(
         None,
         "Step of PGD, in the units of eps. Default: 2.5 eps / steps.",
-        group=_ATTACKS,
         above=0,
         maximum=1,
     )
-    step_sizes: str | None = setting(
+    step_sizes: str | None = _attack(
         None,
         "Comma-separated steps of PGD as multiples of eps (0.025,0.1,1): "
         "each is tried, and the weakest accuracy counts.",
-        group=_ATTACKS,
     )
-    restarts: int = setting(
-        1, "Random restarts of PGD and APGD.", group=_ATTACKS, minimum=1
+    restarts: int = _attack(1, "Random restarts of PGD and APGD.", minimum=1)
+    random_start: bool = _attack(
+        True, "Whether PGD begins at a random point of the ball."
     )
-    random_start: bool = setting(
-        True,
-        "Whether PGD begins at a random point of the ball.",
-        group=_ATTACKS,
+    momentum: float = _attack(
+        0.0, "Share of the past gradients that PGD keeps.", minimum=0, maximum=1
     )
-    momentum: float = setting(
-        0.0,
-        "Share of the past gradients that PGD keeps.",
-        group=_ATTACKS,
-        minimum=0,
-        maximum=1,
-    )
-    transfer_from: str | None = setting(
+    transfer_from: str | None = _attack(
         None,
         "A run or a model whose gradients fgsm and pgd follow too, in rows "
         "of their own.",
-        group=_ATTACKS,
     )
-    audit: bool = setting(
+    audit: bool = _audit(
         True,
         "Check afterwards whether the figures can be believed.",
-        group=_AUDIT,
+        names=CHECKS,
     )
-    audit_images: int = setting(
-        128, "First images on which to check.", group=_AUDIT, minimum=8
+    audit_images: int = _audit(
+        128, "First images on which to check.", minimum=8
     )
-    undefended: str | None = setting(
+    undefended: str | None = _audit(
         None,
         "A run or a model of the same shape, trained without defence, which "
         "the attacks must break. Default: the run's baseline.",
-        group=_AUDIT,
     )
-    dataset: str | None = setting(
-        None,
-        "Data set for --model; a run brings its own.",
-        group=_IMAGES,
-        choices=DATASETS,
+    dataset: str | None = _images(
+        None, "Data set for --model; a run brings its own.", choices=DATASETS
     )
-    data_dir: str | None = setting(
+    data_dir: str | None = _images(
         None,
         "Where the data lie, as in training; default: where the run had them.",
-        group=_IMAGES,
     )
-    image_size: int | None = setting(
-        None,
-        "Side to which images are resized, for --model.",
-        group=_IMAGES,
-        minimum=1,
+    image_size: int | None = _images(
+        None, "Side to which images are resized, for --model.", minimum=1
     )
-    split: str = setting(
+    split: str = _images(
         "test",
         "Test images, or those that a run held out for validation.",
-        group=_IMAGES,
         choices=("test", "validation"),
     )
-    num_images: int | None = setting(
+    num_images: int | None = _images(
         None,
         "Measure on the first so many images, or on all if there are fewer.",
-        group=_IMAGES,
         minimum=1,
     )
-    batch_size: int = setting(
-        Execution.batch_size, "Images in a batch.", group=_HOW, minimum=1
+    batch_size: int = _machine(
+        Execution.batch_size, "Images in a batch.", minimum=1
     )
-    seed: int = setting(
-        Execution.seed, "Seed of the random starts.", group=_HOW, minimum=0,
+    seed: int = _machine(
+        Execution.seed,
+        "Seed of the random starts.",
+        minimum=0,
         maximum=2**31 - 1,
-    )  # fmt: skip
-    jit_compile: str = setting(
+    )
+    jit_compile: str = _machine(
         Execution.jit_compile,
         "XLA for the attacks; auto means on a GPU only.",
-        group=_HOW,
         choices=JIT_CHOICES,
     )
-    output: str | None = setting(
-        None,
-        "Folder for results and report. Default: the run's.",
-        group=_HOW,
+    output: str | None = _machine(
+        None, "Folder for results and report. Default: the run's."
     )
-    fresh: bool = setting(
+    fresh: bool = _machine(
         False,
         "Measure again what an earlier call with the same settings measured.",
-        group=_HOW,
     )
 
     def __post_init__(self) -> None:

@@ -2,36 +2,38 @@
 
 import dataclasses
 import datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from tfgan_robust.attacks.plan import is_usual
+from tfgan_robust.audit.audit import audit_classifier
+from tfgan_robust.data.loading import load_test, load_training
 from tfgan_robust.data.registry import DATASETS
-from tfgan_robust.errors import UsageError
+from tfgan_robust.data.splits import DatasetInfo, Split
+from tfgan_robust.evaluation.measure import (
+    MeasuredEvaluation,
+    evaluate_classifier,
+)
+from tfgan_robust.evaluation.networks import EvaluationNetworks, load_networks
 from tfgan_robust.evaluation.options import EvaluateSettings
 from tfgan_robust.evaluation.radii import L2_EPS
-from tfgan_robust.lazy import load
+from tfgan_robust.evaluation.store import EvaluationStore, fingerprint
+from tfgan_robust.networks.devices import describe_devices
+from tfgan_robust.reports.breakdown import middle_eps
+from tfgan_robust.reports.progress import audit_progress, evaluation_progress
+from tfgan_robust.reports.verdicts import Check
 from tfgan_robust.runs import directory
-from tfgan_robust.runs.config import TrainConfig
-
-if TYPE_CHECKING:
-    from tfgan_robust.data.splits import DatasetInfo, Split
-    from tfgan_robust.evaluation.measure import MeasuredEvaluation
-    from tfgan_robust.evaluation.networks import EvaluationNetworks
-    from tfgan_robust.evaluation.store import EvaluationStore
-    from tfgan_robust.reports.verdicts import Check
 
 
 class _Inputs(NamedTuple):
     """What is measured, and on which images."""
 
-    networks: "EvaluationNetworks"
+    networks: EvaluationNetworks
     dataset: str
-    info: "DatasetInfo"
-    split: "Split"
+    info: DatasetInfo
+    split: Split
 
 
-def evaluate(options: EvaluateSettings) -> "MeasuredEvaluation":
+def evaluate(options: EvaluateSettings) -> MeasuredEvaluation:
     """Measures, audits and writes the files of `evaluation.store`.
 
     Args:
@@ -44,49 +46,25 @@ def evaluate(options: EvaluateSettings) -> "MeasuredEvaluation":
         UsageError: for bad settings, a bad model or images that do not fit.
         DataNotFoundError: if the data set is not there.
     """
-    inputs = _load(options, _check_paths(options))
+    inputs = _load(options)
     store = _open_store(options, inputs)
     try:
         evaluation = _measure(options, inputs, store)
     except KeyboardInterrupt:
-        _report(store)
+        store.write_page()
         raise
     if options.audit:
         evaluation.audit = _audit(options, inputs, evaluation, store)
-    if store is not None:
-        store.write(evaluation, *inputs.split)
-    _report(store)
+    store.write(evaluation, *inputs.split)
+    store.write_page()
     return evaluation
 
 
-def _check_paths(options: EvaluateSettings) -> TrainConfig | None:
-    """Refuses paths that do not fit; returns the settings of the run."""
-    folder = options.folder
-    if folder is not None and folder.exists() and not folder.is_dir():
-        raise UsageError(f"`output` must be a folder. Received: {folder}.")
-    config = None
+def _load(options: EvaluateSettings) -> _Inputs:
+    """Loads networks and images; a run brings the settings of its own."""
+    networks, config = load_networks(options), None
     if options.run_dir is not None:
         config = directory.load_run_config(options.run_dir)
-    for path in (options.model, options.transfer_from, options.undefended):
-        if path is not None and not Path(path).exists():
-            raise UsageError(f"There is no model at {path}.")
-    return config
-
-
-def _load(options: EvaluateSettings, config: TrainConfig | None) -> _Inputs:
-    """Loads networks and images; a run brings the settings of its own."""
-    networks = load("tfgan_robust.evaluation.networks:load_networks")(
-        run_dir=options.run_dir,
-        config=config,
-        checkpoint=options.checkpoint,
-        model=options.model,
-        outputs=options.outputs,
-        transfer_from=options.transfer_from,
-        undefended=options.undefended,
-    )
-    from tfgan_robust.data.loading import load_test, load_training
-    from tfgan_robust.data.splits import Split
-
     trained = options if config is None else config
     dataset = str(trained.dataset)
     data_dir = options.data_dir or trained.data_dir
@@ -106,16 +84,9 @@ def _load(options: EvaluateSettings, config: TrainConfig | None) -> _Inputs:
     return _Inputs(networks, dataset, info, first)
 
 
-def _open_store(
-    options: EvaluateSettings, inputs: _Inputs
-) -> "EvaluationStore | None":
-    if options.folder is None:
-        return None
-    from tfgan_robust.evaluation.store import EvaluationStore, fingerprint
-    from tfgan_robust.networks.devices import describe_devices
-
+def _open_store(options: EvaluateSettings, inputs: _Inputs) -> EvaluationStore:
     networks = inputs.networks
-    others = [networks.surrogate] if networks.surrogate else []
+    taking_part = filter(None, (networks.classifier, networks.surrogate))
     return EvaluationStore(
         options.folder,
         {
@@ -130,28 +101,18 @@ def _open_store(
             "device": describe_devices(),
             "versions": directory.versions(),
         },
-        fingerprint(
-            [networks.classifier, *others], *inputs.split, options.execution
-        ),
+        fingerprint(list(taking_part), *inputs.split, options.execution),
         fresh=options.fresh,
     )
 
 
 def _measure(
-    options: EvaluateSettings,
-    inputs: _Inputs,
-    store: "EvaluationStore | None",
-) -> "MeasuredEvaluation":
-    from tfgan_robust.evaluation.measure import (
-        evaluate_classifier,
-        plan_attacks,
-    )
-    from tfgan_robust.reports.progress import evaluation_progress
-
+    options: EvaluateSettings, inputs: _Inputs, store: EvaluationStore
+) -> MeasuredEvaluation:
     networks, radii = inputs.networks, options.radii
     if radii is None:
         radii = L2_EPS if options.norm == "l2" else DATASETS[inputs.dataset].eps
-    plans = plan_attacks(options.plans, networks)
+    plans = networks.plans(options.plans)
     stages = len(radii) * sum(len(plan.stages) for plan in plans)
     with evaluation_progress(
         networks.classifier.description, len(inputs.split.labels) * (1 + stages)
@@ -173,14 +134,10 @@ def _measure(
 def _audit(
     options: EvaluateSettings,
     inputs: _Inputs,
-    evaluation: "MeasuredEvaluation",
-    store: "EvaluationStore | None",
-) -> "list[Check]":
+    evaluation: MeasuredEvaluation,
+    store: EvaluationStore,
+) -> list[Check]:
     """Audits at the middle one of the radii, in the L-infinity ball."""
-    from tfgan_robust.audit.audit import audit_classifier
-    from tfgan_robust.reports.breakdown import middle_eps
-    from tfgan_robust.reports.progress import audit_progress
-
     if evaluation.norm == "linf":
         eps = middle_eps(evaluation)
     else:
@@ -189,9 +146,9 @@ def _audit(
     undefended = inputs.networks.undefended
     name = undefended.description if undefended else None
     key = f"eps={eps:g} images={options.audit_images} undefended={name}"
-    checks = store.load_audit(key) if store is not None else None
-    if checks is not None:
-        return checks
+    known = store.load_audit(key)
+    if known is not None:
+        return known
     # Only attacks that are set as the audit would set them.
     usual = {plan.name for plan in options.plans if is_usual(plan)}
     with audit_progress() as progress:
@@ -209,15 +166,5 @@ def _audit(
             progress=progress,
             **dataclasses.asdict(options.execution),
         )
-    if store is not None:
-        store.save_audit(key, checks)
+    store.save_audit(key, checks)
     return checks
-
-
-def _report(store: "EvaluationStore | None") -> None:
-    """Writes the page, if there is anything to write it from."""
-    if store is not None and store.path.exists():
-        # Loads the plotting library.
-        from tfgan_robust.reports.page import write_report
-
-        write_report(store.path.parent)

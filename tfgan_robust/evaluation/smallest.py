@@ -37,16 +37,16 @@ def shorten(
     """
 
     def halve(
-        count: tf.Tensor, right: tf.Tensor, wrong: tf.Tensor, nearest: Verdict
+        count: tf.Tensor, below: tf.Tensor, above: tf.Tensor, nearest: Verdict
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, Verdict]:
-        middle = (right + wrong) / 2
+        middle = (below + above) / 2
         share = middle[:, tf.newaxis, tf.newaxis, tf.newaxis]
         points = images + share * (attacked - images)
         here = judge(logits_fn(points), points, labels)
         return (
             count + 1,
-            tf.where(here.fooled, right, middle),
-            tf.where(here.fooled, middle, wrong),
+            tf.where(here.fooled, below, middle),
+            tf.where(here.fooled, middle, above),
             Verdict(
                 nearest.fooled,
                 choose(here.fooled, points, nearest.images),

@@ -16,6 +16,7 @@ from tfgan_robust.attacks.engine.execution import Execution
 from tfgan_robust.attacks.engine.outcome import Outcome, StageTotals
 from tfgan_robust.attacks.plan import AttackPlan
 from tfgan_robust.classifiers.loading import Classifier
+from tfgan_robust.lazy import load
 from tfgan_robust.reports import tables
 from tfgan_robust.reports.reading import read_arrays
 from tfgan_robust.reports.results import (
@@ -27,6 +28,7 @@ from tfgan_robust.reports.results import (
 from tfgan_robust.reports.verdicts import Check
 
 _SECONDS_BETWEEN_SAVES = 30.0
+_RESULTS = "results.json"
 _ARRAYS = ("fooled", "predicted", "stage", "size")
 
 
@@ -38,17 +40,20 @@ class EvaluationStore:
     fool, and `progress.npz` all that is needed to go on.
 
     Args:
-        folder: Where the files go.
+        folder: Where the files go; None for nowhere.
         conditions: JSON values that hold for all figures, such as the
             device; they become part of results.json.
         fingerprint: Of everything but the attacks that a verdict depends on;
             see `fingerprint`. Progress under another one is not used.
         fresh: Whether earlier progress is dropped.
+
+    Attributes:
+        smallest: The smallest perturbations known so far.
     """
 
     def __init__(
         self,
-        folder: Path,
+        folder: Path | None,
         conditions: Mapping[str, Any],
         fingerprint: str,
         *,
@@ -58,17 +63,13 @@ class EvaluationStore:
         self._fingerprint = fingerprint
         self._entries: dict[str, dict[str, Any]] = {}
         self._arrays: dict[str, np.ndarray] = {}
-        self._smallest = Smallest()
+        self.smallest = Smallest()
         self._audits: dict[str, Any] = {}
         self._saved = time.monotonic()
-        folder.mkdir(parents=True, exist_ok=True)
-        if not fresh:
-            self._read()
-
-    @property
-    def path(self) -> Path:
-        """The figures."""
-        return self._folder / "results.json"
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            if not fresh:
+                self._read(folder / "progress.npz")
 
     def load(self, plan: AttackPlan, eps: float) -> Outcome | None:
         """Returns what is known of an attack at a radius, None for nothing."""
@@ -82,22 +83,12 @@ class EvaluationStore:
             largest_perturbation=entry["largest_perturbation"],
         )
 
-    def load_smallest(self) -> Smallest:
-        """Returns the smallest perturbations known so far."""
-        return self._smallest
-
     def is_due(self) -> bool:
         """Tells whether it is time to save again."""
         return time.monotonic() - self._saved > _SECONDS_BETWEEN_SAVES
 
-    def save(
-        self,
-        plan: AttackPlan,
-        eps: float,
-        outcome: Outcome,
-        evaluation: Evaluation,
-    ) -> None:
-        """Writes what is known of an attack at a radius."""
+    def save(self, plan: AttackPlan, eps: float, outcome: Outcome) -> None:
+        """Writes what is known of an attack at a radius, and `smallest`."""
         key = result_name(plan.name, eps)
         self._entries[key] = {
             "plan": _as_json(plan),
@@ -106,7 +97,6 @@ class EvaluationStore:
         }
         for name in _ARRAYS:
             self._arrays[f"{key}:{name}"] = getattr(outcome, name)
-        self._smallest = evaluation.smallest
         self._write_progress()
         self._saved = time.monotonic()
 
@@ -129,17 +119,15 @@ class EvaluationStore:
         self, evaluation: Evaluation, images: np.ndarray, labels: np.ndarray
     ) -> None:
         """Writes results.json, results.csv, masks.npz and smallest.npz."""
+        if self._folder is None:
+            return
+        stated = {"schema_version": SCHEMA_VERSION, **self._conditions}
         files.write_json(
-            self.path,
-            {
-                "schema_version": SCHEMA_VERSION,
-                **self._conditions,
-                **evaluation.to_json(),
-            },
+            self._folder / _RESULTS, {**stated, **evaluation.to_json()}
         )
+        flat = {name: _in_words(v) for name, v in self._conditions.items()}
         files.write_text(
-            self._folder / "results.csv",
-            tables.to_csv(evaluation, self._flat_conditions()),
+            self._folder / "results.csv", tables.to_csv(evaluation, flat)
         )
         masks = {"labels": labels}
         for (attack, eps), mask in evaluation.masks.items():
@@ -149,11 +137,19 @@ class EvaluationStore:
         _write_npz(self._folder / "masks.npz", masks)
         _write_npz(
             self._folder / "smallest.npz",
-            _smallest_arrays(evaluation.smallest, images, labels),
+            _smallest_arrays(self.smallest, images, labels),
         )
 
+    def write_page(self) -> None:
+        """Writes evaluation.md, if there is anything to write it from."""
+        if self._folder is not None and (self._folder / _RESULTS).exists():
+            # Loads the plotting library.
+            load("tfgan_robust.reports.page:write_report")(self._folder)
+
     def _write_progress(self) -> None:
-        found = self._smallest.found
+        if self._folder is None:
+            return
+        found = self.smallest.found
         meta = {
             "fingerprint": self._fingerprint,
             "entries": self._entries,
@@ -166,19 +162,9 @@ class EvaluationStore:
             {**self._arrays, **images, "meta": np.array(json.dumps(meta))},
         )
 
-    def _flat_conditions(self) -> dict[str, str]:
-        flat = {}
-        for name, value in self._conditions.items():
-            if isinstance(value, Mapping):
-                text = " ".join(f"{k}={v}" for k, v in value.items())
-            else:
-                text = str(value)
-            flat[name] = text
-        return flat
-
-    def _read(self) -> None:
+    def _read(self, path: Path) -> None:
         try:
-            arrays = read_arrays(self._folder / "progress.npz")
+            arrays = read_arrays(path)
             meta = json.loads(str(arrays.pop("meta")))
         # A file that is not there, or that a full disk cut short.
         except (KeyError, ValueError):
@@ -186,10 +172,9 @@ class EvaluationStore:
         if meta["fingerprint"] != self._fingerprint:
             return
         self._entries, self._audits = meta["entries"], meta["audits"]
-        for index, size, attack, predicted in meta["smallest"]:
-            self._smallest.found[index] = (
-                size, attack, predicted, arrays.pop(f"smallest:{index}"),
-            )  # fmt: skip
+        for index, *parts in meta["smallest"]:
+            image = arrays.pop(f"smallest:{index}")
+            self.smallest.found[index] = (*parts, image)
         self._arrays = arrays
 
 
@@ -227,21 +212,27 @@ def _smallest_arrays(
 ) -> dict[str, np.ndarray]:
     found = smallest.found
     order = sorted(found, key=lambda index: found[index][0])
-    shape = (0, *images.shape[1:])
     clean = images[order]
     if clean.dtype != np.uint8:
         clean = np.round(clean * 255).astype(np.uint8)
+    attacked = np.array([found[i][3] for i in order], np.float32)
     return {
         "clean": clean,
-        "attacked": np.array([found[i][3] for i in order], np.float32).reshape(
-            -1, *shape[1:]
-        ),
+        # Of the images' shape even if there is none.
+        "attacked": attacked.reshape(clean.shape),
         "index": np.array(order, np.int64),
         "norm": np.array([found[i][0] for i in order], np.float32),
         "label": labels[order].astype(np.int64),
         "predicted": np.array([found[i][2] for i in order], np.int64),
         "attack": np.array([found[i][1] for i in order], np.str_),
     }
+
+
+def _in_words(value: Any) -> str:
+    """One condition, as a cell of a table."""
+    if isinstance(value, Mapping):
+        return " ".join(f"{k}={v}" for k, v in value.items())
+    return str(value)
 
 
 def _as_json(plan: AttackPlan) -> Any:

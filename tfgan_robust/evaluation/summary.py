@@ -1,5 +1,6 @@
 """What attacks did to single images, summed up; needs no TensorFlow."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -50,38 +51,30 @@ def summarize(plan: AttackPlan, eps: float, outcome: Outcome) -> Result:
     )
 
 
-def _stages(plan: AttackPlan, outcome: Outcome) -> list[StageResult]:
-    results = []
-    for number, stage in enumerate(plan.stages):
-        totals = outcome.totals[number]
+def _stages(plan: AttackPlan, outcome: Outcome) -> Iterator[StageResult]:
+    pairs = zip(plan.stages, outcome.totals, strict=True)
+    for number, (stage, totals) in enumerate(pairs):
         count = int(np.count_nonzero(outcome.stage >= number))
-        results.append(
-            StageResult(
-                name=stage.name,
-                num_images=count,
-                num_correct=int(np.count_nonzero(outcome.stage > number)),
-                forward_passes=totals.forward_passes / max(count, 1),
-                backward_passes=totals.backward_passes / max(count, 1),
-                seconds=totals.seconds,
-                settings=stage.described,
-            )
+        yield StageResult(
+            name=stage.name,
+            num_images=count,
+            num_correct=int(np.count_nonzero(outcome.stage > number)),
+            forward_passes=totals.forward_passes / max(count, 1),
+            backward_passes=totals.backward_passes / max(count, 1),
+            seconds=totals.seconds,
+            settings=stage.described,
         )
-    return results
 
 
 def pointwise_rows(evaluation: Evaluation) -> list[Pointwise]:
     """Returns, for each radius, what nothing fooled up to there."""
-    radii = sorted({r.eps for r in evaluation.results if r.attack != CLEAN})
+    attacked = [key for key in evaluation.masks if key[0] != CLEAN]
     rows = []
-    for radius in radii:
+    for radius in sorted({eps for _, eps in attacked}):
         masks = [
             mask for (_, eps), mask in evaluation.masks.items() if eps <= radius
         ]
-        names = tuple(
-            r.attack
-            for r in evaluation.results
-            if r.attack != CLEAN and r.eps == radius
-        )
+        names = tuple(attack for attack, eps in attacked if eps == radius)
         accuracy = _accuracy(np.logical_and.reduce(masks))
         rows.append(Pointwise(eps=radius, attacks=names, **accuracy))
     return rows
