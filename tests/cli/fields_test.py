@@ -1,7 +1,6 @@
 """Settings: text and JSON to values, and what no value may be."""
 
 import dataclasses
-import json
 import math
 
 import pytest
@@ -14,8 +13,6 @@ from tfgan_robust.errors import UsageError
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """One setting of each kind."""
-
     heat: float = setting(0.5, "Heat.", group="Oven", above=0, maximum=1)
     salt: float = setting(0.0, "Salt.", group="Bowl", minimum=0)
     eggs: int = setting(2, "Eggs.", group="Bowl", minimum=1, maximum=12)
@@ -27,19 +24,10 @@ class Recipe:
     fan: bool = setting(False, "Fan.", group="Oven")
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("8/255", 8 / 255),
-        ("-1/4", -0.25),
-        (" 3 / 4 ", 0.75),
-        ("0.5", 0.5),
-        ("1e-3", 0.001),
-        ("2", 2.0),
-    ],
-)
-def test_numbers_are_decimals_or_fractions(text, expected):
-    assert fields.parse_number(text) == expected
+def test_numbers_are_decimals_or_fractions():
+    texts = ("8/255", "-1/4", " 3 / 4 ", "0.5", "1e-3", "2")
+    expected = [8 / 255, -0.25, 0.75, 0.5, 0.001, 2.0]
+    assert [fields.parse_number(text) for text in texts] == expected
 
 
 @pytest.mark.parametrize("text", ["", "/", "1/", "1/0", "1/2/3", "eps", "8%"])
@@ -129,8 +117,6 @@ def test_empty_text_is_no_value():
 
 def test_only_the_given_names_are_checked():
     fields.check_values(Recipe, {"eggs": 3, "unheard of": None})
-    with pytest.raises(UsageError, match="`eggs`"):
-        fields.check_values(Recipe, {"eggs": 0})
 
 
 def test_whole_numbers_too_large_for_a_float_are_judged_like_others():
@@ -153,40 +139,35 @@ def test_json_does_not_turn_truth_into_numbers():
 
 
 def test_unknown_names_are_listed_beside_the_known():
-    with pytest.raises(UsageError) as error:
+    message = (
+        "Unknown settings: milk, sugar. "
+        "Known: heat, salt, eggs, guests, cake, note, fan."
+    )
+    with pytest.raises(UsageError, match=message):
         fields.convert_mapping([Recipe], {"sugar": 1, "eggs": 2, "milk": 3})
-    message = str(error.value)
-    assert "Unknown settings: milk, sugar." in message
-    assert "Known: heat, salt, eggs, guests, cake, note, fan." in message
 
 
 def test_json_objects_are_read(tmp_path):
     file = tmp_path / "settings.json"
-    file.write_text(json.dumps({"eggs": 3}))
+    file.write_text('{"eggs": 3}')
     assert files.read_json_object(file) == {"eggs": 3}
 
 
 @pytest.mark.parametrize(
-    ("content", "wanted"),
+    ("make", "wanted"),
     [
-        (b"", "not valid JSON"),
-        (b'{"eggs": 3,}', "not valid JSON"),
-        (b"\xff\xfe", "not valid JSON"),
-        (b"[1, 2]", "Received: a list"),
-        (b"null", "Received: a NoneType"),
+        (lambda file: file.write_bytes(b""), "not valid JSON"),
+        (lambda file: file.write_bytes(b'{"eggs": 3,}'), "not valid JSON"),
+        (lambda file: file.write_bytes(b"\xff\xfe"), "not valid JSON"),
+        (lambda file: file.write_bytes(b"[1, 2]"), "Received: a list"),
+        (lambda file: file.write_bytes(b"null"), "Received: a NoneType"),
+        (lambda file: None, "No such file"),
+        (lambda file: file.mkdir(), "Is a directory"),
     ],
 )
-def test_other_files_are_refused_by_name(tmp_path, content, wanted):
+def test_other_files_are_refused_by_name(tmp_path, make, wanted):
     file = tmp_path / "settings.json"
-    file.write_bytes(content)
+    make(file)
     with pytest.raises(UsageError, match=wanted) as error:
         files.read_json_object(file)
     assert str(file) in str(error.value)
-
-
-def test_an_absent_file_is_named(tmp_path):
-    with pytest.raises(UsageError, match="No such file") as error:
-        files.read_json_object(tmp_path / "absent.json")
-    assert "absent.json" in str(error.value)
-    with pytest.raises(UsageError, match="Is a directory"):
-        files.read_json_object(tmp_path)

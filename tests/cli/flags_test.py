@@ -12,8 +12,6 @@ from tfgan_robust.registry import Registry
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings:
-    """One setting of each kind."""
-
     radius: float = setting(
         1 / 3, "Radius, 5% of it.", group="First", above=0, maximum=1
     )
@@ -26,8 +24,6 @@ class Settings:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Folders:
-    """What is given without a flag."""
-
     runs: tuple[str, ...] = setting(
         (), "Folders.", group="Folders", positional="RUN"
     )
@@ -36,15 +32,11 @@ class Folders:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Weak:
-    """Of one method."""
-
     weight: float = setting(0.5, "Weight.", group="Method")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Strong(Weak):
-    """Of another method."""
-
     power: int = setting(3, "Power.", group="Method")
 
 
@@ -83,10 +75,7 @@ def test_flags_have_these_forms(arguments, given):
 @pytest.mark.parametrize(
     ("argument", "message"),
     [
-        (
-            "--radios=1",
-            r"no such flag; did you mean --radius\? Received: --rad",
-        ),
+        ("--radios=1", r"flag; did you mean --radius\? Received: --radios=1"),
         ("--quux", "no such flag; see --help. Received: --quux"),
         ("--rad=1", "no such flag"),
         ("-rad=1", "no such flag"),
@@ -106,10 +95,8 @@ def test_other_arguments_are_refused(argument, message):
 
 def test_what_is_given_without_a_flag_may_stand_anywhere():
     flags = Flags([Part(Folders)])
-    assert flags.parse(["a", "--output=c", "b"]) == {
-        "runs": ("a", "b"),
-        "output": "c",
-    }
+    given = flags.parse(["a", "--output=c", "b"])
+    assert given == {"runs": ("a", "b"), "output": "c"}
     with pytest.raises(UsageError, match="required: RUN"):
         flags.parse(["--output=c"])
     with pytest.raises(UsageError, match="--outputs=c"):
@@ -146,17 +133,9 @@ def test_help_groups_settings_in_their_order():
 
 
 def test_a_setting_of_several_parts_is_one_flag():
-    parts = [
-        Part(Settings),
-        Part(Weak, "method=weak"),
-        Part(Strong, "method=strong"),
-    ]
-    flags = Flags(parts)
-    assert flags.parse(["--weight=1", "--power=2", "--kind=a"]) == {
-        "weight": 1.0,
-        "power": 2,
-        "kind": "a",
-    }
+    flags = Flags([Part(Weak, "method=weak"), Part(Strong, "method=strong")])
+    given = flags.parse(["--weight=1", "--power=2"])
+    assert given == {"weight": 1.0, "power": 2}
     text = " ".join(flags.format_help().split())
     assert "Weight. Goes with method=weak, method=strong. Default: 0.5." in text
     assert "Power. Goes with method=strong. Default: 3." in text

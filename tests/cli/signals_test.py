@@ -11,10 +11,7 @@ from tfgan_robust.errors import EXIT_INTERRUPTED, EXIT_TERMINATED
 
 @pytest.mark.parametrize(
     ("number", "code"),
-    [
-        (signal.SIGINT, EXIT_INTERRUPTED),
-        (signal.SIGTERM, EXIT_TERMINATED),
-    ],
+    [(signal.SIGINT, EXIT_INTERRUPTED), (signal.SIGTERM, EXIT_TERMINATED)],
 )
 def test_the_first_signal_is_noted_and_the_second_interrupts(number, code):
     before = signal.getsignal(number)
@@ -27,33 +24,22 @@ def test_the_first_signal_is_noted_and_the_second_interrupts(number, code):
     assert signal.getsignal(number) is before
 
 
-def test_sigterm_interrupts_with_an_exit_code_of_its_own():
-    before = signal.getsignal(signal.SIGTERM)
+def test_sigterm_closes_what_is_open_and_has_an_exit_code_of_its_own():
+    before, closed = signal.getsignal(signal.SIGTERM), []
     with pytest.raises(KeyboardInterrupt) as stop, raising_on_sigterm():
-        os.kill(os.getpid(), signal.SIGTERM)
-    assert stop.value.exit_code == EXIT_TERMINATED
-    assert signal.getsignal(signal.SIGTERM) is before
-
-
-def test_sigterm_is_the_shells_again_whatever_happened_meanwhile():
-    before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(ZeroDivisionError), raising_on_sigterm():
-        assert signal.getsignal(signal.SIGTERM) is not before
-        raise ZeroDivisionError
-    assert signal.getsignal(signal.SIGTERM) is before
-
-
-def test_ctrl_c_is_none_of_its_business():
-    before = signal.getsignal(signal.SIGINT)
-    with raising_on_sigterm():
-        assert signal.getsignal(signal.SIGINT) is before
-
-
-def test_what_is_open_is_closed_on_sigterm():
-    closed = []
-    with pytest.raises(KeyboardInterrupt), raising_on_sigterm():
         try:
             os.kill(os.getpid(), signal.SIGTERM)
         finally:
             closed.append(True)
     assert closed
+    assert stop.value.exit_code == EXIT_TERMINATED
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_sigterm_is_the_shells_again_whatever_happened_meanwhile():
+    before, ctrl_c = map(signal.getsignal, (signal.SIGTERM, signal.SIGINT))
+    with pytest.raises(ZeroDivisionError), raising_on_sigterm():
+        assert signal.getsignal(signal.SIGTERM) is not before
+        assert signal.getsignal(signal.SIGINT) is ctrl_c
+        raise ZeroDivisionError
+    assert signal.getsignal(signal.SIGTERM) is before

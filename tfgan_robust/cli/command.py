@@ -10,11 +10,12 @@ from tfgan_robust.cli import importing
 from tfgan_robust.cli.flags import Flags, Part, asks_for_help
 from tfgan_robust.errors import EXIT_INTERRUPTED, TfganRobustError
 
+Parts = Callable[[], Sequence[Part]]
 Run = Callable[[dict[str, Any]], int | None]
 
 
 def main(
-    parts: Callable[[], Sequence[Part]],
+    parts: Parts,
     run: Run,
     *,
     usage: str,
@@ -47,16 +48,12 @@ def main(
     except Exception as error:
         if not _is_of_the_machine(error):
             raise
-        _exit(
-            f"error: {str(error).splitlines()[0]}", TfganRobustError.exit_code
-        )
+        first_line = str(error).splitlines()[0]
+        _exit(f"error: {first_line}", TfganRobustError.exit_code)
 
 
 def _call(
-    parts: Callable[[], Sequence[Part]],
-    run: Run,
-    usage: str,
-    arguments: Sequence[str],
+    parts: Parts, run: Run, usage: str, arguments: Sequence[str]
 ) -> int | None:
     first = Part(importing.ImportFlags)
     modules = Flags([first]).parse_known(arguments).get("import_")
@@ -85,9 +82,7 @@ def _is_of_the_machine(error: Exception) -> bool:
 
     TensorFlow is asked only if it was loaded.
     """
-    if isinstance(error, (OSError, MemoryError)):
-        return True
-    tensorflow = sys.modules.get("tensorflow")
-    return tensorflow is not None and isinstance(
-        error, tensorflow.errors.ResourceExhaustedError
-    )
+    kinds: tuple[type[Exception], ...] = (OSError, MemoryError)
+    if "tensorflow" in sys.modules:
+        kinds += (sys.modules["tensorflow"].errors.ResourceExhaustedError,)
+    return isinstance(error, kinds)

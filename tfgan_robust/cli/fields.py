@@ -18,14 +18,36 @@ from tfgan_robust.errors import UsageError
 _METADATA_KEY = "tfgan_robust"
 # Whole numbers beyond this are no floats, and nobody's setting.
 _LARGEST = 10**300
-_TRUE, _FALSE = ("true", "1", "yes"), ("false", "0", "no")
+_BOOLEANS = dict.fromkeys(("true", "1", "yes"), True) | dict.fromkeys(
+    ("false", "0", "no"), False
+)
+_KINDS = {
+    int: "a whole number",
+    float: "a number (a decimal or a fraction such as 8/255)",
+    bool: "true or false",
+    str: "text",
+    tuple: "a tuple of texts",
+}
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What a value of a setting must satisfy, and how it is presented."""
+    """What a value of a setting must satisfy, and how it is presented.
 
-    # Called when it is shown, if it lists what users can add to.
+    Attributes:
+        help: One or two sentences for `--help`, or what returns them.
+        group: The heading under which `--help` lists it.
+        choices: The allowed strings, or None for any. They are looked at
+            when a value is checked, so that a table may grow.
+        minimum: Smallest allowed number.
+        maximum: Largest allowed number.
+        above: Number that the value must exceed.
+        positional: Of a tuple of texts: what one of them is called. They
+            are given without a flag, and at least one must be.
+        names: Names that the text may be or hold beside others; listed in
+            the help and not checked.
+    """
+
     help: str | Callable[[], str]
     group: str
     choices: Collection[str] | None = None
@@ -41,41 +63,19 @@ class Limits:
         return self.help if isinstance(self.help, str) else self.help()
 
 
-def setting(
-    default: Any,
-    help: str | Callable[[], str],
-    *,
-    group: str,
-    choices: Collection[str] | None = None,
-    minimum: float | None = None,
-    maximum: float | None = None,
-    above: float | None = None,
-    positional: str | None = None,
-    names: Collection[str] | None = None,
-) -> Any:
+def setting(default: Any, help: str | Callable[[], str], **limits: Any) -> Any:
     """Makes a dataclass field for one setting.
 
     Args:
         default: The value when nothing else is given.
-        help: One or two sentences for `--help`, or what returns them.
-        group: The heading under which `--help` lists it.
-        choices: The allowed strings, or None for any. They are looked at
-            when a value is checked, so that a table may grow.
-        minimum: Smallest allowed number.
-        maximum: Largest allowed number.
-        above: Number that the value must exceed.
-        positional: Of a tuple of texts: what one of them is called. They
-            are given without a flag, and at least one must be.
-        names: Names that the text may be or hold beside others; listed in
-            the help and not checked.
+        help: As in `Limits`.
+        **limits: The other attributes of `Limits`; `group` is required.
 
     Returns:
         A `dataclasses.field` carrying the limits as metadata.
     """
-    limits = Limits(
-        help, group, choices, minimum, maximum, above, positional, names
-    )
-    return dataclasses.field(default=default, metadata={_METADATA_KEY: limits})
+    metadata = {_METADATA_KEY: Limits(help=help, **limits)}
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 def limits_of(field: dataclasses.Field[Any]) -> Limits:
@@ -99,12 +99,10 @@ def parse_number(text: str) -> float:
         ValueError: if `text` is neither.
     """
     numerator, slash, denominator = text.partition("/")
-    if not slash:
-        return float(text)
-    try:
-        return float(numerator) / float(denominator)
-    except ZeroDivisionError:
-        raise ValueError(f"division by zero in {text!r}") from None
+    divisor = float(denominator) if slash else 1.0
+    if divisor == 0:
+        raise ValueError(f"division by zero in {text!r}")
+    return float(numerator) / divisor
 
 
 def parse_text(settings_class: type, name: str, text: str) -> Any:
@@ -126,15 +124,11 @@ def parse_text(settings_class: type, name: str, text: str) -> Any:
         return None
     try:
         if kind is bool:
-            if text.lower() not in _TRUE + _FALSE:
-                raise ValueError
-            return text.lower() in _TRUE
-        if kind is float:
-            return parse_number(text)
-        return kind(text)
-    except ValueError:
+            return _BOOLEANS[text.lower()]
+        return parse_number(text) if kind is float else kind(text)
+    except (KeyError, ValueError):
         raise UsageError(
-            f"`{name}` must be {_describe(kind)}. Received: {name}={text}."
+            f"`{name}` must be {_KINDS[kind]}. Received: {name}={text}."
         ) from None
 
 
@@ -144,11 +138,7 @@ def check(instance: Any) -> None:
     Raises:
         UsageError: for the first value that does not fit.
     """
-    settings_class = type(instance)
-    names = field_names(settings_class)
-    check_values(
-        settings_class, {name: getattr(instance, name) for name in names}
-    )
+    check_values(type(instance), vars(instance))
 
 
 def check_values(settings_class: type, values: Mapping[str, Any]) -> None:
@@ -164,7 +154,11 @@ def check_values(settings_class: type, values: Mapping[str, Any]) -> None:
         kind, optional = value_type(settings_class, field.name)
         if value is None and optional:
             continue
-        _check_value(field.name, value, kind, limits_of(field))
+        unmet = _unmet(value, kind, limits_of(field))
+        if unmet is not None:
+            raise UsageError(
+                f"`{field.name}` must {unmet}. Received: {field.name}={value}."
+            )
 
 
 def convert_mapping(
@@ -202,24 +196,18 @@ def field_names(settings_class: type) -> list[str]:
 
 
 def _from_json(settings_class: type, name: str, value: Any) -> Any:
-    kind, _ = value_type(settings_class, name)
-    if kind is float and isinstance(value, str):
+    if value_type(settings_class, name)[0] is not float:
+        return value
+    if isinstance(value, str):
         return parse_text(settings_class, name, value)
-    if kind is float and type(value) is int:
-        return float(value) if abs(value) < _LARGEST else value
-    return value
-
-
-def _check_value(name: str, value: Any, kind: type, limits: Limits) -> None:
-    unmet = _unmet(value, kind, limits)
-    if unmet is not None:
-        raise UsageError(f"`{name}` must {unmet}. Received: {name}={value}.")
+    whole = type(value) is int and abs(value) < _LARGEST
+    return float(value) if whole else value
 
 
 def _unmet(value: Any, kind: type, limits: Limits) -> str | None:
     """Returns the first demand that a value fails, or None."""
     if type(value) is not kind:
-        return f"be {_describe(kind)}"
+        return f"be {_KINDS[kind]}"
     if limits.choices is not None and value not in limits.choices:
         return f"be one of {', '.join(limits.choices)}"
     if value == "" or value == ():
@@ -237,13 +225,3 @@ def _unmet_bound(value: Any, limits: Limits) -> str | None:
     if limits.maximum is not None and value > limits.maximum:
         return f"be at most {limits.maximum:g}"
     return None
-
-
-def _describe(kind: type) -> str:
-    return {
-        int: "a whole number",
-        float: "a number (a decimal or a fraction such as 8/255)",
-        bool: "true or false",
-        str: "text",
-        tuple: "a tuple of texts",
-    }[kind]

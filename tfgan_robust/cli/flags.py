@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import difflib
+import functools
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn
@@ -45,16 +46,15 @@ class Flags:
         for part in parts:
             for name in fields.field_names(part.settings):
                 self._owners.setdefault(name, []).append(part)
-        self._booleans = {
-            name
-            for name, (part, *_) in self._owners.items()
-            if fields.value_type(part.settings, name)[0] is bool
-        }
         self._parser = _Parser(
             usage=argparse.SUPPRESS,
             description=usage.strip(),
             epilog=_EPILOG.strip(),
-            formatter_class=_HelpFormatter,
+            formatter_class=functools.partial(
+                argparse.RawDescriptionHelpFormatter,
+                max_help_position=6,
+                width=78,
+            ),
             add_help=False,
             allow_abbrev=False,
             argument_default=argparse.SUPPRESS,
@@ -73,19 +73,14 @@ class Flags:
             UsageError: for an unknown flag, one without value, or text that
                 is not of its type; limits are not checked.
         """
-        known, rest = self._parser.parse_known_intermixed_args(
-            [_double_dash(argument) for argument in arguments]
-        )
+        known, rest = self._split(arguments)
         if rest:
             raise UsageError(self._refusal(rest[0]))
         return self._values(known)
 
     def parse_known(self, arguments: Sequence[str]) -> dict[str, Any]:
         """Does as `parse` does, and leaves alone what it does not know."""
-        known, _ = self._parser.parse_known_args(
-            [_double_dash(argument) for argument in arguments]
-        )
-        return self._values(known)
+        return self._values(self._split(arguments)[0])
 
     def format_help(self) -> str:
         """Returns the text of `--help`, one block for each group."""
@@ -103,23 +98,16 @@ class Flags:
         return re.sub(r"`(\w+)((?:=[^`]*)?)`", name_flag, message)
 
     def _add(self, group: Any, name: str) -> None:
-        settings = self._owners[name][0].settings
-        kind, _ = fields.value_type(settings, name)
-        text = self._describe(name).replace("%", "%%")
-        positional = self._limits(name).positional
-        if positional:
-            group.add_argument(name, nargs="+", metavar=positional, help=text)
+        kind, _ = fields.value_type(self._owners[name][0].settings, name)
+        shown: dict[str, Any] = {
+            "help": self._describe(name).replace("%", "%%"),
+            "metavar": self._limits(name).positional or _METAVARS[kind],
+        }
+        if kind is tuple:
+            group.add_argument(name, nargs="+", **shown)
             return
-        nargs = "?" if kind is bool else None
-        group.add_argument(
-            f"--{_flag(name)}",
-            dest=name,
-            nargs=nargs,
-            const="true" if nargs else None,
-            metavar=_METAVARS[kind],
-            help=text,
-        )
         if kind is bool:
+            shown |= {"nargs": "?", "const": "true"}
             group.add_argument(
                 f"--no{name}",
                 dest=name,
@@ -127,23 +115,22 @@ class Flags:
                 const="false",
                 help=argparse.SUPPRESS,
             )
+        group.add_argument(f"--{_flag(name)}", dest=name, **shown)
 
     def _describe(self, name: str) -> str:
         limits = self._limits(name)
-        sentences = [limits.help_text]
+        text = limits.help_text
         owners = [part.goes_with for part in self._owners[name]]
         if all(owners):
-            sentences.append(f"Goes with {', '.join(owners)}.")
-        for text, names in (
-            ("One of", limits.choices),
-            ("Known", limits.names),
-        ):
-            if names is not None:
-                sentences.append(f"{text}: {', '.join(_show(names))}.")
-        defaults = list(dict.fromkeys(self._defaults(name)))
+            text += f" Goes with {', '.join(owners)}."
+        if limits.choices is not None:
+            text += f" One of: {', '.join(_show(limits.choices))}."
+        if limits.names is not None:
+            text += f" Known: {', '.join(_show(limits.names))}."
+        defaults = dict.fromkeys(self._defaults(name))
         if defaults:
-            sentences.append(f"Default: {' or '.join(defaults)}.")
-        return " ".join(sentences)
+            text += f" Default: {' or '.join(defaults)}."
+        return text
 
     def _defaults(self, name: str) -> Iterator[str]:
         for part in self._owners[name]:
@@ -157,6 +144,14 @@ class Flags:
 
     def _limits(self, name: str) -> fields.Limits:
         return fields.limits_of(_field(self._owners[name][0], name))
+
+    def _split(
+        self, arguments: Sequence[str]
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """Returns the texts of flags, which may have one dash, and the rest."""
+        return self._parser.parse_known_intermixed_args(
+            [re.sub(r"^-(?=[A-Za-z_])", "--", text) for text in arguments]
+        )
 
     def _values(self, known: argparse.Namespace) -> dict[str, Any]:
         return {
@@ -191,11 +186,6 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(f"{message}. See --help.")
 
 
-class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=6, width=78)
-
-
 def _show(names: Collection[str]) -> Iterator[str]:
     """Yields the names, with what a table of parts says of each."""
     for name in names:
@@ -206,11 +196,6 @@ def _show(names: Collection[str]) -> Iterator[str]:
 
 def _flag(name: str) -> str:
     return name.rstrip("_")
-
-
-def _double_dash(argument: str) -> str:
-    """Lets a flag have one dash or two."""
-    return re.sub(r"^-(?=[A-Za-z_])", "--", argument)
 
 
 def _field(part: Part, name: str) -> dataclasses.Field[Any]:

@@ -3,8 +3,7 @@
 import contextlib
 import signal
 from collections.abc import Iterator
-from types import FrameType, TracebackType
-from typing import Any
+from types import FrameType
 
 from tfgan_robust.errors import EXIT_INTERRUPTED, EXIT_TERMINATED
 
@@ -21,24 +20,18 @@ class StopRequest:
         exit_code: What the process should exit with; 0 while nobody asked.
     """
 
-    def __init__(self) -> None:
-        self.exit_code = 0
-        self._before: dict[int, Any] = {}
+    exit_code = 0
 
     def __bool__(self) -> bool:
         return self.exit_code != 0
 
     def __enter__(self) -> "StopRequest":
-        for number in _EXIT_CODES:
-            self._before[number] = signal.signal(number, self._note)
+        self._before = {
+            number: signal.signal(number, self._note) for number in _EXIT_CODES
+        }
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
