@@ -4,7 +4,6 @@ import keras
 import numpy as np
 import pytest
 
-from tfgan_robust.errors import UsageError
 from tfgan_robust.networks.resnet18 import build_resnet18
 
 
@@ -74,8 +73,3 @@ def test_units_without_residual_weights_are_the_identity():
     stem, end = watched(images)
     assert np.ptp(stem) > 0
     np.testing.assert_array_equal(stem, end)
-
-
-def test_one_class_is_refused():
-    with pytest.raises(UsageError, match="at least 2 classes. Received: 1."):
-        resnet(num_classes=1)
