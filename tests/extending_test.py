@@ -179,6 +179,32 @@ def test_a_network(recipe, tmp_path):
     assert trained.layers[1].filters == 8
 
 
+@pytest.mark.slow
+def test_a_network_of_a_file(recipe, model, tmp_path):
+    train = [
+        "train", "--dataset=digits", "--method=fgsm", *SMALL,
+        "--classifier=model.keras", "--run_dir=R",
+    ]  # fmt: skip
+    done, again, measured, exported, foreign = recipe("a network")(
+        train,
+        train,
+        ["evaluate", "--run_dir=R", "--attacks=fgsm", "--eps=0.2",
+         "--num_images=32", "--audit_images=8"],
+        ["export", "--run_dir=R", "--output=served"],
+        [*train, "--dropout_scale=1"],
+    )  # fmt: skip
+    assert_well(done)
+    assert_well(again)
+    assert_well(measured)
+    assert_well(exported)
+    assert_refused(foreign, "--dropout_scale", "classifier=model.keras")
+    start, trained = (
+        keras.models.load_model(tmp_path / path)
+        for path in ("model.keras", "R/best/classifier.keras")
+    )
+    assert [v.path for v in trained.weights] == [v.path for v in start.weights]
+
+
 def test_a_data_set(recipe, tmp_path):
     train = [
         "train", "--dataset=stripes", "--method=natural",

@@ -303,17 +303,6 @@ def test_subclassed_models_without_symbolic_calls_are_refused():
         Classifier.from_keras(model)
 
 
-def test_classes_that_were_not_imported_are_refused_by_name(tmp_path):
-    class Unknown(Subclassed):
-        pass
-
-    model = Unknown()
-    model(linear_batch()[0])
-    message = refused(model=save(model, tmp_path))
-    assert "Could not locate class 'Unknown'" in message
-    assert "imported" in message and len(message) < 500
-
-
 def test_examples_of_docstrings():
     tried = doctest.testmod(loading)
     assert tried.attempted > 10 and tried.failed == 0

@@ -117,6 +117,11 @@ def parse_attack(name: str, **options: Any) -> AttackPlan:
 
     Raises:
         UsageError: for an unknown name or bad options.
+
+    Example:
+        >>> plan = parse_attack("pgd-20-margin", norm="l2")
+        >>> plan.norm, plan.stages[0].settings["num_steps"]
+        ('l2', 20)
     """
     known = [field.name for field in dataclasses.fields(AttackOptions)]
     for option in options:

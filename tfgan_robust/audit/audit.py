@@ -63,6 +63,21 @@ def audit_classifier(
 
     Raises:
         UsageError: for arguments that do not fit.
+
+    Example:
+        >>> import keras
+        >>> import tfgan_robust as tr
+        >>> _, test = tr.load_test("digits")
+        >>> layers = [keras.layers.Flatten(), keras.layers.Dense(10)]
+        >>> model = keras.Sequential([keras.Input((16, 16, 3)), *layers])
+        >>> checks = audit_classifier(
+        ...     tr.Classifier.from_keras(model),
+        ...     test.images[:16],
+        ...     test.labels[:16],
+        ...     eps=0.1,
+        ... )
+        >>> {c.check: c.verdict for c in checks}["deterministic"]
+        'PASS'
     """
     correct = correct or {}
     _check_arguments(classifier, images, labels, correct, num_images)

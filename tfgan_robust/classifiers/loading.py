@@ -161,6 +161,16 @@ def load_classifier(
 
     Raises:
         UsageError: unless exactly one is given and can be loaded.
+
+    Example:
+        >>> import keras, tempfile
+        >>> layers = [keras.layers.Flatten(), keras.layers.Dense(10)]
+        >>> model = keras.Sequential([keras.Input((8, 8, 3)), *layers])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     model.save(f"{folder}/mine.keras")
+        ...     classifier = load_classifier(model=f"{folder}/mine.keras")
+        >>> classifier.description, classifier.num_classes
+        ('mine.keras', 10)
     """
     if (run_dir is None) == (model is None):
         raise UsageError("Give either `run_dir` or `model`.")

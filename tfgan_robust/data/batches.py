@@ -35,6 +35,14 @@ def training_batches(
 
     Raises:
         UsageError: if there are fewer images than make a batch.
+
+    Example:
+        >>> import tfgan_robust as tr
+        >>> _, training, _ = tr.load_training("digits")
+        >>> batches = training_batches(training, batch_size=32, seed=0)
+        >>> images, labels = next(iter(batches))
+        >>> images.shape, labels.shape
+        (TensorShape([32, 16, 16, 3]), TensorShape([32]))
     """
     count = len(split.labels)
     if count < batch_size:

@@ -38,6 +38,11 @@ def load_training(
     Raises:
         UsageError: for an unknown name, bad images or too few.
         DataNotFoundError: if the data are neither there nor downloadable.
+
+    Example:
+        >>> info, training, rest = load_training("digits", train_images=500)
+        >>> info.image_shape, len(training.labels), len(rest.labels)
+        ((16, 16, 3), 500, 143)
     """
     info, everything = _load(dataset, data_dir, image_size, "train")
     training, validation = hold_out(
@@ -69,6 +74,11 @@ def load_test(
     Raises:
         UsageError: for an unknown name or bad images.
         DataNotFoundError: if the data are neither there nor downloadable.
+
+    Example:
+        >>> info, test = load_test("digits")
+        >>> test.images.shape, test.images.dtype
+        ((360, 16, 16, 3), dtype('uint8'))
     """
     return _load(dataset, data_dir, image_size, "test")
 

@@ -94,6 +94,19 @@ def evaluate_classifier(
         UsageError: if images and classifier do not fit, an attack is unknown
             or an eps is out of range.
         TfganRobustError: if an attack left the ball or the pixel range.
+
+    Example:
+        >>> import keras
+        >>> import tfgan_robust as tr
+        >>> _, test = tr.load_test("digits")
+        >>> layers = [keras.layers.Flatten(), keras.layers.Dense(10)]
+        >>> model = keras.Sequential([keras.Input((16, 16, 3)), *layers])
+        >>> images, labels = test.images[:64], test.labels[:64]
+        >>> result = evaluate_classifier(
+        ...     model, images, labels, attacks=["fgsm"], eps=[0.1]
+        ... )
+        >>> result.accuracy("fgsm", 0.1) <= result.accuracy("clean")
+        True
     """
     if isinstance(classifier, keras.Model):
         classifier = Classifier.from_keras(classifier)

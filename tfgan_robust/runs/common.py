@@ -87,6 +87,7 @@ class CommonSettings:
         "The network that is trained: a name, or a .keras file, "
         "whose weights are where training starts.",
         group=_NETWORKS,
+        names=NETWORKS,
     )
     batch_size: int = setting(
         128,

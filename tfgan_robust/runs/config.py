@@ -28,6 +28,14 @@ class TrainConfig(CommonSettings):
 
     Raises:
         UsageError: for a value out of its limits or contradictory values.
+
+    Example:
+        >>> import tfgan_robust as tr
+        >>> config = tr.resolve({"method": "pgd"})
+        >>> isinstance(config, TrainConfig), config.attack_steps
+        (True, 7)
+        >>> config.replace(attack_steps=3).attack_steps
+        3
     """
 
     def __post_init__(self) -> None:

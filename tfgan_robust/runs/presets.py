@@ -51,6 +51,11 @@ def resolve(*sources: Mapping[str, Any]) -> TrainConfig:
 
     Raises:
         UsageError: for unknown names, bad values or contradictions.
+
+    Example:
+        >>> config = resolve({"dataset": "digits", "method": "pgd", "eps": 0.1})
+        >>> config.eps, config.attack_steps, config.epochs
+        (0.1, 7, 30)
     """
     given: dict[str, Any] = {}
     for source in sources:

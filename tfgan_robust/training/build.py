@@ -49,6 +49,14 @@ def build_model(
     Raises:
         UsageError: if the networks cannot take such images, or see
             `check_trainable`.
+
+    Example:
+        >>> import tfgan_robust as tr
+        >>> narrow = {"classifier_width": 0.1, "generator_width": 0.1}
+        >>> config = tr.resolve(narrow)
+        >>> model = build_model(config, (32, 32, 3), 10)
+        >>> model.classifier.output_shape, len(model.generators)
+        ((None, 10), 2)
     """
     keras.utils.set_random_seed(config.seed)
     previous = keras.config.dtype_policy()

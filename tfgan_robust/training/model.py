@@ -45,6 +45,13 @@ class AdversarialClassifier(keras.Model):
 
     Raises:
         UsageError: for an unknown method or a wrong number of generators.
+
+    Example:
+        >>> import tfgan_robust as tr
+        >>> config = tr.resolve({"method": "fgsm", "classifier_width": 0.1})
+        >>> model = tr.build_model(config, (32, 32, 3), 10)
+        >>> isinstance(model, AdversarialClassifier), len(model.generators)
+        (True, 0)
     """
 
     def __init__(
