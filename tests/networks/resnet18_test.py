@@ -38,12 +38,8 @@ def test_it_has_the_known_size():
 
 def test_sides_halve_three_times_and_filters_double(model):
     ends = [model.get_layer(f"stage{n}_unit2_add").output for n in range(1, 5)]
-    assert [end.shape[1:] for end in ends] == [
-        (16, 16, 2),
-        (8, 8, 4),
-        (4, 4, 8),
-        (2, 2, 16),
-    ]
+    expected = [(16, 16, 2), (8, 8, 4), (4, 4, 8), (2, 2, 16)]
+    assert [end.shape[1:] for end in ends] == expected
     assert model.get_layer("stem").kernel_size == (3, 3)
     assert model.get_layer("pool").output.shape == (None, 16)
 
