@@ -52,8 +52,10 @@ GPU = [
 ]
 
 TEST = [
-    # Runs the tests, in one process: each further one imports TensorFlow anew.
+    # Runs the tests.
     "pytest>=8.3,<10",
+    # Runs them in several processes: much of a test is one core's work.
+    "pytest-xdist>=3.6,<4",
 ]
 
 DEV = [

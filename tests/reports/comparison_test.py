@@ -144,7 +144,7 @@ def test_step_sizes_are_told_as_multiples_of_eps(tmp_path):
         evaluation.results[-1], stages=(smaller,)
     )
     assert comparison.differences(runs) == [
-        "step_ratio of pgd-10 differs: 0.1 eps (a); 0.05 eps (b), at 8/255"
+        "step_size of pgd-10 differs: 0.1 eps (a); 0.05 eps (b), at 8/255"
     ]
 
 

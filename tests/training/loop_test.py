@@ -280,7 +280,7 @@ def test_a_batch_larger_than_the_data_is_refused(tmp_path):
     folder = tmp_path / "few"
     refused = train(folder, train_images=64)
     assert refused.returncode == 2
-    assert "`batch_size` exceeds the 64 training images" in refused.stderr
+    assert "--batch_size exceeds the 64 training images" in refused.stderr
     assert not folder.exists()
 
 

@@ -192,8 +192,9 @@ def test_loss_scale_does_not_change_the_gradient_norms():
             if np.all(np.isfinite(found)):
                 break
         norms.append(found)
-    # A wrong scale would be off by a power of two at least.
-    np.testing.assert_allclose(norms[1], norms[0], rtol=0.4)
+    # A wrong scale would be off by a power of two at least; half precision
+    # alone, which adds up otherwise on each processor, by less.
+    assert np.all(np.abs(np.log2(np.divide(*norms))) < 0.9)
 
 
 def test_one_overflow_skips_the_step_of_all_players_of_a_shared_pass():

@@ -11,7 +11,7 @@ import tensorflow as tf
 from toys import problem_of, run_attack, smooth_network
 
 from tfgan_robust.attacks.engine.runner import AttackRunner
-from tfgan_robust.attacks.generators import GeneratorAttack
+from tfgan_robust.attacks.generators import GeneratorAttack, Perturbation
 from tfgan_robust.attacks.plan import (
     AttackPlan,
     Stage,
@@ -19,7 +19,6 @@ from tfgan_robust.attacks.plan import (
     transferred,
 )
 from tfgan_robust.errors import UsageError
-from tfgan_robust.runs.presets import resolve
 
 SHAPE = (5, 5, 2)
 CLASSES = 5
@@ -513,10 +512,7 @@ def brightness(images):
 
 
 def test_generators_attack_one_after_another():
-    config = resolve(
-        {"image_size": 16, "formulation": "x", "gradient_skip": 0,
-         "random_start": 0.0, "generator_step": 1.0}
-    )  # fmt: skip
+    perturbation = Perturbation(formulation="x")
     images = np.full((4, 16, 16, 3), 0.5, np.float32)
     images[1] += 0.03
     images[2] -= 0.03
@@ -527,7 +523,9 @@ def test_generators_attack_one_after_another():
         4,
         brightness,
         3,
-        generators=[GeneratorAttack(generator(s), config) for s in (9.0, -9.0)],
+        generators=[
+            GeneratorAttack(generator(s), perturbation) for s in (9.0, -9.0)
+        ],
     )
     outcome = runner.measure(plan, images, labels, eps=0.04)
     np.testing.assert_array_equal(outcome.fooled, [False, True, True, True])
