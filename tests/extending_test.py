@@ -1,5 +1,6 @@
 """CONTRIBUTING's recipes: each part from a file outside the package."""
 
+import csv
 import json
 import os
 import re
@@ -179,30 +180,79 @@ def test_a_network(recipe, tmp_path):
     assert trained.layers[1].filters == 8
 
 
-@pytest.mark.slow
-def test_a_network_of_a_file(recipe, model, tmp_path):
-    train = [
-        "train", "--dataset=digits", "--method=fgsm", *SMALL,
-        "--classifier=model.keras", "--run_dir=R",
-    ]  # fmt: skip
-    done, again, measured, exported, foreign = recipe("a network")(
-        train,
-        train,
-        ["evaluate", "--run_dir=R", "--attacks=fgsm", "--eps=0.2",
-         "--num_images=32", "--audit_images=8"],
-        ["export", "--run_dir=R", "--output=served"],
-        [*train, "--dropout_scale=1"],
-    )  # fmt: skip
-    assert_well(done)
-    assert_well(again)
-    assert_well(measured)
-    assert_well(exported)
-    assert_refused(foreign, "--dropout_scale", "classifier=model.keras")
-    start, trained = (
-        keras.models.load_model(tmp_path / path)
-        for path in ("model.keras", "R/best/classifier.keras")
+def mobilenet():
+    return keras.applications.MobileNetV2(
+        input_shape=(32, 32, 3),
+        weights=None,
+        classes=10,
+        classifier_activation=None,
+        alpha=0.35,
     )
+
+
+def normalised_by_layer():
+    """Has LayerNormalization and no BatchNormalization."""
+    return keras.Sequential(
+        [
+            keras.Input((32, 32, 3)),
+            keras.layers.Conv2D(8, 4, 4),
+            keras.layers.LayerNormalization(),
+            keras.layers.Activation("gelu"),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(10),
+        ]
+    )
+
+
+def losses_of(run):
+    """Returns the loss of each epoch, by its last step."""
+    with (run / "metrics.csv").open(newline="") as file:
+        return {r["step"]: float(r["loss"]) for r in csv.DictReader(file)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("build", [mobilenet, normalised_by_layer])
+def test_a_network_of_a_file(recipe, tmp_path, build):
+    start, run = build(), tmp_path / "R"
+    start.save(tmp_path / "mine.keras")
+    train = [
+        "train", "--dataset=digits", "--image_size=32", "--method=fgsm",
+        *SMALL, "--epochs=2", "--classifier=mine.keras", "--run_dir=R",
+    ]  # fmt: skip
+    measure = [
+        "evaluate", "--attacks=fgsm", "--eps=0.2", "--num_images=16",
+        "--audit_images=8",
+    ]  # fmt: skip
+    commands = recipe("a network")
+    done, foreign = commands(train, [*train, "--dropout_scale=1"])
+    assert_well(done)
+    assert_refused(foreign, "--dropout_scale", "classifier=mine.keras")
+    losses = losses_of(run)
+    # As if it had been stopped in the second epoch.
+    for file in (run / "checkpoints").glob("ckpt-4.*"):
+        file.unlink()
+    resumed, measured, exported, served = commands(
+        train,
+        [*measure, "--run_dir=R", "--output=measured"],
+        ["export", "--run_dir=R", "--output=served"],
+        [
+            *measure, "--model=served/1", "--dataset=digits",
+            "--image_size=32", "--output=again",
+        ],
+    )  # fmt: skip
+    for printed in (resumed, measured, exported, served):
+        assert_well(printed)
+    assert "resuming at step 2 of 4" in resumed
+    assert losses_of(run) == pytest.approx(losses, rel=1e-3)
+    trained = keras.models.load_model(run / "best" / "classifier.keras")
     assert [v.path for v in trained.weights] == [v.path for v in start.weights]
+    ours, theirs = (
+        read(tmp_path / folder / "results.json")
+        for folder in ("measured", "again")
+    )
+    assert len(ours["audit"]) == len(theirs["audit"]) > 0
+    for one, other in zip(ours["results"], theirs["results"], strict=True):
+        assert one["num_correct"] == other["num_correct"]
 
 
 def test_a_data_set(recipe, tmp_path):

@@ -11,7 +11,7 @@ from toys import problem_of, run_attack
 
 from tfgan_robust.attacks.apgd import APGD, _checks
 from tfgan_robust.errors import UsageError
-from tfgan_robust.networks.losses import LOSSES, TARGETED_LOSSES
+from tfgan_robust.networks.losses import LOSSES
 
 SHAPE = (5, 5, 2)
 CLASSES = 5
@@ -46,12 +46,8 @@ def looker(attack, given):
         with tf.GradientTape() as tape:
             tape.watch(images)
             logits = LOGITS_FN(images)
-            if attack.targeted:
-                loss = TARGETED_LOSSES[attack.loss](
-                    given.labels, logits, given.targets
-                )
-            else:
-                loss = LOSSES[attack.loss](given.labels, logits)
+            targets = given.targets if attack.targeted else None
+            loss = LOSSES[attack.loss](given.labels, logits, targets)
         return loss, tape.gradient(loss, images)
 
     return lambda images: [part.numpy() for part in look(tf.constant(images))]

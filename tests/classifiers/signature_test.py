@@ -69,33 +69,27 @@ def test_a_saved_model_that_keras_exported(tmp_path):
 
 def test_a_version_says_whose_it_is(tmp_path):
     path = save_module(tmp_path / "served" / "12", lambda x: {"logits": x})
-    classifier = load(path)
-    assert classifier.description == "SavedModel served/12"
+    check_saved_model(load(path), "served/12")
 
 
-def test_a_saved_model_with_one_output_of_logits(tmp_path):
-    path = save_module(tmp_path / "one", lambda logits: {"scores": logits})
-    check_saved_model(load(path), "one")
+def both(logits):
+    return {"a_first": tf.nn.softmax(logits), "logits": logits}
 
 
-def test_a_saved_model_with_one_output_of_probabilities(tmp_path):
-    path = save_module(
-        tmp_path / "p", lambda logits: {"p": tf.nn.softmax(logits)}
-    )
-    classifier = load(path, "probabilities")
-    check_saved_model(classifier, "p")
-
-
-@pytest.mark.parametrize("outputs", ["logits", "probabilities"])
-def test_an_output_named_logits_is_taken_as_that(tmp_path, outputs):
-    path = save_module(
-        tmp_path / "both",
-        lambda logits: {
-            "a_first": tf.nn.softmax(logits),
-            "logits": logits,
-        },
-    )
-    check_saved_model(load(path, outputs), "both")
+@pytest.mark.parametrize(
+    ("answers", "outputs"),
+    [
+        (lambda logits: {"scores": logits}, "logits"),
+        (lambda logits: {"p": tf.nn.softmax(logits)}, "probabilities"),
+        # An output of that name is taken as that.
+        (both, "logits"),
+        (both, "probabilities"),
+    ],
+    ids=["logits", "probabilities", "both", "both, told otherwise"],
+)
+def test_saved_models_that_know_nothing_of_keras(tmp_path, answers, outputs):
+    path = save_module(tmp_path / "m", answers)
+    check_saved_model(load(path, outputs), "m")
 
 
 @pytest.mark.parametrize("kind", [tf.float16, tf.bfloat16, tf.float64])

@@ -19,17 +19,21 @@ SHAPE = (6, 6, 3)
 IMAGES = np.random.default_rng(0).random((4, *SHAPE), np.float32)
 
 
+def parts(policy):
+    return [
+        layers.Conv2D(3, 3, dtype=policy),
+        layers.BatchNormalization(dtype=policy),
+        layers.Dropout(0.5, dtype=policy),
+        layers.Flatten(dtype=policy),
+        layers.Dense(3, dtype=policy),
+    ]
+
+
 @keras.saving.register_keras_serializable(package="logits_test")
 class Subclassed(keras.Model):
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
-        self.inner = [
-            layers.Conv2D(3, 3, dtype=self.dtype_policy),
-            layers.BatchNormalization(dtype=self.dtype_policy),
-            layers.Dropout(0.5, dtype=self.dtype_policy),
-            layers.Flatten(dtype=self.dtype_policy),
-            layers.Dense(3, dtype=self.dtype_policy),
-        ]
+        self.inner = parts(self.dtype_policy)
 
     def call(self, images, training=False):
         for layer in self.inner:
@@ -43,40 +47,31 @@ def subclassed(policy):
     return model
 
 
+def sequential(*inner):
+    return keras.Sequential([keras.Input(SHAPE), *inner])
+
+
 def chain(policy):
-    return keras.Sequential(
-        [
-            keras.Input(SHAPE),
-            layers.Conv2D(3, 3, dtype=policy),
-            layers.BatchNormalization(dtype=policy),
-            layers.Dropout(0.5, dtype=policy),
-            layers.Flatten(dtype=policy),
-            layers.Dense(3, dtype=policy),
-        ]
-    )
+    return sequential(*parts(policy))
 
 
 def nested(policy):
-    return keras.Sequential([keras.Input(SHAPE), chain(policy)])
+    return sequential(chain(policy))
 
 
 def wrapped(policy):
     convolution = layers.Conv2D(3, 3, dtype=policy)
-    return keras.Sequential(
-        [
-            keras.Input(SHAPE),
-            layers.SpectralNormalization(convolution),
-            layers.Flatten(),
-            layers.Dense(3),
-        ]
+    return sequential(
+        layers.SpectralNormalization(convolution),
+        layers.Flatten(),
+        layers.Dense(3),
     )
 
 
 def adapted(policy):
     normalisation = layers.Normalization(dtype=policy)
     normalisation.adapt(IMAGES)
-    model = chain(policy)
-    return keras.Sequential([keras.Input(SHAPE), normalisation, *model.layers])
+    return sequential(normalisation, *parts(policy))
 
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
@@ -112,7 +107,7 @@ def test_models_that_cannot_be_copied_are_refused():
         def call(self, images):
             return images
 
-    model = keras.Sequential([keras.Input(SHAPE), Own(dtype="bfloat16")])
+    model = sequential(Own(dtype="bfloat16"))
     with pytest.raises(UsageError, match="float32 copy.*build it in float32"):
         to_float32(model)
 

@@ -4,7 +4,6 @@ import keras
 import numpy as np
 import pytest
 
-from tfgan_robust.errors import UsageError
 from tfgan_robust.networks.resnet18 import build_resnet18
 
 
@@ -39,12 +38,8 @@ def test_it_has_the_known_size():
 
 def test_sides_halve_three_times_and_filters_double(model):
     ends = [model.get_layer(f"stage{n}_unit2_add").output for n in range(1, 5)]
-    assert [end.shape[1:] for end in ends] == [
-        (16, 16, 2),
-        (8, 8, 4),
-        (4, 4, 8),
-        (2, 2, 16),
-    ]
+    expected = [(16, 16, 2), (8, 8, 4), (4, 4, 8), (2, 2, 16)]
+    assert [end.shape[1:] for end in ends] == expected
     assert model.get_layer("stem").kernel_size == (3, 3)
     assert model.get_layer("pool").output.shape == (None, 16)
 
@@ -74,8 +69,3 @@ def test_units_without_residual_weights_are_the_identity():
     stem, end = watched(images)
     assert np.ptp(stem) > 0
     np.testing.assert_array_equal(stem, end)
-
-
-def test_one_class_is_refused():
-    with pytest.raises(UsageError, match="at least 2 classes. Received: 1."):
-        resnet(num_classes=1)

@@ -4,8 +4,6 @@ import keras
 import pytest
 from toys import small_vgg
 
-from tfgan_robust.errors import UsageError
-
 
 def layers(model, kind):
     return [layer for layer in model.layers if isinstance(layer, kind)]
@@ -35,11 +33,6 @@ def test_layers_come_in_the_papers_order():
         "Flatten",
         "Dense",
     ]
-
-
-def test_one_class_is_refused():
-    with pytest.raises(UsageError, match="at least 2 classes. Received: 1."):
-        small_vgg(num_classes=1)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ before it can do as well. Attacks look at a network thousands of times, so that
 the passes over memory that this saves are worth a copy of the weights.
 """
 
+import collections
 from typing import Any
 
 import keras
@@ -43,7 +44,10 @@ def fold_batchnorm(model: keras.Model) -> keras.Model:
 
 
 def _fold(model: keras.Model) -> keras.Model:
-    if not _is_plain(model):
+    parts = (model, *model.layers)
+    own = all(type(part).__module__.startswith("keras.") for part in parts)
+    if not own or not len(model.inputs) == len(model.outputs) == 1:
+        # Not the graph that its layers show.
         return model
     folds = _find_folds(model)
     nested = {
@@ -80,14 +84,6 @@ def _fold(model: keras.Model) -> keras.Model:
     return copy
 
 
-def _is_plain(model: keras.Model) -> bool:
-    """Tells whether a model is the graph that its layers show."""
-    own = (type(p).__module__ for p in (model, *model.layers))
-    return all(module.startswith("keras.") for module in own) and (
-        len(model.inputs) == len(model.outputs) == 1
-    )
-
-
 def _find_folds(model: keras.Model) -> dict[str, Any]:
     """Returns the BatchNormalization to be folded into each layer, by name."""
     layers = [
@@ -95,21 +91,17 @@ def _find_folds(model: keras.Model) -> dict[str, Any]:
         for layer in model.layers
         if not isinstance(layer, keras.layers.InputLayer)
     ]
-    used = list(model.outputs)
-    for layer in layers:
-        used += keras.tree.flatten(layer.input)
-    users = [id(tensor) for tensor in used]
+    used = [*model.outputs, *keras.tree.flatten([x.input for x in layers])]
+    uses = collections.Counter(map(id, used))
     makers = {id(x.output): x for x in layers if _can_scale(x)}
-    folds = {}
-    for layer in layers:
-        if not isinstance(layer, keras.layers.BatchNormalization):
-            continue
-        maker = makers.get(id(layer.input))
-        last = len(layer.output.shape) - 1
-        alone = users.count(id(layer.input)) == 1
-        if maker is not None and alone and layer.axis in (-1, last):
-            folds[maker.name] = layer
-    return folds
+    return {
+        makers[id(norm.input)].name: norm
+        for norm in layers
+        if isinstance(norm, keras.layers.BatchNormalization)
+        and id(norm.input) in makers
+        and uses[id(norm.input)] == 1
+        and norm.axis in (-1, len(norm.output.shape) - 1)
+    }
 
 
 def _can_scale(layer: keras.layers.Layer) -> bool:

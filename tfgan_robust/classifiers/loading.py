@@ -135,9 +135,12 @@ class Classifier:
         _check_outputs(outputs)
         raw_fn, image_shape, num_classes, variables, name = load_signature(path)
         outputs = "logits" if name == "logits" else outputs
+        parts = Path(path).absolute().parts
+        # A mere version does not say whose it is.
+        parts = parts[-2:] if parts[-1].isdigit() else parts[-1:]
         return cls(
             _to_logits(raw_fn, outputs), image_shape, num_classes, variables,
-            f"SavedModel {_name(Path(path))}", outputs, raw_fn,
+            f"SavedModel {'/'.join(parts)}", outputs, raw_fn,
         )  # fmt: skip
 
 
@@ -236,12 +239,6 @@ def _to_logits(raw_fn: LogitsFn, outputs: str) -> LogitsFn:
     return lambda images: tf.math.log(
         tf.maximum(raw_fn(images), _SMALLEST_PROBABILITY)
     )
-
-
-def _name(path: Path) -> str:
-    """The last part of a path; two where the last is a mere version."""
-    parts = path.absolute().parts
-    return "/".join(parts[-2:] if parts[-1].isdigit() else parts[-1:])
 
 
 def _check_outputs(outputs: str) -> None:

@@ -1,5 +1,7 @@
 """Refuses what would spoil an evaluation, before any attack runs."""
 
+from collections.abc import Callable
+
 import numpy as np
 import tensorflow as tf
 
@@ -49,23 +51,22 @@ def check_classifier(
     """
     check_images(images, labels, classifier)
     pixels = as_floats(images[:_NUM_IMAGES])
-    logits = _answers(classifier.logits_fn, pixels, batch_size)
+    truth = np.asarray(labels)[:_NUM_IMAGES].astype(np.int64)
+
+    def ask(function: LogitsFn, pixels: np.ndarray) -> np.ndarray:
+        starts = range(0, len(pixels), batch_size)
+        batches = [tf.constant(pixels[s : s + batch_size]) for s in starts]
+        return np.concatenate([function(batch).numpy() for batch in batches])
+
+    logits = ask(classifier.logits_fn, pixels)
     raw, declared = logits, classifier.outputs
     if declared == "probabilities" and classifier.raw_fn is not None:
-        raw = _answers(classifier.raw_fn, pixels, batch_size)
+        raw = ask(classifier.raw_fn, pixels)
     check_finite(raw)
     _check_outputs(raw, declared)
     if not allow_random:
-        again = _answers(classifier.logits_fn, pixels, batch_size)
-        _check_repeats(logits, again)
-    truth = np.asarray(labels)[:_NUM_IMAGES].astype(np.int64)
-    _check_scale(classifier, pixels, truth, logits, batch_size)
-
-
-def _answers(ask: LogitsFn, images: np.ndarray, batch_size: int) -> np.ndarray:
-    starts = range(0, len(images), batch_size)
-    batches = [tf.constant(images[s : s + batch_size]) for s in starts]
-    return np.concatenate([ask(batch).numpy() for batch in batches])
+        _check_repeats(logits, ask(classifier.logits_fn, pixels))
+    _check_scale(truth, logits, lambda: ask(classifier.logits_fn, 255 * pixels))
 
 
 def check_finite(answers: np.ndarray) -> None:
@@ -128,13 +129,11 @@ def _check_repeats(first: np.ndarray, second: np.ndarray) -> None:
 
 
 def _check_scale(
-    classifier: Classifier,
-    images: np.ndarray,
-    labels: np.ndarray,
-    logits: np.ndarray,
-    batch_size: int,
+    labels: np.ndarray, logits: np.ndarray, ask: Callable[[], np.ndarray]
 ) -> None:
     """Refuses a model that only makes sense of pixels from 0 to 255.
+
+    `ask` returns its logits for those.
 
     One that learnt nothing can be far better there by luck, since whole
     classes fall on one side of it. But its logits grow with the pixels, so
@@ -147,7 +146,7 @@ def _check_scale(
     low, high = wilson(correct, count)
     if low > chance:
         return
-    scaled = _answers(classifier.logits_fn, 255 * images, batch_size)
+    scaled = ask()
     scaled_correct = _num_correct(scaled, labels)
     scaled_low, _ = wilson(scaled_correct, count)
     loss = float(tf.reduce_mean(cross_entropy(labels, scaled)))

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import tensorflow as tf
 
@@ -11,29 +11,17 @@ from tfgan_robust.networks.logits import LogitsFn
 from tfgan_robust.networks.shapes import check_input_shape, check_output_shape
 
 
-class Signature(NamedTuple):
-    """A signature as a function of images.
-
-    Attributes:
-        raw_fn: From float32 [batch, height, width, channels] to float32
-            [batch, num_classes].
-        image_shape: Height, width, channels.
-        num_classes: Number of classes.
-        variables: All that it computes with.
-        output_name: Of the output that `raw_fn` gives.
-    """
-
-    raw_fn: LogitsFn
-    image_shape: tuple[int, int, int]
-    num_classes: int
-    variables: Sequence[Any]
-    output_name: str
-
-
-def load_signature(path: str | Path) -> Signature:
+def load_signature(
+    path: str | Path,
+) -> tuple[LogitsFn, tuple[int, int, int], int, Sequence[Any], str]:
     """Loads the signature `serving_default` of a SavedModel.
 
     Of several outputs it takes the one named `logits`.
+
+    Returns:
+        A function from float32 [batch, height, width, channels] to float32
+        [batch, num_classes]; height, width, channels; the number of classes;
+        all variables that it computes with; the name of the output.
 
     Raises:
         UsageError: if there is none, or it does not take batches of any
@@ -63,9 +51,8 @@ def load_signature(path: str | Path) -> Signature:
         )
         return tf.cast(answers[output_name], tf.float32)
 
-    return Signature(
-        raw_fn, shape[1:], given.shape[-1], signature.variables, output_name
-    )
+    classes, variables = given.shape[-1], signature.variables
+    return raw_fn, shape[1:], classes, variables, output_name
 
 
 def _load(path: str | Path) -> Any:

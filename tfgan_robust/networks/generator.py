@@ -1,9 +1,16 @@
 """The paper's generator (Table 1), as a functional model."""
 
+from typing import Any
+
 import keras
 
-from tfgan_robust.networks.normalization import batchnorm, batchnorm_relu
-from tfgan_robust.networks.shapes import check_sides, scaled
+from tfgan_robust.networks.blocks import (
+    batchnorm,
+    batchnorm_relu,
+    convolve,
+    scaled,
+)
+from tfgan_robust.networks.shapes import check_sides
 
 # Table 1 gives 128 filters to the residual blocks of the x1 generator.
 FILTERS = (32, 64, 128)
@@ -39,19 +46,24 @@ def build_generator(
         float32 [batch, height, width, channels] in [-1, 1].
 
     Raises:
-        UsageError: if the sides are no multiples of 4.
+        UsageError: if the sides are no multiples of 4, at least 16.
     """
     check_sides(image_shape)
     channels = image_shape[-1]
     first, second, deepest = (scaled(filters, width) for filters in FILTERS)
     inputs = keras.Input((*image_shape[:2], input_channels), name="inputs")
-    x = _convolve(inputs, first, 7, 1, "stem")
-    x = _convolve(x, second, 5, 2, "down1")
-    x = _convolve(x, deepest, 5, 2, "down2")
-    for block in range(1, RESIDUAL_BLOCKS + 1):
-        x = _residual_block(x, deepest, f"residual{block}")
-    x = _convolve(x, second, 5, 2, "up1", keras.layers.Conv2DTranspose)
-    x = _convolve(x, first, 5, 2, "up2", keras.layers.Conv2DTranspose)
+    x = _convolve(inputs, first, 7, "stem")
+    x = _convolve(x, second, 5, "down1", stride=2)
+    x = _convolve(x, deepest, 5, "down2", stride=2)
+    for number in range(1, RESIDUAL_BLOCKS + 1):
+        block, shortcut = f"residual{number}", x
+        x = _convolve(x, deepest, 3, f"{block}_conv1")
+        x = convolve(x, deepest, 3, f"{block}_conv2")
+        x = batchnorm(x, f"{block}_conv2", BATCHNORM_MOMENTUM)
+        x = keras.layers.Add(name=f"{block}_add")([shortcut, x])
+    up = {"stride": 2, "layer": keras.layers.Conv2DTranspose}
+    x = _convolve(x, second, 5, "up1", **up)
+    x = _convolve(x, first, 5, "up2", **up)
     x = keras.layers.Conv2D(
         channels, 7, padding="same", dtype="float32", name="perturbation"
     )(x)
@@ -65,31 +77,7 @@ def build_generator(
 
 
 def _convolve(
-    x: keras.KerasTensor,
-    filters: int,
-    size: int,
-    stride: int,
-    name: str,
-    layer: type[keras.layers.Layer] = keras.layers.Conv2D,
+    x: keras.KerasTensor, filters: int, size: int, name: str, **options: Any
 ) -> keras.KerasTensor:
-    x = layer(
-        filters,
-        size,
-        strides=stride,
-        padding="same",
-        use_bias=False,
-        name=name,
-    )(x)
+    x = convolve(x, filters, size, name, **options)
     return batchnorm_relu(x, name, BATCHNORM_MOMENTUM)
-
-
-def _residual_block(
-    x: keras.KerasTensor, filters: int, name: str
-) -> keras.KerasTensor:
-    shortcut = x
-    x = _convolve(x, filters, 3, 1, f"{name}_conv1")
-    x = keras.layers.Conv2D(
-        filters, 3, padding="same", use_bias=False, name=f"{name}_conv2"
-    )(x)
-    x = batchnorm(x, f"{name}_conv2", BATCHNORM_MOMENTUM)
-    return keras.layers.Add(name=f"{name}_add")([shortcut, x])

@@ -72,7 +72,19 @@ def to_float32(model: keras.Model) -> keras.Model:
     """
     if is_float32(model):
         return model
-    copy = _copied(model)
+    # By a file, the one way to copy that subclassed models know too.
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.keras"
+        try:
+            model.save(path)
+            copy = keras.models.load_model(path, compile=False)
+        # Custom code surfaces as almost anything.
+        except Exception as error:
+            raise UsageError(
+                "A model of lower precision is attacked through a float32 "
+                "copy, and Keras cannot save and load this one "
+                f"({in_one_line(error)}); build it in float32."
+            ) from None
     for layer in _all_layers(copy):
         layer.dtype_policy = "float32"
     return copy
@@ -110,22 +122,6 @@ def _stateless(
         return tf.cast(answers, tf.float32)
 
     return logits
-
-
-def _copied(model: keras.Model) -> keras.Model:
-    """Copies by a file, the one way that subclassed models know too."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.keras"
-        try:
-            model.save(path)
-            return keras.models.load_model(path, compile=False)
-        # Custom code surfaces as almost anything.
-        except Exception as error:
-            raise UsageError(
-                "A model of lower precision is attacked through a float32 "
-                "copy, and Keras cannot save and load this one "
-                f"({in_one_line(error)}); build it in float32."
-            ) from None
 
 
 def _all_layers(model: keras.Model) -> list[keras.layers.Layer]:

@@ -1,8 +1,10 @@
 """Losses, per example: whoever calls them decides how to reduce.
 
-All grow as a classifier gets worse, so that attacks ascend them.
+All grow as a classifier gets worse, so that attacks ascend them. With targets
+they grow as it takes an image for its target instead.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Protocol
 
@@ -12,115 +14,91 @@ import tensorflow as tf
 _SMALL = 1e-12
 
 
-class TargetedLoss(Protocol):
-    """A loss that grows as a classifier takes an image for another class."""
+class Loss(Protocol):
+    """A loss of each example, untargeted or targeted."""
 
     def __call__(
-        self, labels: tf.Tensor, logits: tf.Tensor, targets: tf.Tensor
+        self,
+        labels: tf.Tensor,
+        logits: tf.Tensor,
+        targets: tf.Tensor | None = None,
     ) -> tf.Tensor:
         """Returns float32 [batch].
 
         Args:
             labels: Integer [batch], class numbers.
             logits: Floating point [batch, num_classes].
-            targets: Integer [batch], the classes to be taken for.
+            targets: Integer [batch], the classes to be taken for; None for
+                an untargeted loss.
         """
 
 
-def cross_entropy(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+def cross_entropy(
+    labels: tf.Tensor, logits: tf.Tensor, targets: tf.Tensor | None = None
+) -> tf.Tensor:
     """Computes the cross-entropy of each example, the paper's loss.
 
-    Args:
-        labels: Integer [batch], class numbers.
-        logits: Floating point [batch, num_classes].
-
-    Returns:
-        float32 [batch].
+    Targeted, the log-probability of the target. See `Loss` for arguments and
+    result.
     """
+    if targets is not None:
+        return -cross_entropy(targets, logits)
     return tf.nn.sparse_softmax_cross_entropy_with_logits(
         labels=labels, logits=tf.cast(logits, tf.float32)
     )
 
 
-def margin(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+def margin(
+    labels: tf.Tensor, logits: tf.Tensor, targets: tf.Tensor | None = None
+) -> tf.Tensor:
     """Computes how far the best wrong logit is above the correct one.
 
     Positive for misclassified examples (arXiv:1608.04644, without the floor
-    of that paper's f6). See `cross_entropy` for arguments and result.
+    of that paper's f6). Targeted, the target's logit takes the place of the
+    best wrong one. See `Loss` for arguments and result.
     """
     logits = tf.cast(logits, tf.float32)
     correct = tf.gather(logits, labels, batch_dims=1)
+    if targets is not None:
+        return tf.gather(logits, targets, batch_dims=1) - correct
     hidden = tf.one_hot(
         labels, logits.shape[-1], on_value=-float("inf"), off_value=0.0
     )
     return tf.reduce_max(logits + hidden, axis=-1) - correct
 
 
-def dlr(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    """Computes the difference of logits ratio (arXiv:2003.01690, eq. 6).
+def dlr(
+    labels: tf.Tensor, logits: tf.Tensor, targets: tf.Tensor | None = None
+) -> tf.Tensor:
+    """Computes the difference of logits ratio (arXiv:2003.01690, eq. 6, 7).
 
     The margin over the distance of the largest to the third largest logit,
-    which neither shifting nor scaling the logits changes. Needs 3 classes.
-    See `cross_entropy` for arguments and result.
+    or, targeted, to the mean of the third and the fourth, which neither
+    shifting nor scaling the logits changes. Needs 3 classes, targeted 4. See
+    `Loss` for arguments and result.
     """
     logits = tf.cast(logits, tf.float32)
-    largest = tf.math.top_k(logits, 3).values
-    spread = largest[:, 0] - largest[:, 2]
-    return margin(labels, logits) / (spread + _SMALL)
+    if targets is None:
+        largest = tf.math.top_k(logits, 3).values
+        spread = largest[:, 0] - largest[:, 2]
+    else:
+        largest = tf.math.top_k(logits, 4).values
+        spread = largest[:, 0] - (largest[:, 2] + largest[:, 3]) / 2
+    return margin(labels, logits, targets) / (spread + _SMALL)
 
 
-def targeted_cross_entropy(
-    labels: tf.Tensor, logits: tf.Tensor, targets: tf.Tensor
-) -> tf.Tensor:
-    """Computes the log-probability of the target; see `TargetedLoss`."""
-    return -cross_entropy(targets, logits)
-
-
-def targeted_margin(
-    labels: tf.Tensor, logits: tf.Tensor, targets: tf.Tensor
-) -> tf.Tensor:
-    """Computes the target's logit minus the correct one; see `TargetedLoss`."""
-    logits = tf.cast(logits, tf.float32)
-    correct = tf.gather(logits, labels, batch_dims=1)
-    return tf.gather(logits, targets, batch_dims=1) - correct
-
-
-def targeted_dlr(
-    labels: tf.Tensor, logits: tf.Tensor, targets: tf.Tensor
-) -> tf.Tensor:
-    """Computes targeted DLR (arXiv:2003.01690, eq. 7); see `TargetedLoss`.
-
-    Needs 4 classes.
-    """
-    logits = tf.cast(logits, tf.float32)
-    largest = tf.math.top_k(logits, 4).values
-    spread = largest[:, 0] - (largest[:, 2] + largest[:, 3]) / 2
-    return targeted_margin(labels, logits, targets) / (spread + _SMALL)
-
-
-LOSSES: dict[str, Callable[[tf.Tensor, tf.Tensor], tf.Tensor]] = {
+LOSSES: dict[str, Loss] = {
     "cross_entropy": cross_entropy,
     "margin": margin,
     "dlr": dlr,
-}
-TARGETED_LOSSES: dict[str, TargetedLoss] = {
-    "cross_entropy": targeted_cross_entropy,
-    "margin": targeted_margin,
-    "dlr": targeted_dlr,
 }
 
 
 def loss_function(
     name: str, targets: tf.Tensor | None = None
 ) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-    """Returns a loss as a function of labels and logits.
+    """Returns one of `LOSSES` as a function of labels and logits.
 
-    Args:
-        name: One of `LOSSES`.
-        targets: Integer [batch], the classes to be taken for; None for an
-            untargeted loss.
+    See `Loss` for `targets`.
     """
-    if targets is None:
-        return LOSSES[name]
-    targeted = TARGETED_LOSSES[name]
-    return lambda labels, logits: targeted(labels, logits, targets)
+    return functools.partial(LOSSES[name], targets=targets)

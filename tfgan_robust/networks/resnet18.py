@@ -1,13 +1,15 @@
 """Pre-activation ResNet-18 for small images (arXiv:1603.05027)."""
 
+import functools
+
 import keras
 
-from tfgan_robust.networks.normalization import batchnorm_relu
-from tfgan_robust.networks.shapes import check_num_classes, scaled
+from tfgan_robust.networks.blocks import batchnorm_relu, convolve, scaled
 
 FILTERS = (64, 128, 256, 512)
 STRIDES = (1, 2, 2, 2)
 UNITS = 2
+_convolve = functools.partial(convolve, kernel_initializer="he_normal")
 
 
 def build_resnet18(
@@ -27,20 +29,16 @@ def build_resnet18(
 
     Args:
         image_shape: Height, width, channels.
-        num_classes: Number of classes, at least 2.
+        num_classes: Number of classes.
         classifier_width: Scales all filter counts, 64 to 512.
         batchnorm_momentum: Momentum of the moving averages.
 
     Returns:
         A model from float32 [batch, height, width, channels] in [0, 1] to
         float32 logits [batch, num_classes].
-
-    Raises:
-        UsageError: if there is but one class.
     """
-    check_num_classes(num_classes)
     images = keras.Input(image_shape, name="images")
-    x = _convolve(images, scaled(FILTERS[0], classifier_width), "stem")
+    x = _convolve(images, scaled(FILTERS[0], classifier_width), 3, "stem")
     stages = zip(FILTERS, STRIDES, strict=True)
     for stage, (filters, stride) in enumerate(stages, start=1):
         for unit in range(1, UNITS + 1):
@@ -64,29 +62,8 @@ def _unit(
     shortcut = x
     x = batchnorm_relu(x, f"{name}_in", momentum)
     if stride > 1 or shortcut.shape[-1] != filters:
-        shortcut = _convolve(
-            x, filters, f"{name}_shortcut", size=1, stride=stride
-        )
-    x = _convolve(x, filters, f"{name}_conv1", stride=stride)
+        shortcut = _convolve(x, filters, 1, f"{name}_shortcut", stride=stride)
+    x = _convolve(x, filters, 3, f"{name}_conv1", stride=stride)
     x = batchnorm_relu(x, f"{name}_conv1", momentum)
-    x = _convolve(x, filters, f"{name}_conv2")
+    x = _convolve(x, filters, 3, f"{name}_conv2")
     return keras.layers.Add(name=f"{name}_add")([shortcut, x])
-
-
-def _convolve(
-    x: keras.KerasTensor,
-    filters: int,
-    name: str,
-    *,
-    size: int = 3,
-    stride: int = 1,
-) -> keras.KerasTensor:
-    return keras.layers.Conv2D(
-        filters,
-        size,
-        strides=stride,
-        padding="same",
-        use_bias=False,
-        kernel_initializer="he_normal",
-        name=name,
-    )(x)

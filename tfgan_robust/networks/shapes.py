@@ -1,15 +1,10 @@
-"""What networks take and give: sides of images, filters, classes."""
+"""What networks take and give: images of some size, and logits."""
 
 from typing import Any
 
 import keras
 
 from tfgan_robust.errors import UsageError, in_one_line
-
-
-def scaled(filters: int, width: float) -> int:
-    """Returns a number of filters times a width, at least 1."""
-    return max(1, round(filters * width))
 
 
 def check_sides(image_shape: tuple[int, int, int]) -> None:
@@ -24,18 +19,6 @@ def check_sides(image_shape: tuple[int, int, int]) -> None:
             "The networks take images whose sides are multiples of 4 and at "
             f"least 16 pixels. Received: {height} x {width}; resize them, "
             "for example with `image_size=32`."
-        )
-
-
-def check_num_classes(num_classes: int) -> None:
-    """Refuses a classifier that has no choice.
-
-    Raises:
-        UsageError: for fewer than 2 classes.
-    """
-    if num_classes < 2:
-        raise UsageError(
-            f"A classifier needs at least 2 classes. Received: {num_classes}."
         )
 
 

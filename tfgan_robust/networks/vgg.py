@@ -2,8 +2,8 @@
 
 import keras
 
-from tfgan_robust.networks.normalization import batchnorm_relu
-from tfgan_robust.networks.shapes import check_num_classes, check_sides, scaled
+from tfgan_robust.networks.blocks import batchnorm_relu, convolve, scaled
+from tfgan_robust.networks.shapes import check_sides
 
 # The paper leaves the filters out; this is the choice that gives its 1024
 # features after four poolings of a 32 x 32 image.
@@ -30,7 +30,7 @@ def build_vgg(
     Args:
         image_shape: Height, width, channels; both sides at least 16 and
             multiples of 4.
-        num_classes: Number of classes, at least 2.
+        num_classes: Number of classes.
         classifier_width: Scales all filter counts; 1.0 is the paper's.
         dropout_scale: Scales the dropout rates 0.3 and 0.4; 0 removes them.
         batchnorm_momentum: Momentum of the moving averages.
@@ -40,10 +40,9 @@ def build_vgg(
         float32 logits [batch, num_classes].
 
     Raises:
-        UsageError: if the image is too small or there is but one class.
+        UsageError: for other sides.
     """
     check_sides(image_shape)
-    check_num_classes(num_classes)
     images = keras.Input(image_shape, name="images")
     x = images
     blocks = zip(FILTERS, CONVOLUTIONS, DROPOUT, strict=True)
@@ -51,13 +50,7 @@ def build_vgg(
         dropout = min(rate * dropout_scale, _LARGEST_DROPOUT)
         for index in range(1, convolutions + 1):
             name = f"block{block}_conv{index}"
-            x = keras.layers.Conv2D(
-                scaled(filters, classifier_width),
-                3,
-                padding="same",
-                use_bias=False,
-                name=name,
-            )(x)
+            x = convolve(x, scaled(filters, classifier_width), 3, name)
             x = batchnorm_relu(x, name, batchnorm_momentum)
             if dropout > 0:
                 x = keras.layers.Dropout(dropout, name=f"{name}_dropout")(x)
