@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import zlib
-from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -347,7 +347,7 @@ def test_nothing_to_do_is_done_at_once():
 class Stray(Noise):
     """An attack that starts where `place` says."""
 
-    place: Callable = None
+    place: Any = None
 
     def start(self, problem):
         return self.place(problem.images)
