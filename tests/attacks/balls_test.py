@@ -51,6 +51,30 @@ def test_projections_leave_alone_what_is_inside(norm):
     np.testing.assert_array_equal(again, images)
 
 
+@pytest.mark.parametrize("eps", [0.05, 0.5, 2.0, 10.0])
+def test_l2_finds_the_nearest_point_of_ball_and_range(eps):
+    images = centre()
+    spread = np.random.default_rng(1).normal(size=images.shape)
+    scales = np.geomspace(1e-2, 1e2, len(images))[:, None, None, None]
+    away = (images + scales * spread).astype(np.float32)
+    found = l2.project(away, images, eps).numpy().astype(np.float64)
+    # No point of ball and range is nearer: the gap to the projected point
+    # has no positive product with any way from there to such a point.
+    others = centre(count=400, seed=2)[:, None] - images
+    others *= np.minimum(
+        1,
+        eps
+        / length(others.reshape(-1, *SHAPE), "l2").reshape(others.shape[:2]),
+    )[..., None, None, None]
+    ways = images + others - found
+    products = np.sum(ways * (away - found), axis=(2, 3, 4))
+    sizes = length(away - found, "l2")
+    assert np.all(products <= 1e-5 * (1 + sizes))
+    far = length(np.clip(away, 0, 1) - images, "l2") > eps
+    reached = length(found - images, "l2")[far]
+    np.testing.assert_allclose(reached, eps, rtol=1e-5)
+
+
 def test_l2_pulls_straight_towards_the_centre():
     images = 0.4 + 0.2 * centre()
     change = np.random.default_rng(1).normal(size=images.shape)

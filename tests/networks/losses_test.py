@@ -10,6 +10,7 @@ from tfgan_robust.networks.losses import (
     LOSSES,
     cross_entropy,
     dlr,
+    log_odds,
     loss_function,
     margin,
 )
@@ -33,8 +34,10 @@ def by_hand(name, logits, label, target=None):
         other = logits[target]
         spread = ordered[0] - (ordered[2] + ordered[3]) / 2
     if name == "cross_entropy":
-        total = np.log(np.sum(np.exp(logits)))
-        return total - logits[label] if target is None else other - total
+        chosen = label if target is None else target
+        others = [z for k, z in enumerate(logits) if k != chosen]
+        odds = np.log(np.sum(np.exp(others))) - logits[chosen]
+        return odds if target is None else -odds
     return (other - logits[label]) / (spread if name == "dlr" else 1)
 
 
@@ -62,6 +65,39 @@ def test_each_loss_is_its_formula_in_float32(
 
 def test_the_table_knows_all_losses():
     assert list(LOSSES) == NAMES
+
+
+@pytest.mark.parametrize("label_type", [tf.int32, tf.int64])
+@pytest.mark.parametrize("logit_type", [tf.float32, tf.bfloat16, tf.float16])
+def test_cross_entropy_is_the_softplus_of_the_odds(label_type, logit_type):
+    labels = tf.constant(LABELS, label_type)
+    found = cross_entropy(labels, tf.constant(LOGITS, logit_type))
+    assert found.dtype == tf.float32
+    expected = np.log(np.exp(LOGITS).sum(axis=1)) - LOGITS[range(40), LABELS]
+    np.testing.assert_allclose(found, expected, rtol=2e-5, atol=2e-6)
+    odds = log_odds(labels, tf.constant(LOGITS, logit_type))
+    np.testing.assert_allclose(found, tf.nn.softplus(odds), rtol=1e-4)
+
+
+@pytest.mark.parametrize("targeted", [False, True])
+@pytest.mark.parametrize("scale", [0.01, 1.0, 20.0, 1e4])
+def test_odds_point_the_way_of_cross_entropy_where_that_vanishes(
+    scale, targeted
+):
+    logits = tf.constant(scale * LOGITS, tf.float32)
+    targets = tf.constant(TARGETS) if targeted else None
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        odds = log_odds(tf.constant(LABELS), logits, targets)
+    found = tape.gradient(odds, logits).numpy()
+    chosen = np.eye(CLASSES)[TARGETS if targeted else LABELS]
+    # The softmax over the other classes, in float64.
+    rest = np.where(chosen > 0, -np.inf, scale * LOGITS)
+    others = np.exp(rest - rest.max(axis=1, keepdims=True))
+    others /= others.sum(axis=1, keepdims=True)
+    expected = (others - chosen) * (-1 if targeted else 1)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+    assert np.all(np.abs(found).max(axis=1) == 1)
 
 
 def test_cross_entropy_is_finite_and_exact_for_extreme_logits():

@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tfgan_robust.attacks import linf
 from tfgan_robust.attacks.base import (
+    NORMS,
     Attack,
     Problem,
     Verdict,
@@ -55,23 +55,26 @@ class APGDState(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class APGD(Attack):
-    """Auto-PGD in the L-infinity ball (arXiv:2003.01690, algorithm 1).
+    """Auto-PGD (arXiv:2003.01690, algorithm 1).
 
     Attributes:
         num_steps: Gradient steps.
         loss: One of `losses.LOSSES`.
         targeted: Whether `Problem.targets` are aimed at.
+        norm: One of `base.NORMS`.
 
     Raises:
-        UsageError: for an unknown loss.
+        UsageError: for an unknown loss or norm.
     """
 
     num_steps: int = 100
     loss: str = "cross_entropy"
     targeted: bool = False
+    norm: str = "linf"
 
     def __post_init__(self) -> None:
         check_choice("loss", self.loss, LOSSES)
+        check_choice("norm", self.norm, NORMS)
 
     @property
     def advances(self) -> int:
@@ -82,13 +85,15 @@ class APGD(Attack):
         self, rng: np.random.Generator, shape: tuple[int, int, int]
     ) -> tuple[np.ndarray, ...]:
         """Draws a start on the surface of the ball, as the authors' code."""
-        (noise,) = super().draw(rng, shape)
-        return (noise / np.max(np.abs(noise)),)
+        return (NORMS[self.norm].draw_surface(rng, shape),)
 
     def begin(self, problem: Problem) -> APGDState:
         """Returns the state at the start."""
         step, verdict, start = super().begin(problem)
         zero = tf.zeros_like(problem.images[:, 0, 0, 0])
+        # The authors' code compares the first move with a loss of 0, which
+        # every cross-entropy is above.
+        certain = self.loss == "cross_entropy"
         return APGDState(
             step,
             verdict,
@@ -96,7 +101,7 @@ class APGD(Attack):
             previous=start,
             best=(start, tf.zeros_like(start), zero),
             step_size=zero + 2 * problem.eps,
-            last_loss=zero,
+            last_loss=zero - float("inf") if certain else zero,
             gains=step,
             checked_loss=zero,
             reduced=tf.ones_like(problem.labels, tf.bool),
@@ -118,8 +123,7 @@ class APGD(Attack):
         first = state.step == 0
         better = tf.logical_or(first, loss > state.best[2])
         best = choose_each(better, (state.images, gradient, loss), state.best)
-        # The start is no move, so it gains nothing; the first move is
-        # compared with 0, as in the authors' code.
+        # The start is no move, so it gains nothing.
         gained = tf.logical_and(loss > state.last_loss, ~first)
         state = state._replace(
             verdict=here,
@@ -149,17 +153,18 @@ class APGD(Attack):
             reduced=tf.where(due, halve, state.reduced),
         ), choose(halve, best_gradient, gradient)
 
-    @staticmethod
     def _move(
-        problem: Problem, state: APGDState, gradient: tf.Tensor
+        self, problem: Problem, state: APGDState, gradient: tf.Tensor
     ) -> APGDState:
-        current = state.images
+        ball, current = NORMS[self.norm], state.images
         size = state.step_size[:, tf.newaxis, tf.newaxis, tf.newaxis]
-        straight = linf.project(
-            current + size * tf.sign(gradient), problem.images, problem.eps
+        straight = ball.project(
+            current + size * ball.steepest(gradient),
+            problem.images,
+            problem.eps,
         )
         inertia = current - state.previous
-        moved = linf.project(
+        moved = ball.project(
             current + _ALPHA * (straight - current) + (1 - _ALPHA) * inertia,
             problem.images,
             problem.eps,

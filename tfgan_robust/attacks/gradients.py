@@ -6,14 +6,14 @@ import tensorflow as tf
 
 from tfgan_robust.errors import UsageError
 from tfgan_robust.networks.logits import LogitsFn
-from tfgan_robust.networks.losses import cross_entropy
+from tfgan_robust.networks.losses import log_odds
 
 
 def input_gradient(
     logits_fn: LogitsFn,
     images: tf.Tensor,
     labels: tf.Tensor,
-    loss_fn: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] = cross_entropy,
+    loss_fn: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] = log_odds,
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Differentiates the summed loss with respect to the images.
 
@@ -24,7 +24,8 @@ def input_gradient(
         logits_fn: The classifier in inference mode.
         images: float32 [batch, height, width, channels] in [0, 1].
         labels: Integer [batch].
-        loss_fn: From labels and logits to a loss for each example.
+        loss_fn: From labels and logits to a loss for each example. The
+            default has the direction of the cross-entropy's gradient.
 
     Returns:
         The gradient, float32 shaped as `images`, whose NaN become 0; the

@@ -43,6 +43,14 @@ def draw(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     return 2 * rng.random(shape, np.float32) - 1
 
 
+def draw_surface(
+    rng: np.random.Generator, shape: tuple[int, ...]
+) -> np.ndarray:
+    """Draws a point on the surface of the unit ball; float32 of `shape`."""
+    noise = draw(rng, shape)
+    return noise / np.max(np.abs(noise))
+
+
 def steepest(gradient: tf.Tensor) -> tf.Tensor:
     """Returns the unit step that a linear loss grows most along."""
     return tf.sign(gradient)

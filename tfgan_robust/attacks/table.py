@@ -157,7 +157,8 @@ for _kind, _loss, _targets in (
             help=f"apgd-{_kind}[-<steps>]",
             attack="tfgan_robust.attacks.apgd:APGD",
             settings={"num_steps": _STEPS, "loss": _loss},
-            takes=("targeted", "num_restarts"),
+            takes=("norm", "targeted", "num_restarts"),
+            norms=("linf", "l2"),
             num_targets=_targets,
         ),
     )

@@ -33,19 +33,32 @@ class Loss(Protocol):
         """
 
 
-def cross_entropy(
-    labels: tf.Tensor, logits: tf.Tensor, targets: tf.Tensor | None = None
-) -> tf.Tensor:
+def cross_entropy(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     """Computes the cross-entropy of each example, the paper's loss.
 
-    Targeted, the log-probability of the target. See `Loss` for arguments and
-    result.
+    See `Loss` for arguments and result.
     """
-    if targets is not None:
-        return -cross_entropy(targets, logits)
     return tf.nn.sparse_softmax_cross_entropy_with_logits(
         labels=labels, logits=tf.cast(logits, tf.float32)
     )
+
+
+def log_odds(
+    labels: tf.Tensor, logits: tf.Tensor, targets: tf.Tensor | None = None
+) -> tf.Tensor:
+    """Computes the logarithm of the odds against the label.
+
+    Cross-entropy is its softplus, so that both order images alike and their
+    gradients point one way. But where a classifier is certain, float32 rounds
+    cross-entropy and parts of its gradient to 0, so that attacks stall; this
+    does not. Targeted, the odds for the target. See `Loss` for arguments and
+    result.
+    """
+    logits = tf.cast(logits, tf.float32)
+    chosen = labels if targets is None else targets
+    others = tf.reduce_logsumexp(_hide(chosen, logits), axis=-1)
+    odds = others - tf.gather(logits, chosen, batch_dims=1)
+    return odds if targets is None else -odds
 
 
 def margin(
@@ -61,10 +74,7 @@ def margin(
     correct = tf.gather(logits, labels, batch_dims=1)
     if targets is not None:
         return tf.gather(logits, targets, batch_dims=1) - correct
-    hidden = tf.one_hot(
-        labels, logits.shape[-1], on_value=-float("inf"), off_value=0.0
-    )
-    return tf.reduce_max(logits + hidden, axis=-1) - correct
+    return tf.reduce_max(_hide(labels, logits), axis=-1) - correct
 
 
 def dlr(
@@ -87,8 +97,16 @@ def dlr(
     return margin(labels, logits, targets) / (spread + _SMALL)
 
 
+def _hide(classes: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    """Makes one logit of each example the least of all."""
+    return logits + tf.one_hot(
+        classes, logits.shape[-1], on_value=-float("inf"), off_value=0.0
+    )
+
+
+# What attacks ascend, by the names that reports state.
 LOSSES: dict[str, Loss] = {
-    "cross_entropy": cross_entropy,
+    "cross_entropy": log_odds,
     "margin": margin,
     "dlr": dlr,
 }

@@ -1,0 +1,130 @@
+"""What a figure belongs to, computed from content; needs no TensorFlow.
+
+An identity is a mapping of JSON values: digests, and what a person reads. Two
+of them are compared part by part, so that an error can name what differs.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+Identity = dict[str, Any]
+
+_NUM_PROBES = 4
+# Of the largest answer. Other processors round logits otherwise, other code
+# computes other logits.
+_ROUNDING = 1e-3
+_BYTES = 16
+
+
+def of_images(
+    images: np.ndarray, labels: np.ndarray, class_names: Sequence[str]
+) -> Identity:
+    """Returns the identity of images, in their order, with their labels.
+
+    Args:
+        images: uint8 or floating point [n, height, width, channels].
+        labels: Integer [n].
+        class_names: Of the labels, in their order; empty if not known.
+    """
+    digests = b"".join(image_digests(images))
+    return {
+        "number of images": len(images),
+        "images": _digest(digests),
+        "labels": _digest(np.asarray(labels, "<i8").tobytes()),
+        "class names": list(class_names),
+    }
+
+
+def image_digests(images: np.ndarray) -> list[bytes]:
+    """Returns a digest of each image's pixels; equal images have equal ones.
+
+    Args:
+        images: uint8 or floating point [n, height, width, channels].
+    """
+    kind = f"{images.dtype.str} {images.shape[1:]}".encode()
+    return [
+        hashlib.blake2b(
+            np.ascontiguousarray(image).data, digest_size=_BYTES, key=kind[:64]
+        ).digest()
+        for image in images
+    ]
+
+
+def probes(image_shape: tuple[int, int, int]) -> np.ndarray:
+    """Returns the images on which networks are told apart.
+
+    Args:
+        image_shape: Height, width, channels.
+
+    Returns:
+        float32 [4, height, width, channels] in [0, 1].
+    """
+    generator = np.random.default_rng(0)
+    return generator.random((_NUM_PROBES, *image_shape), np.float32)
+
+
+def of_network(
+    structure: bytes, weights: Iterable[np.ndarray], answers: np.ndarray
+) -> Identity:
+    """Returns the identity of a network: of what it computes.
+
+    Args:
+        structure: Its configuration or graph.
+        weights: All its variables, in their order.
+        answers: float32 [4, num_classes], its logits on `probes`. They tell
+            apart what code of a user's own computes.
+    """
+    digest = hashlib.blake2b(digest_size=_BYTES)
+    for array in weights:
+        digest.update(f"{array.dtype.str} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return {
+        "structure": _digest(structure),
+        "weights": digest.hexdigest(),
+        "answers": [[float(f"{a:.6g}") for a in row] for row in answers],
+    }
+
+
+def of_settings(settings: Any) -> str:
+    """Returns a digest of JSON values."""
+    return _digest(json.dumps(settings, sort_keys=True).encode())
+
+
+def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
+    """Returns the names of the parts in which two identities differ.
+
+    Args:
+        there: An identity, as it was stored.
+        here: Another one. What it has and `there` lacks differs.
+    """
+    return [
+        name
+        for name in {**here, **there}
+        if name not in there
+        or name not in here
+        or not _agree(there[name], here[name])
+    ]
+
+
+def _agree(one: Any, other: Any) -> bool:
+    if one == other:
+        return True
+    try:
+        first, second = (np.asarray(each, np.float64) for each in (one, other))
+    except (TypeError, ValueError):
+        return False
+    if first.ndim != 2 or first.shape != second.shape:
+        return False
+    # NaN are equal to NaN: a network that answers so is still the same.
+    largest = np.nanmax(np.abs(first), initial=0.0)
+    return np.allclose(
+        first, second, rtol=0, atol=_ROUNDING * largest, equal_nan=True
+    )
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=_BYTES).hexdigest()
