@@ -85,7 +85,7 @@ def store(
         name = result_name(attack, eps)
         arrays[name] = ~np.isin(np.arange(total), list(lost))
         guess = np.where(arrays[name], labels, predict(labels))
-        arrays[f"{name}:predicted"] = guess.astype(np.int16)
+        arrays[f"{name}:predicted"] = guess.astype(np.int32)
         given = {"norm": norm, "protocol": protocol}
         if stage and eps:
             given["stages"] = (make_stage(attack, **stage),)

@@ -10,6 +10,28 @@ from typing import Any
 from tfgan_robust.errors import UsageError
 
 PARTIAL = ".partial-"
+PATTERNS = ("*", "?", "[", "]", "\\")
+
+
+def check_no_pattern(name: str, path: str | Path) -> None:
+    """Refuses a folder whose name TensorFlow would take for a pattern.
+
+    It looks for checkpoints and models by patterns, and would not find those
+    that it wrote there itself.
+
+    Args:
+        name: The argument.
+        path: Its value.
+
+    Raises:
+        UsageError: if a part of the whole path holds one of `PATTERNS`.
+    """
+    found = [each for each in PATTERNS if each in os.path.abspath(path)]
+    if found:
+        raise UsageError(
+            f"`{name}` must not hold any of {' '.join(PATTERNS)}, which "
+            f"TensorFlow takes for patterns. Received: {path}."
+        )
 
 
 @contextlib.contextmanager
@@ -48,7 +70,7 @@ def read_json_object(path: str | Path) -> dict[str, Any]:
         UsageError: if the file is absent, not JSON, or not an object.
     """
     try:
-        loaded = json.loads(Path(path).read_text(encoding="utf-8"))
+        loaded = json.loads(Path(path).read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise UsageError(
             f"Cannot read the file {path}: {error.strerror}."

@@ -94,6 +94,44 @@ def of_settings(settings: Any) -> str:
     return _digest(json.dumps(settings, sort_keys=True).encode())
 
 
+def structure_of(config: Any) -> bytes:
+    """Returns a configuration as bytes that names of layers do not change.
+
+    Keras numbers the layers of a process as it meets them.
+
+    Args:
+        config: JSON values, as `get_config` of a Keras model returns them.
+    """
+    places: dict[str, str] = {}
+
+    def collect(value: Any) -> None:
+        for each in _inner(value):
+            collect(each)
+        if isinstance(value, Mapping) and isinstance(value.get("name"), str):
+            places.setdefault(value["name"], f"#{len(places)}")
+
+    def rename(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {
+                key: rename(each)
+                for key, each in value.items()
+                # A place in memory.
+                if key != "shared_object_id"
+            }
+        if isinstance(value, list | tuple):
+            return [rename(each) for each in value]
+        return places.get(value, value) if isinstance(value, str) else value
+
+    collect(config)
+    return json.dumps(rename(config), sort_keys=True, default=str).encode()
+
+
+def _inner(value: Any) -> Iterable[Any]:
+    if isinstance(value, Mapping):
+        return value.values()
+    return value if isinstance(value, list | tuple) else ()
+
+
 def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
     """Returns the names of the parts in which two identities differ.
 

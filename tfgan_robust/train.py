@@ -132,7 +132,8 @@ def _report(plan: _Plan, flags: TrainFlags) -> None:
                 attacks=flags.report_attacks,
                 num_images=flags.report_images,
                 audit=False,
-            )
+            ),
+            replaceable=True,
         )
         for run, settled in plan
     }

@@ -11,7 +11,7 @@ from stored import LARGE, SMALL
 
 from tfgan_robust.errors import UsageError
 from tfgan_robust.reports import comparison, comparison_page
-from tfgan_robust.reports.numbers import wilson
+from tfgan_robust.reports.numbers import mcnemar, wilson
 from tfgan_robust.reports.verdicts import Check
 
 LABELS = np.arange(20) % 4
@@ -166,12 +166,12 @@ def test_runs_that_agree_are_named_together(tmp_path):
     ],
 )
 def test_p_values_are_exact(counts, p_value):
-    assert comparison.mcnemar(*counts) == pytest.approx(p_value)
+    assert mcnemar(*counts) == pytest.approx(p_value)
 
 
 def test_pairs_are_compared_image_by_image(tmp_path):
     runs = load(tmp_path, {}, {"wrong": STRONG}, {"masks": False})
-    p_small, p_large = (comparison.mcnemar(0, n) for n in (4, 9))
+    p_small, p_large = (mcnemar(0, n) for n in (4, 9))
     assert comparison.paired(runs) == [
         f"a and b: clean: 2 and 0, p = 0.5; "
         f"worst case 4/255: 0 and 4, p = {p_small:.2g}; "

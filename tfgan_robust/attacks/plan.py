@@ -93,6 +93,13 @@ class AttackPlan:
     norm: str = "linf"
     transfer: bool = False
 
+    @property
+    def guides(self) -> set[str]:
+        """Other networks that it follows: "surrogate", "generators"."""
+        takes = {each for stage in self.stages for each in stage.row.takes}
+        followed = {"generators"} & takes
+        return followed | {"surrogate"} if self.transfer else followed
+
 
 def parse_attack(name: str, **options: Any) -> AttackPlan:
     """Turns a name such as "pgd-100" or "autoattack" into a plan.

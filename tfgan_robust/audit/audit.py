@@ -14,6 +14,7 @@ from tfgan_robust.attacks.engine.execution import Execution
 from tfgan_robust.audit.checks import CHECKS
 from tfgan_robust.audit.context import AuditContext
 from tfgan_robust.classifiers.loading import Classifier
+from tfgan_robust.data.splits import representative_order
 from tfgan_robust.errors import TfganRobustError, UsageError
 from tfgan_robust.lazy import load
 from tfgan_robust.reports.numbers import check_eps
@@ -55,7 +56,7 @@ def audit_classifier(
         batch_size: Images in a batch.
         jit_compile: "auto", "true" or "false"; see
             `attacks.compile.resolve_jit_compile`.
-        num_images: Only the first so many images are looked at.
+        num_images: So many images are looked at, drawn from all classes.
         progress: Called after each check.
 
     Returns:
@@ -82,14 +83,15 @@ def audit_classifier(
     correct = correct or {}
     _check_arguments(classifier, images, labels, correct, num_images)
     check_eps(eps)
-    count = min(num_images, len(labels))
+    drawn = representative_order(labels)[:num_images]
+    count = len(drawn)
     execution = Execution(batch_size, seed, jit_compile)
     context = AuditContext(
         classifier,
-        images[:count],
-        labels[:count],
+        images[drawn],
+        labels[drawn],
         eps,
-        {name: mask[:count] for name, mask in correct.items()},
+        {name: mask[drawn] for name, mask in correct.items()},
         undefended,
         execution.for_images(count),
     )

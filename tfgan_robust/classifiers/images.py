@@ -1,6 +1,10 @@
 """Refuses images and labels that a classifier could not be measured on."""
 
+from typing import Any
+
+import keras
 import numpy as np
+import tensorflow as tf
 
 from tfgan_robust.classifiers.loading import Classifier
 from tfgan_robust.errors import UsageError
@@ -32,6 +36,34 @@ def check_images(
     _check_shape(images, classifier)
     _check_pixels(images)
     _check_labels(np.asarray(labels), len(images), classifier.num_classes)
+
+
+def check_training_images(source: Any) -> None:
+    """Checks the images that a model is to be fitted to, or a first batch.
+
+    Args:
+        source: Images, float32 [n, height, width, channels] in [0, 1], or a
+            data set or Keras's `PyDataset` of batches that begin with images.
+
+    Raises:
+        UsageError: for images of another type or range. What is neither is
+            left to Keras.
+    """
+    if isinstance(source, tf.data.Dataset):
+        source = next(iter(source.take(1)), (None,))
+    elif isinstance(source, keras.utils.PyDataset):
+        source = source[0]
+    if isinstance(source, tuple | list):
+        source = source[0]
+    if not isinstance(source, np.ndarray | tf.Tensor) or len(source) == 0:
+        return
+    images = np.asarray(source)
+    if not np.issubdtype(images.dtype, np.floating):
+        raise UsageError(
+            "Training images are float32, from 0 to 1. Received: "
+            f"{images.dtype}; divide 0 to 255 by 255."
+        )
+    _check_pixels(images)
 
 
 def _check_shape(images: np.ndarray, classifier: Classifier) -> None:

@@ -1,17 +1,33 @@
 """Anybody's classifier as a logits function that attacks can follow."""
 
 import dataclasses
+import functools
+import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
+from tfgan_robust.classifiers.answers import (
+    before_squashing,
+    check_outputs,
+    found_outputs,
+    to_logits,
+)
 from tfgan_robust.classifiers.folding import fold_batchnorm
+from tfgan_robust.classifiers.interface import (
+    UNIT,
+    InputRange,
+    parse_input_range,
+)
 from tfgan_robust.classifiers.signature import load_signature
 from tfgan_robust.errors import UsageError, in_one_line
+from tfgan_robust.files import read_json_object
+from tfgan_robust.identity import Identity, of_network, probes, structure_of
 from tfgan_robust.networks.logits import (
     LogitsFn,
     classifier_logits,
@@ -23,9 +39,6 @@ from tfgan_robust.runs.directory import (
     load_run_config,
     naming_imports,
 )
-
-OUTPUTS = ("logits", "probabilities")
-_SMALLEST_PROBABILITY = 1e-30
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,8 +63,13 @@ class Classifier:
         num_classes: Number of classes.
         variables: All its variables, which attacks must not change.
         description: One line for reports.
-        outputs: What it was declared to answer with, one of `OUTPUTS`.
-        raw_fn: As `logits_fn`, but to the model's own answers, if known.
+        outputs: What the model answers with, one of `interface.OUTPUTS`.
+        raw_fn: As `logits_fn`, but to answers of another kind, which were
+            turned back into logits; None where the logits are the model's.
+        structure: What it computes with its variables, for its identity.
+        input_range: The pixels that its network gets; None if nobody said
+            so, and it gets [0, 1].
+        class_names: Of its logits, in their order, if they are known.
     """
 
     logits_fn: LogitsFn
@@ -61,13 +79,54 @@ class Classifier:
     description: str
     outputs: str = "logits"
     raw_fn: LogitsFn | None = None
+    structure: bytes = b""
+    input_range: InputRange | None = None
+    class_names: tuple[str, ...] | None = None
+
+    @functools.cached_property
+    def identity(self) -> Identity:
+        """What tells it from other networks; see `identity.of_network`."""
+        images = tf.constant(probes(self.image_shape))
+        first, second = (self.logits_fn(images).numpy() for _ in range(2))
+        # Answers at random tell nothing.
+        same = np.allclose(first, second, rtol=1e-3, atol=0, equal_nan=True)
+        return of_network(
+            self.structure,
+            (np.asarray(variable) for variable in self.variables),
+            first if same else first[:0],
+        )
+
+    def fed(self, input_range: InputRange) -> "Classifier":
+        """Returns a classifier whose network gets pixels of another range.
+
+        Args:
+            input_range: What it was made for.
+
+        Raises:
+            UsageError: if that is of another number of channels.
+        """
+        channels = self.image_shape[-1]
+        if len(input_range.scale) not in (1, channels):
+            raise UsageError(
+                f"`input_range` must hold one number or {channels}, one for "
+                f"each channel. Received: {input_range.text}."
+            )
+        raw_fn, logits_fn = self.raw_fn, self.logits_fn
+        return dataclasses.replace(
+            self,
+            logits_fn=lambda images: logits_fn(input_range(images)),
+            raw_fn=raw_fn and (lambda images: raw_fn(input_range(images))),
+            structure=self.structure + repr(input_range).encode(),
+            input_range=input_range,
+            description=f"{self.description} (pixels {input_range.text})",
+        )
 
     @classmethod
     def from_keras(
         cls,
         model: keras.Model,
         *,
-        outputs: str = "logits",
+        outputs: str = "auto",
         description: str = "Keras model",
     ) -> "Classifier":
         """Wraps a Keras model, with the weights that it has now.
@@ -77,15 +136,19 @@ class Classifier:
             >>> flat = [keras.Input((8, 8, 3)), keras.layers.Flatten()]
             >>> softmax = keras.layers.Dense(10, activation="softmax")
             >>> model = keras.Sequential([*flat, softmax])
-            >>> Classifier.from_keras(model, outputs="probabilities").outputs
-            'probabilities'
+            >>> classifier = Classifier.from_keras(model)
+            >>> classifier.outputs, classifier.description
+            ('probabilities', 'Keras model (logits before its softmax)')
 
         Args:
             model: From float32 [batch, height, width, channels] in [0, 1] to
                 [batch, num_classes]; functional, sequential, or subclassed
                 and called before. One of lower precision is computed in
                 float32.
-            outputs: "logits", or "probabilities", whose logarithm is taken.
+            outputs: What it answers with, one of `interface.OUTPUTS`; "auto"
+                finds out. Where its graph ends in a softmax or in sigmoids,
+                the logits before them are attacked; other probabilities are
+                turned back into logits.
             description: One line for reports.
 
         Returns:
@@ -95,18 +158,60 @@ class Classifier:
             UsageError: if the model takes or gives something else, or for
                 unknown `outputs`.
         """
-        _check_outputs(outputs)
+        check_outputs(outputs)
         image_shape, num_classes = shapes_of(model)
         model = to_float32(model)
-        raw_fn = classifier_logits(fold_batchnorm(model), "inference")
+        network, squashed = before_squashing(model)
+        found = network is not model and outputs in ("auto", squashed)
+        classifier = cls._of(
+            classifier_logits(
+                fold_batchnorm(network if found else model), "inference"
+            ),
+            "logits" if found else outputs,
+            image_shape,
+            num_classes,
+            model.variables,
+            description,
+            _structure(model),
+        )
+        if not found:
+            return classifier
+        named = "softmax" if squashed == "probabilities" else "sigmoids"
+        return dataclasses.replace(
+            classifier,
+            outputs=squashed,
+            description=f"{description} (logits before its {named})",
+        )
+
+    @classmethod
+    def _of(
+        cls,
+        raw_fn: LogitsFn,
+        outputs: str,
+        image_shape: tuple[int, int, int],
+        num_classes: int,
+        variables: Sequence[Any],
+        description: str,
+        structure: bytes,
+    ) -> "Classifier":
+        """Makes a classifier of a function to answers of some kind."""
+        if outputs == "auto":
+            outputs = found_outputs(raw_fn, image_shape)
+        turned = outputs != "logits"
         return cls(
-            _to_logits(raw_fn, outputs), image_shape, num_classes,
-            model.variables, description, outputs, raw_fn,
-        )  # fmt: skip
+            to_logits(raw_fn, outputs),
+            image_shape,
+            num_classes,
+            variables,
+            f"{description} (from its {outputs})" if turned else description,
+            outputs,
+            raw_fn if turned else None,
+            structure,
+        )
 
     @classmethod
     def from_saved_model(
-        cls, path: str | Path, *, outputs: str = "logits"
+        cls, path: str | Path, *, outputs: str = "auto"
     ) -> "Classifier":
         """Loads the signature `serving_default` of a SavedModel.
 
@@ -122,8 +227,10 @@ class Classifier:
 
         Args:
             path: Folder of the SavedModel.
-            outputs: What its only output is; an output named `logits` is
-                taken as that.
+            outputs: What its only output is, one of `interface.OUTPUTS`;
+                "auto" finds out. An output named `logits` is taken as that.
+                From probabilities and sigmoids logits are made: what float32
+                rounded to 0 or 1 is lost, and has no gradient.
 
         Returns:
             The classifier.
@@ -132,16 +239,23 @@ class Classifier:
             UsageError: if it cannot be loaded, has no such signature or
                 takes batches of one size only, or for unknown `outputs`.
         """
-        _check_outputs(outputs)
-        raw_fn, image_shape, num_classes, variables, name = load_signature(path)
-        outputs = "logits" if name == "logits" else outputs
+        check_outputs(outputs)
+        signature = load_signature(path)
         parts = Path(path).absolute().parts
         # A mere version does not say whose it is.
         parts = parts[-2:] if parts[-1].isdigit() else parts[-1:]
-        return cls(
-            _to_logits(raw_fn, outputs), image_shape, num_classes, variables,
-            f"SavedModel {'/'.join(parts)}", outputs, raw_fn,
-        )  # fmt: skip
+        classifier = cls._of(
+            signature.raw_fn,
+            "logits" if signature.output == "logits" else outputs,
+            signature.image_shape,
+            signature.num_classes,
+            signature.variables,
+            f"SavedModel {'/'.join(parts)}",
+            (Path(path) / "saved_model.pb").read_bytes(),
+        )
+        return dataclasses.replace(
+            classifier, class_names=signature.class_names
+        )
 
 
 def load_classifier(
@@ -149,7 +263,8 @@ def load_classifier(
     run_dir: str | Path | None = None,
     checkpoint: str = "best",
     model: str | Path | None = None,
-    outputs: str = "logits",
+    outputs: str = "auto",
+    input_range: str | None = None,
 ) -> Classifier:
     """Loads the classifier of a run, a `.keras` file or a SavedModel.
 
@@ -157,7 +272,9 @@ def load_classifier(
         run_dir: Folder of a training run.
         checkpoint: "best" or "last", for a run.
         model: A `.keras` file or the folder of a SavedModel instead.
-        outputs: What that model's outputs are, "logits" or "probabilities".
+        outputs: What that model answers with, one of `interface.OUTPUTS`.
+        input_range: The pixels that it was made for, if not [0, 1]; see
+            `interface.parse_input_range`.
 
     Returns:
         The classifier, computing in float32.
@@ -177,7 +294,7 @@ def load_classifier(
     """
     if (run_dir is None) == (model is None):
         raise UsageError("Give either `run_dir` or `model`.")
-    _check_outputs(outputs)
+    check_outputs(outputs)
     if run_dir is not None:
         run = RunDirectory(Path(run_dir))
         load_run_config(run.path)
@@ -189,17 +306,25 @@ def load_classifier(
             )
         with naming_imports(run.path):
             network = load_float32(path)
-        return Classifier.from_keras(
-            network, description=f"{run.path.name} ({checkpoint})"
+        classifier = Classifier.from_keras(
+            network,
+            outputs="logits",
+            description=f"{run.path.name} ({checkpoint})",
         )
+        return dataclasses.replace(
+            classifier, input_range=UNIT, class_names=_trained_classes(run)
+        )
+    pixels = None if input_range is None else parse_input_range(input_range)
     path = Path(str(model))
     if path.is_dir():
-        return Classifier.from_saved_model(path, outputs=outputs)
-    if not path.is_file():
+        classifier = Classifier.from_saved_model(path, outputs=outputs)
+    elif path.is_file():
+        classifier = Classifier.from_keras(
+            load_float32(path), outputs=outputs, description=path.name
+        )
+    else:
         raise UsageError(f"There is no model at {path}.")
-    return Classifier.from_keras(
-        load_float32(path), outputs=outputs, description=path.name
-    )
+    return classifier if pixels is None else classifier.fed(pixels)
 
 
 def load_float32(path: str | Path) -> keras.Model:
@@ -232,18 +357,17 @@ def load_float32(path: str | Path) -> keras.Model:
     return to_float32(model)
 
 
-def _to_logits(raw_fn: LogitsFn, outputs: str) -> LogitsFn:
-    if outputs == "logits":
-        return raw_fn
-    # Softmax of log p is p again. The floor keeps the logarithm finite.
-    return lambda images: tf.math.log(
-        tf.maximum(raw_fn(images), _SMALLEST_PROBABILITY)
-    )
+def _trained_classes(run: RunDirectory) -> tuple[str, ...] | None:
+    """Returns the class names that a run was trained with, if it says so."""
+    dataset = read_json_object(run.config).get("dataset")
+    names = dataset.get("class_names") if isinstance(dataset, dict) else None
+    return None if names is None else tuple(names)
 
 
-def _check_outputs(outputs: str) -> None:
-    if outputs not in OUTPUTS:
-        raise UsageError(
-            f"`outputs` must be one of {', '.join(OUTPUTS)}. "
-            f"Received: {outputs}."
-        )
+def _structure(model: keras.Model) -> bytes:
+    try:
+        config = model.get_config()
+    # Keras knows what the graph of a subclassed model is by its code alone.
+    except NotImplementedError:
+        config = {}
+    return json.dumps(type(model).__name__).encode() + structure_of(config)

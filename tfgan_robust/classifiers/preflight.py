@@ -5,21 +5,22 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from tfgan_robust.classifiers.answers import kind_of
 from tfgan_robust.classifiers.images import check_images
+from tfgan_robust.classifiers.interface import InputRange, candidates
 from tfgan_robust.classifiers.loading import Classifier
+from tfgan_robust.data.splits import representative_order
 from tfgan_robust.errors import UsageError
 from tfgan_robust.networks.logits import LogitsFn, as_floats
 from tfgan_robust.networks.losses import cross_entropy
-from tfgan_robust.reports.numbers import wilson
+from tfgan_robust.reports.numbers import mcnemar, wilson
 
 _NUM_IMAGES = 256
-# Of probabilities and of their sums; bfloat16 rounds them to about 1/256.
-_ROUNDING = 1e-2
 # Of the largest logit. Kernels that a GPU chooses anew round to 1e-3; the
 # audit is stricter.
 _REPEATED = 1e-3
-# Of the way from chance to always correct.
-_FAR_BETTER = 0.25
+# How likely pixels of another range may be better by chance.
+_BY_CHANCE = 0.01
 # Of the loss at chance, which whoever learnt something stays below.
 _LEARNT = 0.9
 
@@ -31,10 +32,10 @@ def check_classifier(
     *,
     batch_size: int = 128,
     allow_random: bool = False,
-) -> None:
+) -> list[str]:
     """Checks images and labels, and what the classifier makes of them.
 
-    The classifier sees the first 256 images, a few times.
+    The classifier sees 256 images, drawn from all classes, a few times.
 
     Args:
         classifier: What is to be attacked.
@@ -43,15 +44,19 @@ def check_classifier(
         batch_size: Images in a batch.
         allow_random: Whether it may answer differently each time.
 
+    Returns:
+        What a reader of its figures must know: lines of text.
+
     Raises:
         UsageError: if `check_images` refuses the images, or if the classifier
-            answers with NaN or infinity, with probabilities where it was
-            declared to give logits or the reverse, differently each time, or
-            expects pixels from 0 to 255.
+            answers with NaN or infinity, with another kind of answers than
+            was declared or found, differently each time, or expects other
+            pixels and `Classifier.input_range` does not say so.
     """
     check_images(images, labels, classifier)
-    pixels = as_floats(images[:_NUM_IMAGES])
-    truth = np.asarray(labels)[:_NUM_IMAGES].astype(np.int64)
+    drawn = representative_order(np.asarray(labels))[:_NUM_IMAGES]
+    pixels = as_floats(images[drawn])
+    truth = np.asarray(labels)[drawn].astype(np.int64)
 
     def ask(function: LogitsFn, pixels: np.ndarray) -> np.ndarray:
         starts = range(0, len(pixels), batch_size)
@@ -59,14 +64,21 @@ def check_classifier(
         return np.concatenate([function(batch).numpy() for batch in batches])
 
     logits = ask(classifier.logits_fn, pixels)
-    raw, declared = logits, classifier.outputs
-    if declared == "probabilities" and classifier.raw_fn is not None:
-        raw = ask(classifier.raw_fn, pixels)
+    raw, declared = logits, "logits"
+    if classifier.raw_fn is not None:
+        raw, declared = ask(classifier.raw_fn, pixels), classifier.outputs
     check_finite(raw)
     _check_outputs(raw, declared)
     if not allow_random:
         _check_repeats(logits, ask(classifier.logits_fn, pixels))
-    _check_scale(truth, logits, lambda: ask(classifier.logits_fn, 255 * pixels))
+    if classifier.input_range is None:
+        _check_range(
+            truth,
+            logits,
+            lambda other: ask(classifier.fed(other).logits_fn, pixels),
+            pixels.shape[-1],
+        )
+    return _chance(truth, logits)
 
 
 def check_finite(answers: np.ndarray) -> None:
@@ -88,32 +100,20 @@ def check_finite(answers: np.ndarray) -> None:
         )
 
 
-def are_probabilities(answers: np.ndarray) -> bool:
-    """Tells answers [n, num_classes] of a softmax from logits."""
-    sums = answers.sum(axis=-1)
-    far = max(-answers.min(), answers.max() - 1, np.abs(sums - 1).max())
-    return bool(far <= _ROUNDING)
-
-
 def _check_outputs(answers: np.ndarray, declared: str) -> None:
-    probable = are_probabilities(answers)
+    kind = kind_of(answers)
+    if kind == declared:
+        return
     sums = answers.sum(axis=-1)
-    received = (
-        f"Received: answers from {answers.min():.4g} to {answers.max():.4g} "
-        f"that add up to {sums.min():.4g} to {sums.max():.4g} for each image"
+    remedy = f"say `outputs={kind}`"
+    if declared == "logits":
+        remedy += ", or, if a SavedModel calls them logits, rename that output"
+    raise UsageError(
+        f"The model was taken to answer with {declared}, but its answers are "
+        f"{kind}. Received: answers from {answers.min():.4g} to "
+        f"{answers.max():.4g} that add up to {sums.min():.4g} to "
+        f"{sums.max():.4g} for each image; {remedy}."
     )
-    if declared == "logits" and probable:
-        raise UsageError(
-            "The model answers with probabilities, whose gradients vanish "
-            f"where logits are expected. {received}; say "
-            "`outputs=probabilities`, or, if a SavedModel calls them logits, "
-            "rename that output."
-        )
-    if declared == "probabilities" and not probable:
-        raise UsageError(
-            "The model was said to answer with probabilities, but does not. "
-            f"{received}; if these are logits, say `outputs=logits`."
-        )
 
 
 def _check_repeats(first: np.ndarray, second: np.ndarray) -> None:
@@ -128,38 +128,60 @@ def _check_repeats(first: np.ndarray, second: np.ndarray) -> None:
         )
 
 
-def _check_scale(
-    labels: np.ndarray, logits: np.ndarray, ask: Callable[[], np.ndarray]
+def _check_range(
+    labels: np.ndarray,
+    logits: np.ndarray,
+    ask: Callable[[InputRange], np.ndarray],
+    channels: int,
 ) -> None:
-    """Refuses a model that only makes sense of pixels from 0 to 255.
+    """Refuses a model that makes more sense of pixels of another range.
 
-    `ask` returns its logits for those.
+    One that learnt nothing can be better there by luck, since whole classes
+    fall on one side of it. But its loss gives it away.
 
-    One that learnt nothing can be far better there by luck, since whole
-    classes fall on one side of it. But its logits grow with the pixels, so
-    that it is sure of its errors too: its loss gives it away.
+    Args:
+        labels: int64 [n].
+        logits: float32 [n, num_classes], on [0, 1].
+        ask: Returns the logits for pixels of another range.
+        channels: Of the images.
     """
-    count = len(labels)
-    shares = np.unique(labels, return_counts=True)[1] / count
-    chance, loss_at_chance = shares.max(), -np.sum(shares * np.log(shares))
-    correct = _num_correct(logits, labels)
-    low, high = wilson(correct, count)
-    if low > chance:
+    shares = np.unique(labels, return_counts=True)[1] / len(labels)
+    learnt = -_LEARNT * np.sum(shares * np.log(shares))
+    correct = logits.argmax(axis=-1) == labels
+    if correct.all():
         return
-    scaled = ask()
-    scaled_correct = _num_correct(scaled, labels)
-    scaled_low, _ = wilson(scaled_correct, count)
-    loss = float(tf.reduce_mean(cross_entropy(labels, scaled)))
-    if (
-        scaled_low > max(high, chance + _FAR_BETTER * (1 - chance))
-        and loss < _LEARNT * loss_at_chance
-    ):
+    answers = {other.text: ask(other) for other in candidates(channels)}
+    losses = {text: _loss(labels, found) for text, found in answers.items()}
+    best = min(losses, key=lambda text: losses[text])
+    there = answers[best].argmax(axis=-1) == labels
+    gained = int(np.count_nonzero(there & ~correct))
+    lost = int(np.count_nonzero(correct & ~there))
+    better = gained > lost and mcnemar(gained, lost) < _BY_CHANCE
+    if better and losses[best] < learnt:
         raise UsageError(
-            "The model expects pixels from 0 to 255, but attacks work on "
-            f"[0, 1]. Received: {correct} of {count} images correct on [0, 1], "
-            f"{scaled_correct} on [0, 255]; put keras.layers.Rescaling(255) in "
-            "front of it."
+            "The model expects other pixels than [0, 1]. Received: "
+            f"{np.count_nonzero(correct)} of {len(labels)} images correct on "
+            f"[0, 1], {np.count_nonzero(there)} with `input_range={best}`; "
+            "say that, and attacks stay on [0, 1], or say `input_range=0,1` "
+            "to measure it as it is."
         )
+
+
+def _chance(labels: np.ndarray, logits: np.ndarray) -> list[str]:
+    """Says so if a classifier does no better than naming one class."""
+    correct = _num_correct(logits, labels)
+    chance = int(np.unique(labels, return_counts=True)[1].max())
+    low, _ = wilson(correct, len(labels))
+    if low > chance / len(labels):
+        return []
+    return [
+        f"the classifier is at chance level: {correct} of {len(labels)} "
+        f"images are correct while clean, and {chance} are of one class"
+    ]
+
+
+def _loss(labels: np.ndarray, logits: np.ndarray) -> float:
+    return float(tf.reduce_mean(cross_entropy(labels, logits)))
 
 
 def _num_correct(logits: np.ndarray, labels: np.ndarray) -> int:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -11,17 +11,35 @@ from tfgan_robust.networks.logits import LogitsFn
 from tfgan_robust.networks.shapes import check_input_shape, check_output_shape
 
 
-def load_signature(
-    path: str | Path,
-) -> tuple[LogitsFn, tuple[int, int, int], int, Sequence[Any], str]:
+class Signature(NamedTuple):
+    """A signature that classifies.
+
+    Attributes:
+        raw_fn: From float32 [batch, height, width, channels] to float32
+            [batch, num_classes].
+        image_shape: Height, width, channels.
+        num_classes: The number of classes.
+        variables: All that it computes with.
+        output: The name of the output.
+        class_names: What the signature `labels` answers, if there is one, as
+            in exports of this package.
+    """
+
+    raw_fn: LogitsFn
+    image_shape: tuple[int, int, int]
+    num_classes: int
+    variables: Sequence[Any]
+    output: str
+    class_names: tuple[str, ...] | None
+
+
+def load_signature(path: str | Path) -> Signature:
     """Loads the signature `serving_default` of a SavedModel.
 
     Of several outputs it takes the one named `logits`.
 
     Returns:
-        A function from float32 [batch, height, width, channels] to float32
-        [batch, num_classes]; height, width, channels; the number of classes;
-        all variables that it computes with; the name of the output.
+        The signature.
 
     Raises:
         UsageError: if there is none, or it does not take batches of any
@@ -51,8 +69,24 @@ def load_signature(
         )
         return tf.cast(answers[output_name], tf.float32)
 
-    classes, variables = given.shape[-1], signature.variables
-    return raw_fn, shape[1:], classes, variables, output_name
+    return Signature(
+        raw_fn,
+        shape[1:],
+        given.shape[-1],
+        signature.variables,
+        output_name,
+        _class_names(loaded, given.shape[-1]),
+    )
+
+
+def _class_names(loaded: Any, num_classes: int) -> tuple[str, ...] | None:
+    labels = loaded.signatures.get("labels")
+    if labels is None or labels.structured_input_signature[1]:
+        return None
+    names = labels().get("labels")
+    if names is None or names.dtype != tf.string or len(names) != num_classes:
+        return None
+    return tuple(name.decode() for name in names.numpy())
 
 
 def _load(path: str | Path) -> Any:

@@ -3,12 +3,12 @@
 import keras
 import numpy as np
 
-from tfgan_robust.classifiers.preflight import are_probabilities, check_finite
+from tfgan_robust.classifiers.answers import SQUASHING, kind_of, last_operation
+from tfgan_robust.classifiers.preflight import check_finite
 from tfgan_robust.errors import UsageError, in_one_line
 from tfgan_robust.networks.shapes import shapes_of
 
 _NUM_PROBES = 4
-_SQUASHING = ("softmax", "sigmoid")
 
 
 def check_trainable(
@@ -78,24 +78,12 @@ def _check_logits(
     probes = np.random.default_rng(0).random(shape, np.float32)
     answers = np.asarray(classifier(probes, training=False), np.float32)
     check_finite(answers)
-    squashing = _last_operation(classifier)
-    if squashing not in _SQUASHING and are_probabilities(answers):
+    squashing = last_operation(classifier)
+    if squashing not in SQUASHING and kind_of(answers) == "probabilities":
         squashing = "softmax"
-    if squashing in _SQUASHING:
+    if squashing in SQUASHING:
         raise UsageError(
             "The classifier must answer with logits, whose gradients do not "
             "vanish; end it without an activation. Received: answers of a "
             f"{squashing}, from {answers.min():.4g} to {answers.max():.4g}."
         )
-
-
-def _last_operation(model: keras.Model) -> str | None:
-    """Names the last activation or else operation of a graph of layers."""
-    if not getattr(model, "outputs", None):
-        return None
-    # The graph of a Sequential is not public.
-    last = keras.Model(model.inputs, model.outputs).operations[-1]
-    if isinstance(last, keras.Model):
-        return _last_operation(last)
-    activation = getattr(last, "activation", last)
-    return getattr(activation, "__name__", type(activation).__name__).lower()

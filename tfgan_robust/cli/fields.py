@@ -46,6 +46,8 @@ class Limits:
             are given without a flag, and at least one must be.
         names: Names that the text may be or hold beside others; listed in
             the help and not checked.
+        length: Whether a number is a length in the L-infinity norm, whose
+            text is read by `parse_length`.
     """
 
     help: str | Callable[[], str]
@@ -56,6 +58,7 @@ class Limits:
     above: float | None = None
     positional: str | None = None
     names: Collection[str] | None = None
+    length: bool = False
 
     @property
     def help_text(self) -> str:
@@ -83,6 +86,12 @@ def limits_of(field: dataclasses.Field[Any]) -> Limits:
     return field.metadata[_METADATA_KEY]
 
 
+def limits_by_name(settings_class: type) -> dict[str, Limits]:
+    """Returns the limits of all settings by their names."""
+    fields = dataclasses.fields(settings_class)
+    return {field.name: limits_of(field) for field in fields}
+
+
 def value_type(settings_class: type, name: str) -> tuple[type, bool]:
     """Returns the type of a setting and whether it may be None."""
     hint = typing.get_type_hints(settings_class)[name]
@@ -105,6 +114,23 @@ def parse_number(text: str) -> float:
     return float(numerator) / divisor
 
 
+def parse_length(text: str, norm: str = "linf") -> float:
+    """Parses a radius, a step or another length of a perturbation.
+
+    Args:
+        text: A fraction (8/255) or a decimal (0.03) is on the [0, 1] pixel
+            scale. A whole number (8) counts 255ths in the L-infinity norm; in
+            the Euclidean one, whose lengths exceed 1, it is as it stands.
+        norm: "linf" or "l2".
+
+    Raises:
+        ValueError: if `text` is no number.
+    """
+    if norm == "linf" and text.strip().isdecimal():
+        return int(text) / 255
+    return parse_number(text)
+
+
 def parse_text(settings_class: type, name: str, text: str) -> Any:
     """Turns the text of a flag into the value of a setting.
 
@@ -125,6 +151,8 @@ def parse_text(settings_class: type, name: str, text: str) -> Any:
     try:
         if kind is bool:
             return _BOOLEANS[text.lower()]
+        if limits_by_name(settings_class)[name].length:
+            return parse_length(text)
         return parse_number(text) if kind is float else kind(text)
     except (KeyError, ValueError):
         raise UsageError(

@@ -13,9 +13,11 @@ from tfgan_robust.errors import UsageError
 
 _EPILOG = """
 Flags are given as --name=value or --name value; those of true or false also
-as --name and --noname.
+as --name and --noname. Lengths of perturbations: whole numbers are 255ths,
+fractions (8/255) and decimals (0.03) are on the [0, 1] pixel scale.
 """
 _METAVARS = {int: "INTEGER", float: "NUMBER", bool: "true|false", str: "TEXT"}
+_LENGTH = "8|8/255|0.03"
 _HELP = ("h", "help", "helpfull")
 
 
@@ -101,7 +103,7 @@ class Flags:
         kind, _ = fields.value_type(self._owners[name][0].settings, name)
         shown: dict[str, Any] = {
             "help": self._describe(name).replace("%", "%%"),
-            "metavar": self._limits(name).positional or _METAVARS[kind],
+            "metavar": self._metavar(name, kind),
         }
         if kind is tuple:
             group.add_argument(name, nargs="+", **shown)
@@ -116,6 +118,12 @@ class Flags:
                 help=argparse.SUPPRESS,
             )
         group.add_argument(f"--{_flag(name)}", dest=name, **shown)
+
+    def _metavar(self, name: str, kind: type) -> str:
+        limits = self._limits(name)
+        if limits.length:
+            return _LENGTH
+        return limits.positional or _METAVARS[kind]
 
     def _describe(self, name: str) -> str:
         limits = self._limits(name)

@@ -1,24 +1,31 @@
 """Any images in folders: train/<class>/*.png, test/<class>/*.png."""
 
-import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
+import PIL.Image
 
 from tfgan_robust.data.resizing import resize
 from tfgan_robust.data.splits import DatasetInfo, Split
 from tfgan_robust.errors import DataNotFoundError, UsageError
 
 SPLITS = ("train", "test")
-SUFFIXES = (".png", ".jpg", ".jpeg")
-_LAYOUT = "D/train/<class>/*.png (or .jpg) and D/test/<class>/*.png"
+# A file with such a name is meant to be an image; others may be one, too.
+SUFFIXES = (".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".png", ".tiff", ".webp")
+_LAYOUT = "D/train/<class>/*.png (or another format) and D/test/<class>/*.png"
+# Unused files that are named; the rest are counted.
+_MOST_NAMED = 3
 
 
 def load(
     data_dir: str | Path | None, image_size: int | None, split: str
 ) -> tuple[DatasetInfo, Split]:
-    """Loads PNG and JPEG images, ordered by path; classes by name.
+    """Loads the images of a split, ordered by path; classes by name.
+
+    Every file that Pillow recognises by its content is an image. Hidden files
+    and folders are left alone; other files that are not used are noted in
+    the description.
 
     Args:
         data_dir: Holds train/<class>/ and test/<class>/.
@@ -28,18 +35,23 @@ def load(
 
     Returns:
         Description and images, grey ones as three equal channels, without
-        transparency.
+        transparency, of an animation the first image.
 
     Raises:
-        UsageError: for one class only, an empty class, classes that differ
-            between the splits, an unreadable image, sizes that differ.
+        UsageError: for one class only, an empty class, test images of a class
+            without training images, an unreadable image, sizes that differ.
         DataNotFoundError: if there are no such folders.
     """
     if data_dir is None:
         raise UsageError(f"dataset=folder needs data_dir=D with {_LAYOUT}.")
     root = Path(data_dir).expanduser()
-    class_names = _check_layout(root)
-    paths = [p for name in class_names for p in _images(root / split / name)]
+    class_names = _class_names(root, split)
+    paths: list[Path] = []
+    unused: list[Path] = []
+    for name in class_names:
+        found, rest = _sort_out(root / split / name)
+        paths += found
+        unused += rest
     # As text, not part by part: this order decides which images are held
     # out, in earlier runs too.
     paths.sort(key=str)
@@ -48,69 +60,115 @@ def load(
         class_names=class_names,
         image_shape=images.shape[1:],
         source=f"folder {root.name}",
+        notes=_note(root, unused),
     )
     labels = [class_names.index(path.parent.name) for path in paths]
     return info, Split(images, np.array(labels, np.int64))
 
 
-def _check_layout(root: Path) -> tuple[str, ...]:
-    """Class names, in the order of labels; both splits must share them."""
-    found = {}
-    for split in SPLITS:
-        folder = root / split
-        if not folder.is_dir():
-            raise DataNotFoundError(
-                f"{folder} is no folder; data_dir=D must hold {_LAYOUT}."
-            )
-        found[split] = sorted(p for p in folder.iterdir() if p.is_dir())
-        for class_folder in found[split]:
-            _check_class(class_folder)
-    names = {
-        split: [p.name for p in folders] for split, folders in found.items()
-    }
-    only = set(names["train"]) ^ set(names["test"])
+def _class_names(root: Path, split: str) -> tuple[str, ...]:
+    """Class names in the order of labels.
+
+    Test images may lack classes, but have none that nobody could learn.
+    """
+    names = _folders(root / split)
+    if split == "train" and len(names) < 2:
+        raise UsageError(
+            f"{root / split} needs at least two classes. "
+            f"Received: {', '.join(names) or 'none'}."
+        )
+    if not names:
+        raise UsageError(f"{root / split} holds no folders of classes.")
+    trained = root / "train"
+    if split == "train" and (root / "test").is_dir():
+        only = set(_folders(root / "test")) - set(names)
+    elif split == "test" and trained.is_dir():
+        only = set(names) - set(_folders(trained))
+    else:
+        only = set()
     if only:
         raise UsageError(
-            "Classes must be the same in train and test. Received in one "
-            f"only: {', '.join(sorted(only))}."
+            "Test images must be of classes with training images. Received "
+            f"in {root / 'test'} only: {', '.join(sorted(only))}."
         )
-    if len(names["train"]) < 2:
-        raise UsageError(
-            f"{root} needs at least two classes. "
-            f"Received: {', '.join(names['train']) or 'none'}."
-        )
-    return tuple(names["train"])
+    return tuple(names)
 
 
-def _check_class(folder: Path) -> None:
-    images = _images(folder)
+def _folders(folder: Path) -> list[str]:
+    if not folder.is_dir():
+        raise DataNotFoundError(
+            f"{folder} is no folder; data_dir=D must hold {_LAYOUT}."
+        )
+    return sorted(each.name for each in _visible(folder) if each.is_dir())
+
+
+def _visible(folder: Path) -> Iterator[Path]:
+    return (p for p in folder.iterdir() if not p.name.startswith("."))
+
+
+def _sort_out(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Returns the images of a class, and what else lies in its folder."""
+    images, unused = [], []
+    for path in _visible(folder):
+        if path.is_dir():
+            unused += [p for p in path.rglob("*") if p.is_file()]
+        elif _is_image(path):
+            images.append(path)
+        else:
+            unused.append(path)
     if not images:
         raise UsageError(
-            f"The class folder {folder} holds no {', '.join(SUFFIXES)} "
-            "image; add some or remove it."
+            f"The class folder {folder} holds no image; add some or remove it."
         )
-    for image in images:
-        if not (image.is_file() and os.access(image, os.R_OK)):
-            raise _unreadable(image)
+    return images, unused
 
 
-def _images(folder: Path) -> list[Path]:
-    return [p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES]
+def _is_image(path: Path) -> bool:
+    try:
+        with PIL.Image.open(path):
+            return True
+    except OSError:
+        if path.suffix.lower() in SUFFIXES:
+            raise _unreadable(path) from None
+        return False
 
 
-def _unreadable(image: Path) -> UsageError:
-    return UsageError(
-        f"{image} is no readable PNG or JPEG image; replace or remove it."
+def _note(root: Path, unused: list[Path]) -> tuple[str, ...]:
+    if not unused:
+        return ()
+    named = [str(path.relative_to(root)) for path in sorted(unused)]
+    more = ", ..." if len(named) > _MOST_NAMED else ""
+    return (
+        f"{len(named)} files in {root.name} are not used: "
+        f"{', '.join(named[:_MOST_NAMED])}{more}",
     )
 
 
-def _decode(image: Path) -> np.ndarray:
+def _unreadable(image: Path) -> UsageError:
+    return UsageError(f"{image} is no readable image; replace or remove it.")
+
+
+def _decode(path: Path) -> np.ndarray:
+    """Returns uint8 [height, width, 3]."""
     try:
-        return tf.io.decode_image(
-            image.read_bytes(), channels=3, expand_animations=False
-        ).numpy()
-    except tf.errors.InvalidArgumentError:
-        raise _unreadable(image) from None
+        with PIL.Image.open(path) as image:
+            if image.mode.startswith(("I", "F")):
+                return _deep(np.asarray(image), path)
+            return np.asarray(image.convert("RGB"))
+    # A file that is cut off, or that claims to be of another size.
+    except (OSError, SyntaxError, ValueError):
+        raise _unreadable(path) from None
+
+
+def _deep(pixels: np.ndarray, path: Path) -> np.ndarray:
+    """Rounds grey pixels of 16 bits, which Pillow would cut off, to 8."""
+    if not np.issubdtype(pixels.dtype, np.integer) or pixels.max() >= 2**16:
+        raise UsageError(
+            f"{path} has pixels that no common image has; convert it to 8 "
+            f"bits for each channel. Received: {pixels.dtype}."
+        )
+    grey = (pixels.astype(np.uint32) >> 8).astype(np.uint8)
+    return np.repeat(grey[..., np.newaxis], 3, axis=-1)
 
 
 def _as_array(paths: list[Path], image_size: int | None) -> np.ndarray:

@@ -1,5 +1,7 @@
 """Loads a data set by its name."""
 
+import dataclasses
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +9,15 @@ import numpy as np
 
 from tfgan_robust import lazy
 from tfgan_robust.data.registry import DATASETS
-from tfgan_robust.data.splits import DatasetInfo, Split, hold_out
-from tfgan_robust.errors import UsageError
+from tfgan_robust.data.splits import (
+    DatasetInfo,
+    Split,
+    copies_of,
+    hold_out,
+    representative_order,
+)
+from tfgan_robust.errors import DataNotFoundError, UsageError
+from tfgan_robust.identity import image_digests
 
 
 def load_training(
@@ -19,6 +28,7 @@ def load_training(
     train_images: int | None = None,
     validation_images: int | None = None,
     seed: int = 0,
+    class_names: Sequence[str] | None = None,
 ) -> tuple[DatasetInfo, Split, Split]:
     """Loads the training split, with validation images held out of it.
 
@@ -31,12 +41,15 @@ def load_training(
             validation leaves.
         validation_images: How many to hold out; None for 10 percent.
         seed: Decides which images are held out.
+        class_names: See `load_test`.
 
     Returns:
-        The data set's description, training and validation images.
+        The data set's description, training and validation images. Copies of
+        images, among them and of test images, are noted in the description.
 
     Raises:
-        UsageError: for an unknown name, bad images or too few.
+        UsageError: for an unknown name, bad images, too few or classes that
+            are not among `class_names`.
         DataNotFoundError: if the data are neither there nor downloadable.
 
     Example:
@@ -45,6 +58,10 @@ def load_training(
         ((16, 16, 3), 500, 143)
     """
     info, everything = _load(dataset, data_dir, image_size, "train")
+    notes = _copies(everything, _load_test(dataset, data_dir, image_size))
+    info = dataclasses.replace(info, notes=(*info.notes, *notes))
+    if class_names is not None:
+        info, everything = _by_name(info, everything, class_names)
     training, validation = hold_out(
         everything,
         validation_images=validation_images,
@@ -59,20 +76,28 @@ def load_test(
     *,
     data_dir: str | Path | None = None,
     image_size: int | None = None,
+    class_names: Sequence[str] | None = None,
 ) -> tuple[DatasetInfo, Split]:
-    """Loads the test split in its original order.
+    """Loads the test split, in an order whose first n images stand for all.
+
+    That is the data set's own where it is mixed already, else that of
+    `splits.representative_order`.
 
     Args:
         dataset: A name of `DATASETS`: "cifar10", "digits", "folder".
         data_dir: Where the data lie; see the loaders.
         image_size: Side in pixels to which images are resized; None for the
             data set's own.
+        class_names: What a classifier calls its classes, in its order: labels
+            are made to follow that. None for the data set's own order.
 
     Returns:
-        The data set's description and its test images.
+        The data set's description and its test images. Classes without images
+        are noted in the description.
 
     Raises:
-        UsageError: for an unknown name or bad images.
+        UsageError: for an unknown name, bad images or classes that are not
+            among `class_names`.
         DataNotFoundError: if the data are neither there nor downloadable.
 
     Example:
@@ -80,7 +105,64 @@ def load_test(
         >>> test.images.shape, test.images.dtype
         ((360, 16, 16, 3), dtype('uint8'))
     """
-    return _load(dataset, data_dir, image_size, "test")
+    info, split = _load(dataset, data_dir, image_size, "test")
+    if not DATASETS[dataset].mixed:
+        order = representative_order(split.labels)
+        split = Split(split.images[order], split.labels[order])
+    if class_names is not None:
+        info, split = _by_name(info, split, class_names)
+    return info, split
+
+
+def _by_name(
+    info: DatasetInfo, split: Split, class_names: Sequence[str]
+) -> tuple[DatasetInfo, Split]:
+    """Numbers the labels as a classifier numbers its classes."""
+    unknown = [name for name in info.class_names if name not in class_names]
+    if unknown:
+        raise UsageError(
+            "The data must be of classes that the classifier knows "
+            f"({', '.join(class_names)}). Received: {', '.join(unknown)} in "
+            f"{info.source}."
+        )
+    numbers = np.array([list(class_names).index(n) for n in info.class_names])
+    labels = numbers[split.labels].astype(np.int64)
+    absent = [n for k, n in enumerate(class_names) if not np.any(labels == k)]
+    notes = info.notes
+    if absent:
+        notes += (f"there are no images of {', '.join(absent)}",)
+    described = dataclasses.replace(
+        info, class_names=tuple(class_names), notes=notes
+    )
+    return described, Split(split.images, labels)
+
+
+def _load_test(
+    dataset: str, data_dir: str | Path | None, image_size: int | None
+) -> Split | None:
+    """Loads the test images if there are any."""
+    try:
+        return _load(dataset, data_dir, image_size, "test")[1]
+    except (DataNotFoundError, UsageError):
+        return None
+
+
+def _copies(training: Split, test: Split | None) -> Iterator[str]:
+    """Says which images lie where they should not, or several times."""
+    copied = copies_of(training.images)
+    if copied:
+        yield (
+            f"{len(copied)} of {len(training.labels)} training images have "
+            "copies among them, which stay on one side of the validation split"
+        )
+    if test is not None:
+        trained = set(image_digests(training.images))
+        shared = sum(d in trained for d in image_digests(test.images))
+        if shared:
+            yield (
+                f"{shared} of {len(test.labels)} test images are among the "
+                "training images too, so that accuracies on them are too high"
+            )
 
 
 def _load(

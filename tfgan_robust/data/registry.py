@@ -49,6 +49,8 @@ class Dataset:
         defaults: Settings of training that fit these images, by name.
         eps: L-infinity radii of reports, in (0, 1].
         mirrored: Whether a mirrored image is still of its class.
+        mixed: Whether its test images come in an order in which the first n
+            stand for all, so that subsets may be taken from the front.
 
     Raises:
         UsageError: for a radius out of range, or none.
@@ -59,6 +61,7 @@ class Dataset:
     defaults: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     eps: tuple[float, ...] = (4 / 255, 8 / 255, 16 / 255)
     mirrored: bool = False
+    mixed: bool = False
 
     def __post_init__(self) -> None:
         if not self.eps or not all(0 < eps <= 1 for eps in self.eps):
@@ -75,6 +78,8 @@ DATASETS.add(
         load="tfgan_robust.data.cifar10:load",
         help="CIFAR-10 through tensorflow-datasets",
         mirrored=True,
+        # Everybody measures its first n test images.
+        mixed=True,
     ),
 )
 DATASETS.add(
@@ -95,6 +100,7 @@ DATASETS.add(
             "eval_every": 5,
         },
         eps=(0.05, 0.1, 0.2),
+        mixed=True,
     ),
 )
 DATASETS.add(

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tfgan_robust.errors import UsageError
+from tfgan_robust.identity import image_digests
 
 _VALIDATION_SHARE = 0.1
 
@@ -30,11 +31,13 @@ class DatasetInfo:
         class_names: In the order of the labels.
         image_shape: Height, width, channels.
         source: One line for reports.
+        notes: What a reader of any figure on these images must know.
     """
 
     class_names: tuple[str, ...]
     image_shape: tuple[int, int, int]
     source: str
+    notes: tuple[str, ...] = ()
 
     @property
     def num_classes(self) -> int:
@@ -52,7 +55,8 @@ def hold_out(
     """Divides a training split into training and validation images.
 
     Both parts hold the classes in the proportions of the whole, as far as
-    whole images allow.
+    whole images allow, and each of two images or more. Equal images come into
+    the same part.
 
     Args:
         split: The training split.
@@ -61,7 +65,8 @@ def hold_out(
         seed: Decides which; the same seed gives the same images.
 
     Returns:
-        Training and validation images, without overlap.
+        Training and validation images, without overlap. Where copies of an
+        image do not fit in, there are fewer for validation than asked for.
 
     Raises:
         UsageError: if there are not that many images, or none of a part is
@@ -86,11 +91,76 @@ def hold_out(
             "images; lower `validation_images` or `train_images`."
         )
     order = _interleaved_by_class(split.labels, seed)
-    validation, training = order[:held_out], order[held_out : held_out + kept]
+    validation = _held_out(order, held_out, split)
+    training = order[~np.isin(order, validation)][:kept]
     return (
         Split(split.images[training], split.labels[training]),
         Split(split.images[validation], split.labels[validation]),
     )
+
+
+def _held_out(order: np.ndarray, count: int, split: Split) -> np.ndarray:
+    """Returns the first images of an order, as far as `hold_out` allows."""
+    first = _with_each_class(order[:count], order, split.labels)
+    rest = order[~np.isin(order, first)]
+    copies = copies_of(split.images)
+    chosen: list[int] = []
+    met: set[int] = set()
+    for number in np.concatenate([first, rest]).tolist():
+        group = copies.get(number, [number])
+        # A group comes with the first of its images, or not at all.
+        if number not in met and len(chosen) + len(group) <= count:
+            chosen += group
+        met.update(group)
+        if len(chosen) == count:
+            break
+    return np.array(chosen, np.int64)
+
+
+def _with_each_class(
+    first: np.ndarray, order: np.ndarray, labels: np.ndarray
+) -> np.ndarray:
+    """Puts an image of each absent class in the last place of the largest."""
+    first, classes = first.copy(), np.unique(labels)
+    if len(first) < len(classes):
+        return first
+    for label in classes:
+        members = order[labels[order] == label]
+        if len(members) > 1 and label not in labels[first]:
+            largest = np.bincount(labels[first]).argmax()
+            place = np.flatnonzero(labels[first] == largest)[-1]
+            first[place] = members[0]
+    return first
+
+
+def copies_of(images: np.ndarray) -> dict[int, list[int]]:
+    """Finds equal images.
+
+    Args:
+        images: uint8 [n, height, width, channels].
+
+    Returns:
+        For each image that has copies, the positions of all of them, itself
+        included.
+    """
+    groups: dict[bytes, list[int]] = {}
+    for number, digest in enumerate(image_digests(images)):
+        groups.setdefault(digest, []).append(number)
+    several = [group for group in groups.values() if len(group) > 1]
+    return {number: group for group in several for number in group}
+
+
+def representative_order(labels: np.ndarray) -> np.ndarray:
+    """Returns one fixed order whose first n images stand for all.
+
+    Args:
+        labels: Integer [n].
+
+    Returns:
+        int64 [n], positions: drawn at random, and so that every beginning
+        holds the classes nearly in the proportions of the whole.
+    """
+    return _interleaved_by_class(labels, seed=0)
 
 
 def _interleaved_by_class(labels: np.ndarray, seed: int) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Measures a classifier's accuracy on clean and on attacked images."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -13,6 +14,7 @@ from tfgan_robust.attacks.generators import GeneratorAttack, Perturbation
 from tfgan_robust.attacks.plan import CLEAN, AttackPlan
 from tfgan_robust.classifiers.loading import Classifier
 from tfgan_robust.classifiers.preflight import check_classifier
+from tfgan_robust.errors import UsageError
 from tfgan_robust.evaluation.networks import EvaluationNetworks
 from tfgan_robust.evaluation.options import DEFAULT_ATTACKS
 from tfgan_robust.evaluation.radii import DEFAULT_EPS
@@ -23,7 +25,7 @@ from tfgan_robust.evaluation.summary import (
     pointwise_rows,
     summarize,
 )
-from tfgan_robust.reports.numbers import check_eps
+from tfgan_robust.reports.numbers import check_radii
 from tfgan_robust.reports.results import Evaluation
 from tfgan_robust.reports.tables import format_report
 
@@ -53,6 +55,7 @@ def evaluate_classifier(
     surrogate: Classifier | None = None,
     generators: Sequence[tuple[keras.Model, Perturbation]] = (),
     allow_random: bool = False,
+    notes: Sequence[str] = (),
     progress: Progress | None = None,
     store: EvaluationStore | None = None,
 ) -> MeasuredEvaluation:
@@ -73,6 +76,8 @@ def evaluate_classifier(
         generators: For the attack `generators`: trained generators and how
             they perturb.
         allow_random: Whether a classifier may answer differently each time.
+        notes: What a reader of the figures must know of the images, a line
+            each.
         progress: Called with every image that is settled.
         store: Where results are kept; what it holds already is not repeated.
 
@@ -100,19 +105,22 @@ def evaluate_classifier(
     if isinstance(classifier, keras.Model):
         classifier = Classifier.from_keras(classifier)
     networks = EvaluationNetworks(classifier, surrogate, generators=generators)
-    plans = networks.plans(attacks)
-    for radius in eps:
-        check_eps(radius, plans[0].norm if plans else "linf")
+    plans = networks.plans(_listed("attacks", attacks, "autoattack"))
+    radii = [float(radius) for radius in _listed("eps", eps, "8 / 255")]
+    check_radii(radii, plans[0].norm if plans else "linf")
     execution = Execution(batch_size, seed, jit_compile)
     labels = np.asarray(labels)
-    for network in filter(None, (classifier, surrogate)):
-        check_classifier(
+    told = [
+        note
+        for network in filter(None, (classifier, surrogate))
+        for note in check_classifier(
             network,
             images,
             labels,
             batch_size=batch_size,
             allow_random=allow_random,
         )
+    ]
     measurement = _Measurement(
         networks,
         images,
@@ -120,9 +128,18 @@ def evaluate_classifier(
         plans,
         execution.for_images(len(labels)),
         progress or (lambda *_: None),
-        store or EvaluationStore(None, {}, ""),
+        store or EvaluationStore(None, {}, {}),
+        [*notes, *told],
     )
-    return measurement.run(eps)
+    return measurement.run(radii)
+
+
+def _listed(name: str, values: Any, example: str) -> list[Any]:
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise UsageError(
+            f"`{name}` is a list, such as [{example}]. Received: {values!r}."
+        )
+    return list(values)
 
 
 class _Measurement:
@@ -137,6 +154,7 @@ class _Measurement:
         execution: Execution,
         progress: Progress,
         store: EvaluationStore,
+        notes: list[str],
     ) -> None:
         self._images, self._labels, self._plans = images, labels, plans
         self._execution, self._progress = execution, progress
@@ -163,6 +181,7 @@ class _Measurement:
             execution.batch_size,
             resolve_jit_compile(execution.jit_compile),
             plans[0].norm if plans else "linf",
+            notes=notes,
             smallest=store.smallest,
         )
         self._smallest = SmallestSearch(
@@ -180,7 +199,7 @@ class _Measurement:
         try:
             for plan in self._plans:
                 for radius in radii:
-                    self._attack(plan, float(radius), clean)
+                    self._attack(plan, radius, clean)
             self._evaluation.complete = True
         finally:
             self._write()

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from tfgan_robust.attacks.generators import Perturbation
 from tfgan_robust.attacks.plan import (
@@ -17,6 +18,7 @@ from tfgan_robust.attacks.table import that_take
 from tfgan_robust.classifiers.loading import Classifier, load_classifier
 from tfgan_robust.errors import UsageError
 from tfgan_robust.evaluation.options import EvaluateSettings
+from tfgan_robust.identity import Identity, of_network, structure_of
 from tfgan_robust.methods.settings import GeneratorSettings
 from tfgan_robust.runs import directory, presets
 from tfgan_robust.runs.config import TrainConfig
@@ -38,6 +40,23 @@ class EvaluationNetworks:
     surrogate: Classifier | None = None
     undefended: Classifier | None = None
     generators: Sequence[tuple[keras.Model, Perturbation]] = ()
+
+    @property
+    def guides(self) -> dict[str, Identity]:
+        """Identities of what attacks may follow besides the classifier."""
+        found = {}
+        if self.surrogate is not None:
+            found["surrogate"] = self.surrogate.identity
+        for number, (model, perturbation) in enumerate(self.generators):
+            found.setdefault("generators", {})[str(number)] = {
+                **of_network(
+                    structure_of(model.get_config()),
+                    (np.asarray(variable) for variable in model.variables),
+                    np.zeros((0, 0)),
+                ),
+                "perturbation": dataclasses.asdict(perturbation),
+            }
+        return found
 
     def plans(self, attacks: Iterable[str | AttackPlan]) -> list[AttackPlan]:
         """Returns all that is run, attacks with a surrogate's gradients too.
@@ -78,6 +97,7 @@ def load_networks(options: EvaluateSettings) -> EvaluationNetworks:
         checkpoint=options.checkpoint,
         model=options.model,
         outputs=options.outputs,
+        input_range=options.input_range,
     )
     undefended, generators = options.undefended, []
     if options.run_dir is not None:

@@ -9,11 +9,12 @@ from tfgan_robust.attacks.options import NORMS, PROTOCOLS
 from tfgan_robust.attacks.plan import AttackPlan, parse_attack
 from tfgan_robust.attacks.table import known_attacks
 from tfgan_robust.audit.checks import CHECKS
+from tfgan_robust.classifiers.interface import OUTPUTS, parse_input_range
 from tfgan_robust.cli import fields
 from tfgan_robust.cli.fields import setting
 from tfgan_robust.data.registry import DATASETS
 from tfgan_robust.errors import UsageError
-from tfgan_robust.evaluation.radii import eps_help, parse_eps
+from tfgan_robust.evaluation.radii import eps_help, parse_eps, parse_length
 from tfgan_robust.networks.registry import NETWORKS
 
 _classifier, _attack, _audit, _images, _machine = (
@@ -44,13 +45,19 @@ class EvaluateSettings:
     )
     model: str | None = _classifier(
         None,
-        "Instead of a run: a .keras file or the folder of a SavedModel, from "
-        "images in [0, 1] to one value for each class.",
+        "Instead of a run: a .keras or .h5 file or the folder of a "
+        "SavedModel, from images to one value for each class.",
     )
     outputs: str = _classifier(
-        "logits",
-        "What --model answers with.",
-        choices=("logits", "probabilities"),
+        "auto",
+        "What --model answers with; auto finds out.",
+        choices=OUTPUTS,
+    )
+    input_range: str | None = _classifier(
+        None,
+        "Pixels that --model was made for: 0,255 or -1,1, imagenet, cifar10 "
+        "or caffe, or means/deviations of the channels (0.5,0.5,0.5/"
+        "0.2,0.2,0.2). Attacks stay on [0, 1]. Default: 0,1.",
     )
     allow_random: bool = _classifier(
         False, "Measure a classifier that answers differently each time."
@@ -69,11 +76,8 @@ class EvaluateSettings:
         "or the last alone, as in the paper.",
         choices=PROTOCOLS,
     )
-    step_size: float | None = _attack(
-        None,
-        "Step of PGD, in the units of eps. Default: 2.5 eps / steps.",
-        above=0,
-        maximum=1,
+    step_size: str | None = _attack(
+        None, "Step of PGD, read as eps is. Default: 2.5 eps / steps."
     )
     step_sizes: str | None = _attack(
         None,
@@ -142,9 +146,9 @@ class EvaluateSettings:
     output: str | None = _machine(
         None, "Folder for results and report. Default: the run's."
     )
-    fresh: bool = _machine(
+    overwrite: bool = _machine(
         False,
-        "Measure again what an earlier call with the same settings measured.",
+        "Replace whatever evaluation the folder holds, and measure anew.",
     )
 
     def __post_init__(self) -> None:
@@ -155,7 +159,9 @@ class EvaluateSettings:
             raise UsageError("`model` needs `dataset`, to know the images.")
         if self.model is not None and self.split == "validation":
             raise UsageError("Only a run has validation images.")
-        for name in ("dataset", "image_size"):
+        if self.input_range is not None:
+            parse_input_range(self.input_range)
+        for name in ("dataset", "image_size", "input_range"):
             if self.run_dir is not None and getattr(self, name) is not None:
                 raise UsageError(
                     f"`{name}` goes with `model`; a run brings its own. "
@@ -183,12 +189,15 @@ class EvaluateSettings:
     @functools.cached_property
     def plans(self) -> list[AttackPlan]:
         """The attacks."""
+        step = None
+        if self.step_size is not None:
+            step = parse_length("step_size", self.step_size, self.norm)
         return [
             parse_attack(
                 name.strip(),
                 protocol=self.protocol,
                 norm=self.norm,
-                step_size=self.step_size,
+                step_size=step,
                 step_sizes=_step_sizes(self.step_sizes),
                 random_start=self.random_start,
                 num_restarts=self.restarts,

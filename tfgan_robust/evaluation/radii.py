@@ -3,7 +3,11 @@
 from tfgan_robust.cli import fields
 from tfgan_robust.data.registry import DATASETS, Dataset
 from tfgan_robust.errors import UsageError
-from tfgan_robust.reports.numbers import check_eps, format_eps
+from tfgan_robust.reports.numbers import (
+    check_eps,
+    check_radii,
+    format_eps,
+)
 
 # L-infinity radii, where no data set has others.
 DEFAULT_EPS = Dataset.eps
@@ -19,34 +23,58 @@ def eps_help() -> str:
         if row.eps != DEFAULT_EPS
     ]
     return (
-        "Comma-separated radii: whole numbers are 255ths, fractions (8/255) "
-        "and decimals (0.1) are on the [0, 1] pixel scale. Default: "
-        f"{_as_given(DEFAULT_EPS)}; {''.join(others)}for norm=l2 "
-        f"{','.join(map(str, L2_EPS))}."
+        "Comma-separated radii: whole numbers are 255ths, or, with norm=l2, as "
+        "they stand; fractions (8/255) and decimals (0.1) are on the [0, 1] "
+        f"pixel scale. Default: {_as_given(DEFAULT_EPS)}; {''.join(others)}"
+        f"for norm=l2 {','.join(map(str, L2_EPS))}."
     )
 
 
 def parse_eps(text: str, norm: str = "linf") -> tuple[float, ...]:
-    """Parses radii: "8" is 8/255, "8/255" and "0.03" are what they say.
+    """Parses radii, each as `fields.parse_length` does.
 
     Raises:
-        UsageError: for anything else, or a radius outside (0, 1], which for
-            Euclidean radii has no upper end.
+        UsageError: for anything else, a radius that is given twice, or one
+            outside (0, 1], which for Euclidean radii has no upper end.
     """
     radii = []
     for part in text.split(","):
+        radius = parse_length("eps", part, norm)
         try:
-            whole = part.strip().isdecimal()
-            radius = int(part) / 255 if whole else fields.parse_number(part)
             check_eps(radius, norm)
-        except ValueError:
-            raise UsageError(
-                "`eps` must list whole numbers of 255ths (8), or fractions "
-                "(8/255) or decimals (0.1) in (0, 1]. "
-                f"Received: {part.strip() or 'nothing'} in eps={text}."
-            ) from None
+        except UsageError:
+            raise _bad("eps", part, norm) from None
         radii.append(radius)
+    check_radii(radii, norm)
     return tuple(radii)
+
+
+def parse_length(name: str, text: str, norm: str) -> float:
+    """Parses one length as `fields.parse_length` does.
+
+    Raises:
+        UsageError: naming the option, if the text is no positive number.
+    """
+    try:
+        length = fields.parse_length(text, norm)
+    except ValueError:
+        length = float("nan")
+    if not 0 < length < float("inf"):
+        raise _bad(name, text, norm)
+    return length
+
+
+def _bad(name: str, text: str, norm: str) -> UsageError:
+    forms = (
+        "whole numbers of 255ths (8), or fractions (8/255) or decimals (0.1) "
+        "in (0, 1]"
+        if norm == "linf"
+        else "positive numbers on the [0, 1] pixel scale (0.5, 128/255)"
+    )
+    return UsageError(
+        f"`{name}` must be made of {forms}. "
+        f"Received: {text.strip() or 'nothing'}."
+    )
 
 
 def _as_given(radii: tuple[float, ...]) -> str:

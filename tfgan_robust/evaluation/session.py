@@ -2,13 +2,17 @@
 
 import dataclasses
 import datetime
+from pathlib import Path
 from typing import NamedTuple
 
+import tfgan_robust
+from tfgan_robust import identity
 from tfgan_robust.attacks.plan import is_usual
 from tfgan_robust.audit.audit import audit_classifier
 from tfgan_robust.data.loading import load_test, load_training
 from tfgan_robust.data.registry import DATASETS
 from tfgan_robust.data.splits import DatasetInfo, Split
+from tfgan_robust.errors import UsageError
 from tfgan_robust.evaluation.measure import (
     MeasuredEvaluation,
     evaluate_classifier,
@@ -16,7 +20,7 @@ from tfgan_robust.evaluation.measure import (
 from tfgan_robust.evaluation.networks import EvaluationNetworks, load_networks
 from tfgan_robust.evaluation.options import EvaluateSettings
 from tfgan_robust.evaluation.radii import L2_EPS
-from tfgan_robust.evaluation.store import EvaluationStore, fingerprint
+from tfgan_robust.evaluation.store import EvaluationStore
 from tfgan_robust.networks.devices import describe_devices
 from tfgan_robust.reports.breakdown import middle_eps
 from tfgan_robust.reports.progress import audit_progress, evaluation_progress
@@ -33,21 +37,27 @@ class _Inputs(NamedTuple):
     split: Split
 
 
-def evaluate(options: EvaluateSettings) -> MeasuredEvaluation:
+def evaluate(
+    options: EvaluateSettings, *, replaceable: bool = False
+) -> MeasuredEvaluation:
     """Measures, audits and writes the files of `evaluation.store`.
 
     Args:
         options: What to measure, on which images, and how.
+        replaceable: Whether an evaluation of something else may take the
+            place of this one in the folder. Such a one is not written where
+            another evaluation is.
 
     Returns:
         The accuracies; what was measured before an interruption is on disk.
 
     Raises:
-        UsageError: for bad settings, a bad model or images that do not fit.
+        UsageError: for bad settings, a bad model, images that do not fit, or
+            a folder that holds an evaluation of something else.
         DataNotFoundError: if the data set is not there.
     """
     inputs = _load(options)
-    store = _open_store(options, inputs)
+    store = _open_store(options, inputs, replaceable=replaceable)
     try:
         evaluation = _measure(options, inputs, store)
     except KeyboardInterrupt:
@@ -66,11 +76,14 @@ def _load(options: EvaluateSettings) -> _Inputs:
     if options.run_dir is not None:
         config = directory.load_run_config(options.run_dir)
     trained = options if config is None else config
-    dataset = str(trained.dataset)
+    dataset, names = str(trained.dataset), networks.classifier.class_names
     data_dir = options.data_dir or trained.data_dir
     if config is None or options.split == "test":
         info, split = load_test(
-            dataset, data_dir=data_dir, image_size=trained.image_size
+            dataset,
+            data_dir=data_dir,
+            image_size=trained.image_size,
+            class_names=names,
         )
     else:
         info, _, split = load_training(
@@ -79,31 +92,60 @@ def _load(options: EvaluateSettings) -> _Inputs:
             image_size=config.image_size,
             validation_images=config.validation_images,
             seed=config.seed,
+            class_names=names,
+        )
+    if names is None and networks.classifier.num_classes != info.num_classes:
+        raise UsageError(
+            f"The model knows {networks.classifier.num_classes} classes, and "
+            "their names are not known; give data of as many. Received: "
+            f"{info.num_classes} classes in {info.source}."
         )
     first = Split(*(part[: options.num_images] for part in split))
     return _Inputs(networks, dataset, info, first)
 
 
-def _open_store(options: EvaluateSettings, inputs: _Inputs) -> EvaluationStore:
-    networks = inputs.networks
-    taking_part = filter(None, (networks.classifier, networks.surrogate))
-    return EvaluationStore(
-        options.folder,
-        {
-            "checkpoint": options.checkpoint if options.run_dir else None,
-            "dataset": {
-                "name": inputs.dataset,
-                "source": inputs.info.source,
-                "split": options.split,
-                "classes": list(inputs.info.class_names),
-            },
-            "date": datetime.date.today().isoformat(),
-            "device": describe_devices(),
-            "versions": directory.versions(),
+def _open_store(
+    options: EvaluateSettings, inputs: _Inputs, *, replaceable: bool
+) -> EvaluationStore:
+    networks, (images, labels) = inputs.networks, inputs.split
+    classifier = networks.classifier.identity
+    belongs_to = {
+        **{f"the classifier's {name}": v for name, v in classifier.items()},
+        **identity.of_images(images, labels, inputs.info.class_names),
+        "norm": options.norm,
+        **dataclasses.asdict(options.execution),
+        "version": tfgan_robust.__version__,
+    }
+    conditions = {
+        "checkpoint": options.checkpoint if options.run_dir else None,
+        "dataset": {
+            "name": inputs.dataset,
+            "source": inputs.info.source,
+            "split": options.split,
+            "classes": list(inputs.info.class_names),
         },
-        fingerprint(list(taking_part), *inputs.split, options.execution),
-        fresh=options.fresh,
-    )
+        "date": datetime.date.today().isoformat(),
+        "device": describe_devices(),
+        "versions": directory.versions(),
+        "replaceable": replaceable,
+    }
+
+    def store(folder: Path | None) -> EvaluationStore:
+        return EvaluationStore(
+            folder,
+            conditions,
+            belongs_to,
+            guides=networks.guides,
+            overwrite=options.overwrite,
+        )
+
+    try:
+        return store(options.folder)
+    except UsageError as error:
+        if not replaceable:
+            raise
+        print(f"Printed only, not written: {error}")
+        return store(None)
 
 
 def _measure(
@@ -125,6 +167,7 @@ def _measure(
             surrogate=networks.surrogate,
             generators=networks.generators,
             allow_random=options.allow_random,
+            notes=inputs.info.notes,
             progress=progress,
             store=store,
             **dataclasses.asdict(options.execution),
@@ -144,8 +187,8 @@ def _audit(
         radii = sorted(DATASETS[inputs.dataset].eps)
         eps = radii[len(radii) // 2]
     undefended = inputs.networks.undefended
-    name = undefended.description if undefended else None
-    key = f"eps={eps:g} images={options.audit_images} undefended={name}"
+    other = identity.of_settings(undefended and undefended.identity)
+    key = f"eps={eps:g} images={options.audit_images} undefended={other}"
     known = store.load_audit(key)
     if known is not None:
         return known

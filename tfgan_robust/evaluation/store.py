@@ -1,7 +1,6 @@
 """The files of an evaluation, from which it also goes on after a stop."""
 
 import dataclasses
-import hashlib
 import json
 import time
 from collections.abc import Mapping, Sequence
@@ -10,12 +9,11 @@ from typing import Any
 
 import numpy as np
 
-import tfgan_robust
-from tfgan_robust import files
-from tfgan_robust.attacks.engine.execution import Execution
+from tfgan_robust import files, identity
 from tfgan_robust.attacks.engine.outcome import Outcome, StageTotals
 from tfgan_robust.attacks.plan import AttackPlan
-from tfgan_robust.classifiers.loading import Classifier
+from tfgan_robust.errors import UsageError
+from tfgan_robust.identity import Identity
 from tfgan_robust.lazy import load
 from tfgan_robust.reports import tables
 from tfgan_robust.reports.reading import read_arrays
@@ -28,7 +26,7 @@ from tfgan_robust.reports.results import (
 from tfgan_robust.reports.verdicts import Check
 
 _SECONDS_BETWEEN_SAVES = 30.0
-_RESULTS = "results.json"
+_RESULTS, _PROGRESS = "results.json", "progress.npz"
 _ARRAYS = ("fooled", "predicted", "stage", "size")
 
 
@@ -43,24 +41,30 @@ class EvaluationStore:
         folder: Where the files go; None for nowhere.
         conditions: JSON values that hold for all figures, such as the
             device; they become part of results.json.
-        fingerprint: Of everything but the attacks that a verdict depends on;
-            see `fingerprint`. Progress under another one is not used.
-        fresh: Whether earlier progress is dropped.
+        belongs_to: The identity of what is measured: everything but the
+            attacks that a verdict depends on.
+        guides: The identities of other networks that attacks may follow, by
+            what they are called in `load` and `save`.
+        overwrite: Whether what the folder holds is dropped, whatever it is.
 
     Attributes:
         smallest: The smallest perturbations known so far.
+
+    Raises:
+        UsageError: if the folder holds an evaluation of something else.
     """
 
     def __init__(
         self,
         folder: Path | None,
         conditions: Mapping[str, Any],
-        fingerprint: str,
+        belongs_to: Identity,
         *,
-        fresh: bool = False,
+        guides: Mapping[str, Identity] | None = None,
+        overwrite: bool = False,
     ) -> None:
         self._folder, self._conditions = folder, conditions
-        self._fingerprint = fingerprint
+        self._belongs_to, self._guides = belongs_to, guides or {}
         self._entries: dict[str, dict[str, Any]] = {}
         self._arrays: dict[str, np.ndarray] = {}
         self.smallest = Smallest()
@@ -68,14 +72,37 @@ class EvaluationStore:
         self._saved = time.monotonic()
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
-            if not fresh:
-                self._read(folder / "progress.npz")
+            if not overwrite:
+                self._take_up(folder)
+
+    def _take_up(self, folder: Path) -> None:
+        """Goes on with what a folder holds, unless it is of something else."""
+        stored = {}
+        if (folder / _RESULTS).is_file():
+            stored = files.read_json_object(folder / _RESULTS)
+        meta, arrays = _read_progress(folder / _PROGRESS)
+        if not stored and not meta:
+            return
+        there = meta.get("identity", stored.get("identity"))
+        if there is not None:
+            other = identity.differences(there, self._belongs_to)
+            reason = f"something else: different are {', '.join(other)}"
+        else:
+            other = ["identity"]
+            reason = "an earlier version, which does not say what it belongs to"
+        if not other:
+            self._adopt(meta, arrays)
+        elif not stored.get("replaceable"):
+            raise UsageError(
+                f"{folder} holds an evaluation of {reason}. Give another "
+                "`output`, or `overwrite` to replace what is there."
+            )
 
     def load(self, plan: AttackPlan, eps: float) -> Outcome | None:
         """Returns what is known of an attack at a radius, None for nothing."""
         key = result_name(plan.name, eps)
         entry = self._entries.get(key)
-        if entry is None or entry["plan"] != _as_json(plan):
+        if entry is None or entry["plan"] != self._described(plan):
             return None
         return Outcome(
             **{name: self._arrays[f"{key}:{name}"] for name in _ARRAYS},
@@ -91,7 +118,7 @@ class EvaluationStore:
         """Writes what is known of an attack at a radius, and `smallest`."""
         key = result_name(plan.name, eps)
         self._entries[key] = {
-            "plan": _as_json(plan),
+            "plan": self._described(plan),
             "totals": [dataclasses.asdict(t) for t in outcome.totals],
             "largest_perturbation": outcome.largest_perturbation,
         }
@@ -99,6 +126,16 @@ class EvaluationStore:
             self._arrays[f"{key}:{name}"] = getattr(outcome, name)
         self._write_progress()
         self._saved = time.monotonic()
+
+    def _described(self, plan: AttackPlan) -> Any:
+        """Returns all that an attack's verdicts depend on, as JSON values."""
+        guides = {
+            name: identity.of_settings(guide)
+            for name, guide in self._guides.items()
+            if name in plan.guides
+        }
+        described = [dataclasses.asdict(plan), guides]
+        return json.loads(json.dumps(described))
 
     def load_audit(self, key: str) -> list[Check] | None:
         """Returns the audit that was made under the same conditions."""
@@ -121,7 +158,11 @@ class EvaluationStore:
         """Writes results.json, results.csv, masks.npz and smallest.npz."""
         if self._folder is None:
             return
-        stated = {"schema_version": SCHEMA_VERSION, **self._conditions}
+        stated = {
+            "schema_version": SCHEMA_VERSION,
+            **self._conditions,
+            "identity": self._belongs_to,
+        }
         files.write_json(
             self._folder / _RESULTS, {**stated, **evaluation.to_json()}
         )
@@ -151,25 +192,21 @@ class EvaluationStore:
             return
         found = self.smallest.found
         meta = {
-            "fingerprint": self._fingerprint,
+            "identity": self._belongs_to,
             "entries": self._entries,
             "smallest": [[i, *found[i][:3]] for i in found],
             "audits": self._audits,
         }
         images = {f"smallest:{i}": found[i][3] for i in found}
         _write_npz(
-            self._folder / "progress.npz",
+            self._folder / _PROGRESS,
             {**self._arrays, **images, "meta": np.array(json.dumps(meta))},
         )
 
-    def _read(self, path: Path) -> None:
-        try:
-            arrays = read_arrays(path)
-            meta = json.loads(str(arrays.pop("meta")))
-        # A file that is not there, or that a full disk cut short.
-        except (KeyError, ValueError):
-            return
-        if meta["fingerprint"] != self._fingerprint:
+    def _adopt(
+        self, meta: dict[str, Any], arrays: dict[str, np.ndarray]
+    ) -> None:
+        if not meta:
             return
         self._entries, self._audits = meta["entries"], meta["audits"]
         for index, *parts in meta["smallest"]:
@@ -178,33 +215,16 @@ class EvaluationStore:
         self._arrays = arrays
 
 
-def fingerprint(
-    classifiers: Sequence[Classifier],
-    images: np.ndarray,
-    labels: np.ndarray,
-    execution: Execution,
-) -> str:
-    """Returns a digest of what verdicts depend on, besides the attacks.
-
-    Args:
-        classifiers: The attacked one, then others that take part.
-        images: All images.
-        labels: Their labels.
-        execution: Batch size, seed and compilation.
-    """
-    digest = hashlib.sha256(
-        json.dumps(
-            [tfgan_robust.__version__, dataclasses.asdict(execution)],
-            sort_keys=True,
-        ).encode()
-    )
-    for array in (images, labels):
-        digest.update(np.ascontiguousarray(array).data)
-    for classifier in classifiers:
-        digest.update(classifier.description.encode())
-        for variable in classifier.variables:
-            digest.update(np.ascontiguousarray(variable.numpy()).data)
-    return digest.hexdigest()
+def _read_progress(
+    path: Path,
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Returns what a file of progress holds, nothing if it is damaged."""
+    try:
+        arrays = read_arrays(path)
+        return json.loads(str(arrays.pop("meta"))), arrays
+    # A file that is not there, or that a full disk cut short.
+    except (KeyError, ValueError):
+        return {}, {}
 
 
 def _smallest_arrays(
@@ -233,10 +253,6 @@ def _in_words(value: Any) -> str:
     if isinstance(value, Mapping):
         return " ".join(f"{k}={v}" for k, v in value.items())
     return str(value)
-
-
-def _as_json(plan: AttackPlan) -> Any:
-    return json.loads(json.dumps(dataclasses.asdict(plan)))
 
 
 def _write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:

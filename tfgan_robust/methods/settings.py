@@ -115,9 +115,10 @@ class FGSMSettings(Equation5Settings):
 
     attack_step_size: float | None = setting(
         None,
-        "Step of methods fgsm and pgd on the [0, 1] scale. Without it "
-        "1.25 eps for fgsm, 2.5 eps / attack_steps for pgd.",
+        "Step of methods fgsm and pgd. Without it 1.25 eps for fgsm, 2.5 eps / "
+        "attack_steps for pgd.",
         group=_ADVERSARY,
+        length=True,
         above=0,
         maximum=4,
     )

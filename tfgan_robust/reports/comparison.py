@@ -11,8 +11,12 @@ import numpy as np
 from tfgan_robust.attacks.plan import CLEAN
 from tfgan_robust.errors import UsageError
 from tfgan_robust.reports.breakdown import correct_within
-from tfgan_robust.reports.numbers import format_eps
-from tfgan_robust.reports.reading import StoredEvaluation, read_evaluation
+from tfgan_robust.reports.numbers import format_eps, mcnemar
+from tfgan_robust.reports.reading import (
+    UNPROVED,
+    StoredEvaluation,
+    read_evaluation,
+)
 from tfgan_robust.reports.results import WORST
 from tfgan_robust.reports.stage_settings import with_relative_step
 
@@ -61,6 +65,11 @@ def differences(runs: Runs) -> list[str]:
         for name, stored in runs.items()
         if not stored.evaluation.complete
     }
+    found |= {
+        f"{name}: {UNPROVED}": []
+        for name, stored in runs.items()
+        if stored.conditions.identity is None
+    }
     for (fact, place), values in facts.items():
         groups: dict[str, list[str]] = {}
         for name, value in values.items():
@@ -81,11 +90,7 @@ def paired(runs: Runs) -> list[str]:
     lines = []
     for (a, first), (b, second) in itertools.combinations(runs.items(), 2):
         masks = [stored.evaluation.masks for stored in (first, second)]
-        if (
-            first.evaluation.norm != second.evaluation.norm
-            or not len(first.labels)
-            or not np.array_equal(first.labels, second.labels)
-        ):
+        if not _on_the_same_images(first, second):
             continue
         common = [key for key in masks[0] if key in masks[1]]
         parts = []
@@ -103,18 +108,18 @@ def paired(runs: Runs) -> list[str]:
     return lines
 
 
-def mcnemar(only_first: int, only_second: int) -> float:
-    """Returns the exact two-sided p-value of McNemar's test.
-
-    Args:
-        only_first: Images that only the first classifier gets right.
-        only_second: Images that only the second one gets right.
-    """
-    # Takes a second to load.
-    from scipy.stats import binomtest
-
-    count = only_first + only_second
-    return float(binomtest(only_first, count).pvalue) if count else 1.0
+def _on_the_same_images(
+    first: StoredEvaluation, second: StoredEvaluation
+) -> bool:
+    """Tells whether images can be paired, as far as it is known."""
+    identities = [first.conditions.identity, second.conditions.identity]
+    images = {identity["images"] for identity in identities if identity}
+    return (
+        first.evaluation.norm == second.evaluation.norm
+        and len(first.labels) > 0
+        and np.array_equal(first.labels, second.labels)
+        and len(images) <= 1
+    )
 
 
 def _facts(stored: StoredEvaluation) -> Iterator[tuple[str, str, str]]:
@@ -127,6 +132,12 @@ def _facts(stored: StoredEvaluation) -> Iterator[tuple[str, str, str]]:
     if len(stored.labels):
         digest = zlib.crc32(stored.labels.astype("<i8").tobytes())
         yield "checksum of the labels", "", f"{digest:08x}"
+    if stored.conditions.identity is not None:
+        yield (
+            "fingerprint of the images",
+            "",
+            stored.conditions.identity["images"],
+        )
     yield "norm", "", evaluation.norm
     yield "seed", "", str(evaluation.seed)
     yield (

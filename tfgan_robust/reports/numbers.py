@@ -1,5 +1,8 @@
 """Radii as people write them, and confidence intervals of accuracies."""
 
+import math
+from collections.abc import Sequence
+
 from tfgan_robust.errors import UsageError
 
 
@@ -22,6 +25,30 @@ def check_eps(eps: float, norm: str = "linf") -> None:
         raise UsageError(
             f"`eps` must be positive and finite. Received: eps={eps:g}."
         )
+
+
+def check_radii(radii: Sequence[float], norm: str = "linf") -> None:
+    """Refuses radii that no ball has, and one that is given twice.
+
+    Args:
+        radii: See `check_eps`.
+        norm: "linf" or "l2".
+
+    Raises:
+        UsageError: see above.
+    """
+    for number, eps in enumerate(radii):
+        check_eps(eps, norm)
+        if any(same_eps(eps, other) for other in radii[:number]):
+            raise UsageError(
+                "`eps` must hold each radius once. Received twice: "
+                f"{format_eps(eps)}."
+            )
+
+
+def same_eps(one: float, other: float) -> bool:
+    """Tells whether two radii are the same up to the rounding of float32."""
+    return math.isclose(one, other, rel_tol=1e-6)
 
 
 def format_eps(eps: float) -> str:
@@ -49,3 +76,17 @@ def wilson(num_correct: int, num_images: int) -> tuple[float, float]:
 
     ends = binomtest(num_correct, num_images).proportion_ci(method="wilson")
     return float(ends.low), float(ends.high)
+
+
+def mcnemar(only_first: int, only_second: int) -> float:
+    """Returns the exact two-sided p-value of McNemar's test.
+
+    Args:
+        only_first: Images that only the first classifier gets right.
+        only_second: Images that only the second one gets right.
+    """
+    # Takes a second to load.
+    from scipy.stats import binomtest
+
+    count = only_first + only_second
+    return float(binomtest(only_first, count).pvalue) if count else 1.0

@@ -16,7 +16,11 @@ from tfgan_robust.reports.breakdown import (
 from tfgan_robust.reports.numbers import format_eps
 from tfgan_robust.reports.page_figures import draw_figures
 from tfgan_robust.reports.plots import MAX_PAIRED
-from tfgan_robust.reports.reading import StoredEvaluation, read_evaluation
+from tfgan_robust.reports.reading import (
+    UNPROVED,
+    StoredEvaluation,
+    read_evaluation,
+)
 from tfgan_robust.reports.results import Evaluation, StageResult
 from tfgan_robust.reports.stage_settings import describe
 from tfgan_robust.reports.tables import (
@@ -76,6 +80,9 @@ def _sections(stored: StoredEvaluation) -> dict[str, list[str]]:
             "**INCOMPLETE**: this evaluation was interrupted. Attacks that had "
             "not come to their end are missing."
         )
+    head += [f"**NOTE**: {escape(note)}." for note in evaluation.notes]
+    if stored.conditions.identity is None:
+        head.append(f"**NOTE**: {UNPROVED}.")
     sections = {
         "head": [*head, "## Threat model", _threat_model(stored)],
         "accuracy": ["## Accuracy", *_accuracy(evaluation)],

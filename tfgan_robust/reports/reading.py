@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tfgan_robust import files
+from tfgan_robust.attacks.plan import CLEAN
 from tfgan_robust.errors import UsageError
 from tfgan_robust.reports.results import (
     SCHEMA_VERSION,
@@ -18,6 +19,12 @@ from tfgan_robust.reports.results import (
     result_name,
 )
 from tfgan_robust.reports.stage_settings import upgraded_stage
+
+# Said of evaluations without an identity.
+UNPROVED = (
+    "stored by an earlier version, it cannot prove to which images and to "
+    "which network its figures belong"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,12 +39,18 @@ class Dataset:
 
 @dataclasses.dataclass(frozen=True)
 class Conditions:
-    """What results.json states beside the fields of `Evaluation`."""
+    """What results.json states beside the fields of `Evaluation`.
+
+    Attributes:
+        identity: What the figures belong to; None in files of earlier
+            versions, which cannot prove it.
+    """
 
     dataset: Dataset
     date: str
     device: str
     versions: dict[str, str]
+    identity: dict[str, Any] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,9 +118,33 @@ def read_evaluation(folder: Path) -> StoredEvaluation:
             f"masks.npz and results.json in {folder} are not of the same "
             "evaluation. Evaluate again."
         )
+    _check_masks(evaluation, folder)
     labels = arrays.get("labels", np.zeros(0, np.int64))
     smallest = read_arrays(folder / "smallest.npz")
     return StoredEvaluation(evaluation, conditions, labels, smallest)
+
+
+def _check_masks(evaluation: Evaluation, folder: Path) -> None:
+    """Refuses figures of several evaluations.
+
+    Under the protocol "worst" the clean image counts as the first attempt.
+
+    Raises:
+        UsageError: if an image is correct under attack and wrong while clean,
+            or figures are of different numbers of images.
+    """
+    masks = evaluation.masks
+    for result in evaluation.results:
+        other = result.num_images != evaluation.num_images
+        if masks and result.protocol == "worst":
+            mask = masks[result.attack, result.eps]
+            other = other or bool(np.any(mask & ~masks[CLEAN, 0.0]))
+        if other:
+            raise UsageError(
+                f"The figures in {folder} are not of one evaluation: "
+                f"{result_name(result.attack, result.eps)} is of other images "
+                "or of another classifier than the rest. Evaluate again."
+            )
 
 
 def _upgrade(stored: dict[str, Any]) -> None:

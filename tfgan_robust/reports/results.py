@@ -7,7 +7,7 @@ import numpy as np
 
 from tfgan_robust.attacks.plan import CLEAN
 from tfgan_robust.errors import UsageError
-from tfgan_robust.reports.numbers import wilson
+from tfgan_robust.reports.numbers import same_eps, wilson
 from tfgan_robust.reports.verdicts import Check
 
 SCHEMA_VERSION = 3
@@ -132,8 +132,9 @@ class Evaluation:
         pointwise: For each eps, what all attacks together left right.
         audit: What was checked; None if it was not.
         complete: False if it was interrupted.
+        notes: What a reader of the figures must know, a line each.
         masks: For each attack and eps, bool [n]: right under it.
-        predicted: For each attack and eps, int16 [n]: the class under it.
+        predicted: For each attack and eps, int32 [n]: the class under it.
         smallest: Up to ten of the smallest perturbations that fool images
             which are right while clean.
     """
@@ -148,6 +149,7 @@ class Evaluation:
     pointwise: list[Pointwise] = dataclasses.field(default_factory=list)
     audit: list[Check] | None = None
     complete: bool = False
+    notes: list[str] = dataclasses.field(default_factory=list)
     masks: dict[tuple[str, float], np.ndarray] = dataclasses.field(
         default_factory=dict
     )
@@ -163,7 +165,7 @@ class Evaluation:
             UsageError: if it was not measured.
         """
         for result in self.results:
-            if result.attack == attack and abs(result.eps - eps) < 1e-9:
+            if result.attack == attack and same_eps(result.eps, eps):
                 return result.accuracy
         raise UsageError(f"{attack} at eps={eps:g} was not measured.")
 

@@ -64,6 +64,7 @@ def format_report(evaluations: Mapping[str, Evaluation]) -> str:
     lines += dict.fromkeys(describe_conditions(e) for e in evaluations.values())
     for name, evaluation in evaluations.items():
         prefix = f"{name}: " if len(evaluations) > 1 else ""
+        lines += [f"{prefix}NOTE: {note}" for note in evaluation.notes]
         lines.append(prefix + audit_line(evaluation.audit))
     return "\n".join(lines)
 

@@ -47,6 +47,7 @@ class CommonSettings:
         16 / 255,
         "L-infinity radius of the training perturbations.",
         group=_ADVERSARY,
+        length=True,
         above=0,
         maximum=1,
     )
@@ -151,6 +152,7 @@ class CommonSettings:
         8 / 255,
         "L-infinity radius of the PGD-10 that picks the best checkpoint.",
         group=_MONITORING,
+        length=True,
         above=0,
         maximum=1,
     )

@@ -13,7 +13,7 @@ import filelock
 import tfgan_robust
 from tfgan_robust.cli import importing
 from tfgan_robust.errors import UsageError
-from tfgan_robust.files import PARTIAL, read_json_object
+from tfgan_robust.files import PARTIAL, check_no_pattern, read_json_object
 from tfgan_robust.runs.config import TrainConfig, from_stored
 
 # Where the data lie does not change what is trained.
@@ -89,6 +89,7 @@ def check_configuration(run: RunDirectory, config: TrainConfig) -> None:
         UsageError: if the folder holds a different run, with the
             differences, or something that is no run.
     """
+    check_no_pattern("run_dir", run.path)
     if not run.config.exists():
         if run.path.is_file():
             raise UsageError(f"{run.path} is a file, not a run directory.")

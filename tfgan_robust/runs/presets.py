@@ -1,11 +1,14 @@
 """Presets, and how a run's settings are put together."""
 
 import dataclasses
+import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from tfgan_robust.cli import fields
 from tfgan_robust.data.registry import DATASETS
+from tfgan_robust.errors import UsageError
 from tfgan_robust.runs import config
 from tfgan_robust.runs.config import TrainConfig, default_of
 
@@ -60,6 +63,10 @@ def resolve(*sources: Mapping[str, Any]) -> TrainConfig:
     given: dict[str, Any] = {}
     for source in sources:
         given.update(_own(config.convert(source)))
+    if given.get("data_dir"):
+        # The run is found again from wherever a command is started.
+        path = Path(given["data_dir"]).expanduser()
+        given["data_dir"] = os.path.abspath(path)
     defaults = _defaults_for(given)
     idle = {
         **config.field_defaults(),
@@ -100,6 +107,21 @@ def _own(source: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _check_defaults(dataset: str, kind: type[TrainConfig]) -> None:
+    """Refuses what the row of somebody's data set has for defaults.
+
+    Raises:
+        UsageError: for unknown settings and bad values.
+    """
+    try:
+        defaults = config.convert(DATASETS[dataset].defaults)
+        fields.check_values(kind, defaults)
+    except UsageError as error:
+        raise UsageError(
+            f"The data set {dataset} has bad `defaults`: {error}"
+        ) from None
+
+
 def _defaults_for(given: Mapping[str, Any]) -> TrainConfig:
     """Everything that the given names leave open."""
     selected = {
@@ -109,6 +131,7 @@ def _defaults_for(given: Mapping[str, Any]) -> TrainConfig:
     }
     fields.check_values(TrainConfig, selected)
     kind = config.config_class(selected["method"], selected["classifier"])
+    _check_defaults(selected["dataset"], kind)
     own = fields.field_names(kind)
     if "formulation" in own and "formulation" in given:
         selected["formulation"] = given["formulation"]

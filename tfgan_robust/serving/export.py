@@ -92,6 +92,7 @@ def export(options: ExportSettings) -> Exported:
             does not answer as the classifier does.
     """
     run = RunDirectory(Path(str(options.run_dir)))
+    files.check_no_pattern("output", str(options.output))
     metadata = _describe(run, options)
     output = Path(str(options.output))
     target = output / str(options.version)
@@ -143,14 +144,27 @@ def _describe(run: RunDirectory, options: ExportSettings) -> dict[str, Any]:
 def _measured_robustness(
     run: RunDirectory, checkpoint: str
 ) -> dict[str, Any] | None:
+    """Returns what was measured of this classifier, None if nothing was.
+
+    Figures of another one would be a false promise.
+    """
     path = run.path / "results.json"
     if not path.exists():
         return None
     results = files.read_json_object(path)
-    # Figures of the run's other classifier would be a false promise.
     if results.get("checkpoint", checkpoint) != checkpoint:
         return None
-    return results
+    belongs_to = results.get("identity")
+    if belongs_to is None:
+        return results
+    classifier = load("tfgan_robust.classifiers.loading:load_classifier")(
+        run_dir=run.path, checkpoint=checkpoint
+    )
+    same = all(
+        belongs_to.get(f"the classifier's {name}") == classifier.identity[name]
+        for name in ("structure", "weights")
+    )
+    return results if same else None
 
 
 def _write_and_check(

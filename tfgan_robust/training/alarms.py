@@ -68,20 +68,25 @@ ALARMS: tuple[Callable[[Sequence[Row]], str | None], ...] = (
 )
 
 
-def raised(rows: Sequence[Row]) -> list[dict[str, str | int]]:
+def raised(
+    rows: Sequence[Row], *, defended: bool = True
+) -> list[dict[str, str | int]]:
     """Returns the alarms that the newest measurement raises.
 
     Args:
         rows: The measurements so far, oldest first, with "epoch" and, as
             shares of 1, "train_mode_accuracy", "inference_mode_accuracy",
             "val_fgsm_accuracy" and "val_pgd_accuracy".
+        defended: Whether the method trains against attacks. Where it does
+            not, robustness comes and goes by chance.
 
     Returns:
         For each alarm its "epoch", "name" and "message".
     """
     if not rows:
         return []
-    found = [(alarm.__name__, alarm(rows)) for alarm in ALARMS]
+    alarms = ALARMS if defended else (modes_disagree,)
+    found = [(alarm.__name__, alarm(rows)) for alarm in alarms]
     return [
         {"epoch": int(rows[-1]["epoch"]), "name": name, "message": message}
         for name, message in found

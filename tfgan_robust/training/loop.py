@@ -217,7 +217,9 @@ class Trainer:
         return measured
 
     def _raise_alarms(self) -> None:
-        for alarm in alarms.raised(self._metrics.measured):
+        for alarm in alarms.raised(
+            self._metrics.measured, defended=bool(self.model.method.names)
+        ):
             self._state.progress["alarms"].append(alarm)
             say(f"ALARM: {alarm['message']}")
         self._write_alarms()

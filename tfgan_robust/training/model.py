@@ -15,6 +15,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tfgan_robust.classifiers.images import check_training_images
 from tfgan_robust.errors import UsageError
 from tfgan_robust.methods.base import build_method, fold_in
 from tfgan_robust.methods.registry import settings_of
@@ -124,22 +125,39 @@ class AdversarialClassifier(keras.Model):
         for player in self.players():
             player.optimizer.build(player.network.trainable_variables)
 
-    def train_step(self, data: tuple[tf.Tensor, tf.Tensor]) -> dict[str, Any]:
+    def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Trains as `keras.Model.fit` does.
+
+        Args:
+            x: Images, float32 [n, height, width, channels] in [0, 1], or
+                batches of them with their labels.
+            *args: See Keras.
+            **kwargs: See Keras.
+
+        Raises:
+            UsageError: for images out of that range, or of another type; of
+                batches the first is looked at.
+        """
+        check_training_images(x)
+        return super().fit(x, *args, **kwargs)
+
+    def train_step(self, data: tuple[tf.Tensor, ...]) -> dict[str, Any]:
         """Updates generators and classifier on one batch.
 
         Args:
             data: Images, float32 [batch, height, width, channels] in [0, 1],
-                and labels, integer [batch].
+                labels, integer [batch], and, if the loss of some examples
+                counts more than that of others, weights, float32 [batch].
 
         Returns:
-            The running means of `metrics`.
+            The running means of `metrics`, none of them weighted.
         """
-        images, labels = data
+        images, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
         method = self.method
         logs: dict[str, tf.Tensor] = {}
         prepared = method.prepare(images, labels, self._next_seed())
         for update in range(method.separate_updates):
-            logs |= self._ascend(prepared, labels, update)
+            logs |= self._ascend(prepared, labels, weights, update)
         with tf.GradientTape() as tape:
             batches = method.complete(prepared)
             perturbed = dict(zip(method.names, batches, strict=True))
@@ -147,7 +165,10 @@ class AdversarialClassifier(keras.Model):
             logs["loss"] = method.loss(
                 labels, logits.get("clean"), [logits[n] for n in method.names]
             )
-            loss = tf.nn.compute_average_loss(logs["loss"])
+            loss = tf.nn.compute_average_loss(logs["loss"], weights)
+            if self.classifier.losses:  # Such as weight decay by Keras.
+                decay = tf.add_n(self.classifier.losses)
+                loss += tf.nn.scale_regularization_loss(decay)
         players = self.players()
         movers = players[:1] if method.separate_updates else players
         logs |= descend(tape, [loss], movers)
@@ -155,12 +176,12 @@ class AdversarialClassifier(keras.Model):
         logs |= metrics.sizes(images, perturbed)
         return metrics.update(self.trackers, logs)
 
-    def test_step(self, data: tuple[tf.Tensor, tf.Tensor]) -> dict[str, Any]:
+    def test_step(self, data: tuple[tf.Tensor, ...]) -> dict[str, Any]:
         """Measures loss and accuracy on clean images.
 
         For accuracy under attack see `evaluate_classifier`.
         """
-        images, labels = data
+        images, labels, _ = keras.utils.unpack_x_y_sample_weight(data)
         logits = {"clean": self.classifier(images, training=False)}
         logs = metrics.answers(labels, logits)
         return metrics.update(self.test_trackers, logs)
@@ -255,7 +276,11 @@ class AdversarialClassifier(keras.Model):
         return fold_in(seed, index)
 
     def _ascend(
-        self, prepared: Any, labels: tf.Tensor, update: int
+        self,
+        prepared: Any,
+        labels: tf.Tensor,
+        weights: tf.Tensor | None,
+        update: int,
     ) -> dict[str, tf.Tensor]:
         """One ascent step of every generator; the classifier stays."""
         logits_fn = classifier_logits(
@@ -266,5 +291,8 @@ class AdversarialClassifier(keras.Model):
                 cross_entropy(labels, logits_fn(batch))
                 for batch in self.method.complete(prepared, update)
             ]
-            losses = [tf.nn.compute_average_loss(each) for each in per_example]
+            losses = [
+                tf.nn.compute_average_loss(each, weights)
+                for each in per_example
+            ]
         return descend(tape, losses, self.players()[1:])

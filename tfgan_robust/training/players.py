@@ -38,7 +38,8 @@ def descend(
         players: Who moves.
 
     Returns:
-        The norm of each player's gradient, its loss scale taken out.
+        The norm of the gradient that moved each player, its loss scale taken
+        out, the same on all replicas.
     """
     scales = [each.optimizer.scale_loss(tf.constant(1.0)) for each in players]
     variables = [each.network.trainable_variables for each in players]
@@ -55,9 +56,17 @@ def descend(
     ):
         gradient = [player.factor * part for part in gradient]
         player.optimizer.apply(gradient, moved)
-        norm = tf.linalg.global_norm(gradient) / scale
+        norm = tf.linalg.global_norm(_over_replicas(gradient)) / scale
         norms[f"{player.name}_gradient_norm"] = norm
     return norms
+
+
+def _over_replicas(gradient: list[tf.Tensor]) -> list[tf.Tensor]:
+    """Returns the sum of all replicas' shares, which optimizers apply."""
+    replica = tf.distribute.get_replica_context()
+    if replica is None or replica.num_replicas_in_sync == 1:
+        return gradient
+    return replica.all_reduce(tf.distribute.ReduceOp.SUM, gradient)
 
 
 def _all_or_none(gradients: list[list[tf.Tensor]]) -> list[list[tf.Tensor]]:

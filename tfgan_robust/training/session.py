@@ -13,8 +13,11 @@ from tfgan_robust.classifiers.preflight import check_classifier
 from tfgan_robust.cli import importing
 from tfgan_robust.data.loading import load_training
 from tfgan_robust.data.splits import DatasetInfo
+from tfgan_robust.errors import UsageError
+from tfgan_robust.identity import differences, of_images
 from tfgan_robust.networks.devices import describe_devices
 from tfgan_robust.networks.registry import NETWORKS
+from tfgan_robust.reports.progress import say
 from tfgan_robust.runs import directory
 from tfgan_robust.runs.config import TrainConfig
 from tfgan_robust.runs.directory import RunDirectory
@@ -51,7 +54,15 @@ def train_all(plan: Sequence[tuple[RunDirectory, TrainConfig]]) -> int:
         validation_images=first.validation_images,
         seed=first.seed,
     )
+    belongs_to = {
+        "training": of_images(*training, info.class_names),
+        "validation": of_images(*validation, info.class_names),
+    }
+    for note in info.notes:
+        say(f"NOTE: {note}")
     for run, config in plan:
+        if run.config.exists():
+            _check_same_data(run, belongs_to)
         trainer = Trainer(config, run, strategy, info, training, validation)
         if config.classifier not in NETWORKS:
             # Which pixels trained weights expect shows on images alone.
@@ -63,7 +74,8 @@ def train_all(plan: Sequence[tuple[RunDirectory, TrainConfig]]) -> int:
             )
         with directory.locked(run):
             if not run.config.exists():
-                files.write_json(run.config, _describe_run(config, info))
+                described = _describe_run(config, info, belongs_to)
+                files.write_json(run.config, described)
             code = trainer.train()
         if code != 0:
             return code
@@ -71,7 +83,36 @@ def train_all(plan: Sequence[tuple[RunDirectory, TrainConfig]]) -> int:
     return 0
 
 
-def _describe_run(config: TrainConfig, info: DatasetInfo) -> dict[str, Any]:
+def _check_same_data(run: RunDirectory, belongs_to: dict[str, Any]) -> None:
+    """Refuses to go on with other images than a run began with.
+
+    Raises:
+        UsageError: saying what changed.
+    """
+    dataset = files.read_json_object(run.config).get("dataset")
+    there = dataset.get("identity") if isinstance(dataset, dict) else None
+    if there is None:
+        say(
+            f"NOTE: {run.path} is of an earlier version, which did not keep "
+            "what its images were; whether these are the same is not known"
+        )
+        return
+    changed = [
+        f"{name} of {part}" if name != "class names" else name
+        for part, identity in belongs_to.items()
+        for name in differences(there.get(part, {}), identity)
+    ]
+    if changed:
+        raise UsageError(
+            f"The data have changed since {run.path} was begun: "
+            f"{', '.join(dict.fromkeys(changed))}. Restore them, or train "
+            "with another `run_dir`."
+        )
+
+
+def _describe_run(
+    config: TrainConfig, info: DatasetInfo, belongs_to: dict[str, Any]
+) -> dict[str, Any]:
     """What `config.json` holds."""
     return {
         "settings": dataclasses.asdict(config),
@@ -85,5 +126,7 @@ def _describe_run(config: TrainConfig, info: DatasetInfo) -> dict[str, Any]:
             "class_names": list(info.class_names),
             "image_shape": list(info.image_shape),
             "num_classes": info.num_classes,
+            "notes": list(info.notes),
+            "identity": belongs_to,
         },
     }

@@ -148,7 +148,7 @@ def test_outcomes_are_those_of_running_everything_on_everyone(name, batch_size):
     np.testing.assert_array_equal(outcome.correct, ~fooled)
     np.testing.assert_array_equal(outcome.predicted, predicted)
     np.testing.assert_allclose(outcome.size, size, rtol=0, atol=1e-6)
-    assert outcome.predicted.dtype == np.int16
+    assert outcome.predicted.dtype == np.int32
     assert outcome.stages_done == COUNT * len(PLANS[name].stages)
     # Nobody survives a stage that was not run, or is left behind.
     stage = outcome.stage[~fooled]

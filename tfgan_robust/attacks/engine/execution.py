@@ -14,12 +14,12 @@ class Execution:
 
     Attributes:
         batch_size: Images in a batch, at least 1.
-        seed: Seed of everything that is drawn.
+        seed: Seed of everything that is drawn, at least 0.
         jit_compile: "auto", "true" or "false"; see
             `attacks.compile.resolve_jit_compile`.
 
     Raises:
-        UsageError: for a `batch_size` below 1.
+        UsageError: for a `batch_size` below 1 or a `seed` below 0.
     """
 
     batch_size: int = 128
@@ -27,10 +27,12 @@ class Execution:
     jit_compile: str = "auto"
 
     def __post_init__(self) -> None:
-        if self.batch_size < 1:
-            raise UsageError(
-                f"`batch_size` must be at least 1. Received: {self.batch_size}."
-            )
+        for name, least in (("batch_size", 1), ("seed", 0)):
+            value = getattr(self, name)
+            if value < least:
+                raise UsageError(
+                    f"`{name}` must be at least {least}. Received: {value}."
+                )
 
     def for_images(self, count: int) -> "Execution":
         """Returns the same with batches of no more than so many images."""

@@ -12,7 +12,7 @@ class CleanPass:
     Attributes:
         predicted: int64 [n].
         correct: bool [n].
-        ranking: int16 [n, k], the classes but the labelled one, most likely
+        ranking: int32 [n, k], the classes but the labelled one, most likely
             first: the targets of targeted attacks.
     """
 
@@ -43,9 +43,9 @@ class Outcome:
 
     Attributes:
         fooled: bool [n], clean errors included where they count.
-        predicted: int16 [n], the class under attack; the label where the
+        predicted: int32 [n], the class under attack; the label where the
             attack found none.
-        stage: int16 [n], the stage that attacks the image next, or that
+        stage: int32 [n], the stage that attacks the image next, or that
             fooled it; -1 for clean errors, which none of them attacks.
         size: float32 [n], norm of the perturbation that fools, else NaN.
         largest_perturbation: Of all attacked images.

@@ -88,8 +88,8 @@ class AttackRunner:
         wrong = ~clean.correct & (plan.protocol == "worst")
         return Outcome(
             fooled=wrong,
-            predicted=np.where(wrong, clean.predicted, labels).astype(np.int16),
-            stage=np.where(wrong, -1, 0).astype(np.int16),
+            predicted=np.where(wrong, clean.predicted, labels).astype(np.int32),
+            stage=np.where(wrong, -1, 0).astype(np.int32),
             size=np.where(wrong, 0, np.nan).astype(np.float32),
             totals=[StageTotals() for _ in plan.stages],
         )
@@ -243,4 +243,4 @@ def _ranking(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     others[np.arange(len(labels)), labels] = -np.inf
     order = np.argsort(-others, axis=-1, kind="stable")
     ranks = min(most_targets(), logits.shape[-1] - 1)
-    return order[:, :ranks].astype(np.int16)
+    return order[:, :ranks].astype(np.int32)
