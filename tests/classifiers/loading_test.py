@@ -78,7 +78,11 @@ def test_probabilities_are_attacked_as_their_logits_are(tmp_path):
     path = save(linear_model("softmax"), tmp_path)
     images, labels = linear_batch()
     logits_fn = Classifier.from_keras(linear_model()).logits_fn
-    from_probabilities = load_classifier(model=path, outputs="probabilities")
+    from_probabilities = load_classifier(model=path)
+    assert from_probabilities.outputs == "probabilities"
+    assert from_probabilities.description == (
+        "classifier.keras (logits before its softmax)"
+    )
     np.testing.assert_allclose(
         tf.nn.softmax(from_probabilities.logits_fn(images)),
         tf.nn.softmax(logits_fn(images)),
@@ -93,11 +97,13 @@ def test_probabilities_are_attacked_as_their_logits_are(tmp_path):
 def test_probabilities_of_zero_have_finite_logits():
     model = linear_model("softmax")
     model.set_weights([np.zeros((PIXELS, 3)), np.array([500.0, 0, -500])])
+    # No softmax that could be seen at the end.
+    model = keras.Sequential([model, keras.layers.Rescaling(1.0)])
     images, _ = linear_batch()
     assert np.any(model(images) == 0)
-    logits = Classifier.from_keras(model, outputs="probabilities").logits_fn(
-        images
-    )
+    classifier = Classifier.from_keras(model)
+    assert classifier.description == "Keras model (from its probabilities)"
+    logits = classifier.logits_fn(images)
     assert np.all(np.isfinite(logits))
     assert np.all(np.argmax(logits, axis=-1) == 0)
 

@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfgan_robust.classifiers.interface import UNIT, parse_input_range
 from tfgan_robust.classifiers.loading import Classifier, load_classifier
 from tfgan_robust.classifiers.preflight import check_classifier
+from tfgan_robust.data.splits import representative_order
 from tfgan_robust.errors import UsageError
 
 SHAPE = (4, 4, 3)
@@ -61,9 +63,10 @@ def test_images_and_labels_are_checked_first():
 def test_honest_probabilities_pass(kind):
     softmax = layers.Softmax(dtype=kind)
     model = network(after=[softmax])
-    check_classifier(wrap(model, "probabilities"), *pictures())
+    for outputs in ("auto", "probabilities"):
+        check_classifier(wrap(model, outputs), *pictures())
     message = refused(wrap(model))
-    assert message.startswith("The model answers with probabilities")
+    assert "to answer with logits, but its answers are prob" in message
     assert "say `outputs=probabilities`" in message
 
 
@@ -78,26 +81,29 @@ def test_honest_saved_models_pass_and_others_do_not(tmp_path, outputs):
     assert f"`outputs={outputs}`" in refused(wrong)
 
 
-@pytest.mark.parametrize("activation", ["relu", "sigmoid"])
-def test_small_or_bounded_logits_are_no_probabilities(activation):
+def test_positive_logits_are_no_probabilities():
     check_classifier(wrap(network(after=[layers.ReLU()])), *pictures())
-    squashed = network(after=[layers.Activation(activation)], scale=0.2)
-    check_classifier(wrap(squashed), *pictures())
+
+
+def test_sigmoids_do_not_pass_for_logits():
+    squashed = network(after=[layers.Activation("sigmoid")])
+    check_classifier(wrap(squashed, "auto"), *pictures())
+    assert "say `outputs=sigmoids`" in refused(wrap(squashed))
 
 
 @pytest.mark.parametrize(
-    ("after", "received"),
+    ("after", "received", "kind"),
     [
-        ([], "answers from -"),
-        ([layers.ReLU(), layers.Rescaling(1, 0.5)], "add up to"),
-        ([layers.Activation("sigmoid")], "add up to"),
-        ([layers.Activation("log_softmax")], "answers from -"),
+        ([], "answers from -", "logits"),
+        ([layers.ReLU(), layers.Rescaling(1, 0.5)], "add up to", "logits"),
+        ([layers.Activation("sigmoid")], "add up to", "sigmoids"),
+        ([layers.Activation("log_softmax")], "answers from -", "logits"),
     ],
     ids=["logits", "positive", "sigmoid", "logarithms"],
 )
-def test_others_declared_as_probabilities_are_refused(after, received):
+def test_others_declared_as_probabilities_are_refused(after, received, kind):
     message = refused(wrap(network(after=after), "probabilities"))
-    assert "if these are logits, say `outputs=logits`" in message
+    assert f"say `outputs={kind}`" in message
     assert received in message
 
 
@@ -167,13 +173,30 @@ def test_a_model_that_expects_0_to_255_is_refused(outputs, classes):
     floats = split[0] / np.float32(255)
     assert refused(wrap(model, outputs), (floats, split[1])) == message
     right = 40 // classes
-    assert "expects pixels from 0 to 255" in message
-    assert f"{right} of 40 images correct on [0, 1], 40 on [0, 255]" in message
-    assert "keras.layers.Rescaling(255) in front" in message
-    remedied = keras.Sequential(
-        [keras.Input(SHAPE), layers.Rescaling(255), model]
+    assert "expects other pixels than [0, 1]" in message
+    assert (
+        f"{right} of 40 images correct on [0, 1], 40 with `input_range=0,255`"
+        in message
     )
-    check_classifier(wrap(remedied, outputs), *split)
+    remedied = wrap(model, outputs).fed(parse_input_range("0,255"))
+    check_classifier(remedied, *split)
+
+
+@pytest.mark.parametrize("pixels", ["-1,1", "imagenet", "caffe", "0,255"])
+def test_models_for_other_pixels_are_told_what_to_say(pixels):
+    undo = parse_input_range(pixels)
+    channel = layers.Normalization(
+        mean=np.broadcast_to(undo.offset, 3),
+        variance=np.square(np.broadcast_to(undo.scale, 3)),
+    )
+    flip = [layers.Lambda(lambda x: x[..., ::-1])] * undo.reversed_channels
+    model = network(before=[channel, *flip], scale=5.0)
+    images, labels = pictures(400)
+    message = refused(wrap(model), (images, labels))
+    assert f"`input_range={pixels}`" in message
+    check_classifier(wrap(model).fed(undo), images, labels)
+    # Measured as it is, if its owner insists.
+    check_classifier(wrap(model).fed(UNIT), images, labels)
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -225,26 +248,27 @@ def test_luck_at_0_to_255_is_told_from_learning_by_its_loss():
         (40, 0, 40, True),
         (200, 50, 120, True),
         (200, 54, 200, True),
-        # Between chance and far better.
-        (200, 50, 90, False),
-        # Above chance already: whatever it expects, it is no blunder.
-        (200, 100, 200, False),
+        (200, 180, 200, True),
+        # As likely by chance.
+        (200, 196, 200, False),
+        (200, 50, 50, False),
         # Too few images to tell.
         (8, 4, 8, False),
         (3, 0, 3, False),
     ],
 )
-def test_sampling_error_decides_what_is_far_better(
+def test_sampling_error_decides_what_is_better(
     count, right, scaled_right, is_refused
 ):
     images, labels = pictures(count)
+    drawn = labels[representative_order(labels)]
 
     def logits_fn(pixels):
-        as_bytes = tf.reduce_max(pixels) > 1
+        as_bytes = tf.reduce_max(pixels) > 9
         wrong = np.arange(count) >= (scaled_right if as_bytes else right)
         # Sure of what is right only: the loss is small.
         sure = np.where(wrong, 0.01, 3.0).astype(np.float32)
-        answers = tf.one_hot((labels + wrong) % CLASSES, CLASSES)
+        answers = tf.one_hot((drawn + wrong) % CLASSES, CLASSES)
         return sure[:, None] * answers
 
     classifier = Classifier(logits_fn, SHAPE, CLASSES, (), "made up")
@@ -255,7 +279,7 @@ def test_sampling_error_decides_what_is_far_better(
         check_classifier(classifier, images, labels, batch_size=count)
 
 
-def test_the_model_sees_the_first_256_images_only():
+def test_the_model_sees_256_images_only():
     seen = []
 
     def logits_fn(images):
@@ -265,3 +289,18 @@ def test_the_model_sees_the_first_256_images_only():
     classifier = Classifier(logits_fn, SHAPE, CLASSES, (), "counted")
     check_classifier(classifier, *pictures(600), batch_size=100)
     assert seen == [100, 100, 56] * 2
+
+
+def test_all_classes_are_seen_however_the_images_are_sorted():
+    images, labels = pictures(2000)
+    order = np.argsort(labels, kind="stable")
+    model = network(before=[layers.Rescaling(1 / 255)])
+    assert "input_range" in refused(wrap(model), (images[order], labels[order]))
+
+
+def test_chance_is_said_and_learning_is_not():
+    images, labels = pictures(400)
+    assert check_classifier(wrap(), images, labels) == []
+    model = network(scale=0.0)
+    (note,) = check_classifier(wrap(model), images, labels)
+    assert "at chance level: 64 of 256 images are correct" in note

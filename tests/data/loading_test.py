@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 import tfgan_robust as tr
+from tfgan_robust.data import digits
 from tfgan_robust.data.loading import load_test, load_training
 from tfgan_robust.data.registry import DATASETS, Dataset
-from tfgan_robust.data.splits import DatasetInfo, Split
+from tfgan_robust.data.splits import DatasetInfo, Split, representative_order
 from tfgan_robust.errors import UsageError
 
 SIDE = 20
@@ -87,10 +88,15 @@ def test_a_users_data_set_is_loaded_by_its_name(monkeypatch):
     asked = use(monkeypatch, (INFO, MINE))
     info, test = tr.load_test("mine", data_dir="there", image_size=SIDE)
     assert info == INFO
-    np.testing.assert_array_equal(test.images, MINE.images)
+    order = representative_order(MINE.labels)
+    np.testing.assert_array_equal(test.images, MINE.images[order])
     _, training, validation = tr.load_training("mine", validation_images=2)
     assert (len(training.labels), len(validation.labels)) == (4, 2)
-    assert asked == [("there", SIDE, "test"), (None, None, "train")]
+    assert asked == [
+        ("there", SIDE, "test"),
+        (None, None, "train"),
+        (None, None, "test"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -147,6 +153,33 @@ def test_what_a_users_loader_returns_is_checked(monkeypatch, loaded, message):
         load_test("mine")
     assert str(error.value).startswith("`load` of the data set mine must ")
     assert str(error.value).endswith(message)
+
+
+def test_copies_are_noted(monkeypatch):
+    use(monkeypatch, (INFO, MINE))
+    info, *_ = load_training("mine")
+    assert info.notes == (
+        "6 of 6 test images are among the training images too, so that "
+        "accuracies on them are too high",
+    )
+    twice = Split(*(np.repeat(part, 2, axis=0) for part in MINE))
+    use(monkeypatch, (INFO, twice))
+    info, *_ = load_training("mine")
+    assert info.notes[0] == (
+        "12 of 12 training images have copies among them, which stay on one "
+        "side of the validation split"
+    )
+
+
+@pytest.mark.parametrize("name", ["cifar10", "digits"])
+def test_the_first_test_images_of_these_are_what_everybody_measures(name):
+    assert DATASETS[name].mixed
+
+
+def test_the_order_of_the_digits_is_their_own():
+    _, raw = digits.load(None, None, "test")
+    _, test = load_test("digits")
+    np.testing.assert_array_equal(test.images, raw.images)
 
 
 def test_a_size_that_was_asked_for_must_be_given(monkeypatch):

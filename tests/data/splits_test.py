@@ -3,7 +3,12 @@
 import numpy as np
 import pytest
 
-from tfgan_robust.data.splits import Split, hold_out
+from tfgan_robust.data.splits import (
+    Split,
+    copies_of,
+    hold_out,
+    representative_order,
+)
 from tfgan_robust.errors import UsageError
 
 CLASS_SIZES = (200, 100, 60, 40)
@@ -101,3 +106,46 @@ def test_more_than_there_are_is_refused(split, changes):
 def test_an_empty_part_is_refused(split, name, count):
     with pytest.raises(UsageError, match=f"at least 1. Received: .*{count}"):
         held_out(split, **{name: count})
+
+
+def copied(split: Split, times: int) -> Split:
+    return Split(*(np.repeat(part, times, axis=0) for part in split))
+
+
+@pytest.mark.parametrize("times", [2, 3])
+@pytest.mark.parametrize("count", [30, 37, 100])
+def test_copies_of_an_image_are_on_one_side(split, times, count):
+    training, validation = held_out(
+        copied(split, times), validation_images=count
+    )
+    assert not set(training) & set(validation)
+    assert count - times < len(validation) <= count
+    assert len(training) + len(validation) == times * len(split.labels)
+
+
+def test_without_copies_the_split_is_the_front_of_the_order(split):
+    (_, labels), order = split, representative_order(split.labels)
+    _, validation = held_out(split, validation_images=100)
+    assert validation == order[:100].tolist()
+    assert len(np.unique(labels[order[:20]])) == 4
+
+
+@pytest.mark.parametrize("sizes", [(300, 100, 4, 2), (50, 2, 2, 2)])
+def test_classes_of_two_images_are_among_those_held_out(sizes):
+    labels = np.repeat(np.arange(4), sizes)
+    images = np.arange(len(labels) * 3).reshape(-1, 1, 1, 3)
+    small = Split((images % 251).astype(np.uint8), labels)
+    parts = hold_out(small, validation_images=6, train_images=None, seed=0)
+    for part in parts:
+        assert set(part.labels) == {0, 1, 2, 3}
+    assert len(parts[1].labels) == 6
+
+
+def test_copies_are_found():
+    images = np.zeros((6, 2, 2, 3), np.uint8)
+    images[[1, 4], 0, 0, 0] = 1
+    images[3, 1, 1, 2] = 1
+    assert copies_of(images) == {
+        **dict.fromkeys((0, 2, 5), [0, 2, 5]),
+        **dict.fromkeys((1, 4), [1, 4]),
+    }

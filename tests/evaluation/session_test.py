@@ -1,7 +1,10 @@
 """Evaluations from settings to files."""
 
 import contextlib
+import json
 
+import keras
+import numpy as np
 import pytest
 from saved import (
     QUICK,
@@ -11,6 +14,7 @@ from saved import (
     save_run,
 )
 
+from tfgan_robust.audit.audit import audit_classifier
 from tfgan_robust.data.loading import load_test, load_training
 from tfgan_robust.data.registry import DATASETS
 from tfgan_robust.data.splits import Split
@@ -18,6 +22,7 @@ from tfgan_robust.errors import UsageError
 from tfgan_robust.evaluation import session
 from tfgan_robust.evaluation.options import EvaluateSettings
 from tfgan_robust.evaluation.session import evaluate
+from tfgan_robust.reports.reading import read_evaluation
 
 
 def options(**given):
@@ -29,7 +34,7 @@ def options(**given):
     [
         (None, {}, "no model at.*m.keras"),
         (10, {"image_size": 32}, "`image_size` resizes"),
-        (5, {}, "knows 5 classes"),
+        (5, {}, "knows 5 classes, and their names are not known"),
     ],
 )
 def test_a_model_that_does_not_fit_is_refused(tmp_path, classes, given, told):
@@ -121,3 +126,170 @@ def test_an_interruption_keeps_what_was_measured_and_goes_on(
     for one, other in zip(stored["results"], whole["results"], strict=True):
         assert one["num_correct"] == other["num_correct"]
         assert one["forward_passes"] == other["forward_passes"]
+
+
+def model_options(folder, **given):
+    path = folder / "m.keras"
+    return options(
+        model=str(path), dataset="digits", output=str(folder / "o"), **given
+    )
+
+
+def test_a_model_of_the_same_name_and_weights_is_another_one(tmp_path):
+    model = save_classifier(tmp_path / "m.keras")
+    evaluate(model_options(tmp_path))
+    stored = (tmp_path / "o" / "results.json").read_bytes()
+    dimmed = keras.Sequential(
+        [keras.Input((16, 16, 3)), keras.layers.Rescaling(0.3, 0.3), model]
+    )
+    dimmed.save(tmp_path / "m.keras")
+    with pytest.raises(UsageError) as error:
+        evaluate(model_options(tmp_path, attacks="fgsm,square-10"))
+    assert "the classifier's structure, the classifier's answers" in str(
+        error.value
+    )
+    assert (tmp_path / "o" / "results.json").read_bytes() == stored
+    evaluate(model_options(tmp_path, overwrite=True))
+    found = read_results(tmp_path / "o")
+    evaluate(options(
+        model=str(tmp_path / "m.keras"), dataset="digits",
+        output=str(tmp_path / "alone"),
+    ))  # fmt: skip
+    alone = read_results(tmp_path / "alone")
+    assert [r["num_correct"] for r in found["results"]] == [
+        r["num_correct"] for r in alone["results"]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"norm": "l2"}, "norm"),
+        ({"num_images": 30}, "number of images, images, labels"),
+        ({"seed": 1}, "seed"),
+    ],
+)
+def test_another_norm_and_other_images_need_another_folder(
+    tmp_path, given, named
+):
+    save_run(tmp_path)
+    evaluate(options(run_dir=str(tmp_path)))
+    with pytest.raises(UsageError, match=f"different are {named}. Give"):
+        evaluate(options(run_dir=str(tmp_path), **given))
+    other = str(tmp_path / "other")
+    evaluate(options(run_dir=str(tmp_path), output=other, **given))
+
+
+def test_euclidean_sizes_are_euclidean(tmp_path):
+    save_run(tmp_path)
+    evaluate(options(run_dir=str(tmp_path), norm="l2", eps="2", attacks="fgsm"))
+    with np.load(tmp_path / "smallest.npz") as smallest:
+        changes = smallest["attacked"] - smallest["clean"] / np.float32(255)
+        lengths = np.linalg.norm(changes.reshape(len(changes), -1), axis=1)
+        np.testing.assert_allclose(smallest["norm"], lengths, rtol=1e-4)
+        assert len(lengths) > 0
+
+
+def test_an_audit_belongs_to_the_undefended_network(tmp_path, monkeypatch):
+    save_run(tmp_path / "run")
+    audited = []
+
+    def audit(classifier, *data, undefended, **rest):
+        audited.append(undefended.identity["weights"])
+        return []
+
+    monkeypatch.setattr(session, "audit_classifier", audit)
+    assert session.audit_classifier is not audit_classifier
+    given = {
+        "run_dir": str(tmp_path / "run"),
+        "undefended": str(tmp_path / "u.keras"),
+        "audit": True,
+        "audit_images": 8,
+    }
+    model = save_classifier(tmp_path / "u.keras")
+    evaluate(options(**given))
+    evaluate(options(**given))
+    model.layers[-1].bias.assign_add([1.0] * 10)
+    model.save(tmp_path / "u.keras")
+    evaluate(options(**given))
+    assert len(audited) == len(set(audited)) == 2
+
+
+def test_figures_of_several_evaluations_are_refused_where_they_are_read(
+    tmp_path,
+):
+    save_run(tmp_path)
+    evaluate(options(run_dir=str(tmp_path), attacks="fgsm"))
+    with np.load(tmp_path / "masks.npz") as stored:
+        masks = dict(stored)
+    wrong, right = (np.flatnonzero(masks["clean"] == v)[0] for v in (0, 1))
+    masks["fgsm@0.1"][:] = False
+    results = read_results(tmp_path)
+    masks["fgsm@0.1"][wrong] = True
+    results["results"][1]["num_correct"] = 1
+    np.savez(tmp_path / "masks.npz", **masks)
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    with pytest.raises(UsageError, match="are not of one evaluation: fgsm@0.1"):
+        read_evaluation(tmp_path)
+    masks["fgsm@0.1"][[wrong, right]] = False, True
+    np.savez(tmp_path / "masks.npz", **masks)
+    read_evaluation(tmp_path)
+
+
+def test_what_training_printed_gives_way_and_people_s_work_does_not(
+    tmp_path, capsys
+):
+    save_run(tmp_path)
+    given = {"run_dir": str(tmp_path), "attacks": "fgsm"}
+    evaluate(options(**given), replaceable=True)
+    evaluate(options(**given, num_images=30))
+    kept = (tmp_path / "results.json").read_bytes()
+    evaluate(options(**given), replaceable=True)
+    assert "Printed only, not written: " in capsys.readouterr().out
+    assert (tmp_path / "results.json").read_bytes() == kept
+
+
+@pytest.mark.parametrize("case", range(6))
+def test_two_evaluations_in_one_folder_never_mix(tmp_path, case):
+    """Random changes of network, images, norm and settings."""
+    generator = np.random.default_rng(case)
+    models = []
+    for number in range(2):
+        models.append(tmp_path / f"{number}" / "m.keras")
+        save_classifier(models[-1])
+    altered = keras.models.load_model(models[1])
+    altered.layers[-1].kernel.assign_add(
+        0.1
+        * np.random.default_rng(1).normal(size=altered.layers[-1].kernel.shape)
+    )
+    altered.save(models[1])
+
+    def drawn():
+        return {
+            "model": str(models[generator.integers(2)]),
+            "num_images": int(generator.choice([12, 20])),
+            "norm": str(generator.choice(["linf", "l2"])),
+            "seed": int(generator.integers(2)),
+            "attacks": str(generator.choice(["fgsm", "noise", "fgsm,noise"])),
+            "eps": str(generator.choice(["0.1", "0.2", "0.1,0.2"])),
+            "dataset": "digits",
+        }
+
+    for number in range(3):
+        given = drawn()
+        try:
+            evaluate(options(**given, output=str(tmp_path / "shared")))
+        except UsageError as error:
+            assert "something else" in str(error)
+            continue
+        alone = tmp_path / f"alone {number}"
+        evaluate(options(**given, output=str(alone)))
+        for name in ("masks.npz", "smallest.npz"):
+            found, expected = (
+                dict(np.load(folder / name))
+                for folder in (tmp_path / "shared", alone)
+            )
+            if name == "masks.npz":
+                assert found.keys() == expected.keys()
+                for key in found:
+                    np.testing.assert_array_equal(found[key], expected[key])

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfgan_robust.attacks.engine.execution import Execution
 from tfgan_robust.attacks.plan import parse_attack
 from tfgan_robust.classifiers.loading import Classifier
+from tfgan_robust.errors import UsageError
 from tfgan_robust.evaluation.measure import evaluate_classifier
-from tfgan_robust.evaluation.store import EvaluationStore, fingerprint
+from tfgan_robust.evaluation.store import EvaluationStore
+from tfgan_robust.identity import of_images
 from tfgan_robust.reports.results import SCHEMA_VERSION, result_name
 from tfgan_robust.reports.verdicts import Check
 
@@ -54,18 +55,19 @@ def images_and_labels(count=40):
     return images, labels
 
 
-def measure(folder, *, network=None, fresh=False, **changes):
+def measure(folder, *, network=None, overwrite=False, guides=None, **changes):
     network = network or Counted()
     classifier, data = network.classifier(), images_and_labels()
     settings = {"attacks": ["pgd-20", "apgd-t-10"], "eps": EPS, **changes}
+    belongs_to = {
+        **classifier.identity,
+        **of_images(*data, ()),
+        "seed": changes.get("seed", 0),
+    }
     store = EvaluationStore(
-        folder,
-        CONDITIONS,
-        fingerprint(
-            [classifier], *data, Execution(seed=changes.get("seed", 0))
-        ),
-        fresh=fresh,
+        folder, CONDITIONS, belongs_to, guides=guides, overwrite=overwrite
     )
+    network.images = 0
     return evaluate_classifier(
         classifier, *data, batch_size=8, store=store, **settings
     )
@@ -146,19 +148,83 @@ def test_what_is_measured_is_not_measured_again(tmp_path):
     more = looks(tmp_path, eps=(*EPS, 0.2))
     assert again < more < first
     assert again < looks(tmp_path, attacks=["noise"]) < first
-    assert looks(tmp_path, fresh=True) == first
+    assert looks(tmp_path, overwrite=True) == first
 
 
-def test_other_conditions_use_nothing(tmp_path):
-    first = looks(tmp_path)
-    assert looks(tmp_path, seed=1) > 200
-    assert looks(tmp_path) == first
+def test_a_folder_of_something_else_is_left_alone(tmp_path):
+    measure(tmp_path)
+    before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
     other = Counted()
     other.variable.assign(WEIGHTS + 0.01)
-    measure(tmp_path, network=other)
-    assert other.images > 200
+    for changes, named in (
+        ({"network": other}, "weights, answers"),
+        ({"seed": 1}, "seed"),
+    ):
+        with pytest.raises(UsageError) as error:
+            measure(tmp_path, **changes)
+        assert f"something else: different are {named}." in str(error.value)
+        assert "another `output`, or `overwrite`" in str(error.value)
+        after = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+        assert after == before
+    found = measure(tmp_path, network=other, overwrite=True)
+    assert verdicts(found) == verdicts(measure(tmp_path / "b", network=other))
+
+
+def test_an_interrupted_evaluation_of_something_else_is_left_alone(tmp_path):
+    measure(tmp_path)
+    (tmp_path / "results.json").unlink()
+    with pytest.raises(UsageError, match="different are seed"):
+        measure(tmp_path, seed=1)
+
+
+def test_an_evaluation_of_an_earlier_version_is_left_alone(tmp_path):
+    measure(tmp_path)
+    (tmp_path / "progress.npz").unlink()
+    path = tmp_path / "results.json"
+    stored = json.loads(path.read_text())
+    del stored["identity"]
+    path.write_text(json.dumps(stored))
+    with pytest.raises(UsageError, match="earlier version, which does not say"):
+        measure(tmp_path)
+
+
+def test_a_replaceable_evaluation_gives_way(tmp_path):
+    measure(tmp_path)
+    path = tmp_path / "results.json"
+    stored = json.loads(path.read_text())
+    path.write_text(json.dumps({**stored, "replaceable": True}))
+    found = measure(tmp_path, seed=1)
+    assert verdicts(found) == verdicts(measure(tmp_path / "b", seed=1))
+
+
+def test_other_settings_of_an_attack_are_another_attack(tmp_path):
+    measure(tmp_path)
     plan = parse_attack("pgd-20", num_restarts=2)
     assert looks(tmp_path, attacks=[plan], eps=EPS[:1]) > 200
+
+
+def test_an_attack_belongs_to_the_network_that_it_follows(tmp_path):
+    surrogates = []
+    for shift in (0.5, 0.7):
+        surrogate = Counted()
+        surrogate.variable.assign(WEIGHTS + shift)
+        surrogates.append(surrogate.classifier())
+    first, other = surrogates
+
+    def measured(surrogate, folder=tmp_path):
+        return measure(
+            folder,
+            surrogate=surrogate,
+            guides={"surrogate": surrogate.identity},
+            attacks=["pgd-20"],
+        )
+
+    measured(first)
+    found = measured(other)
+    assert verdicts(found) == verdicts(measured(other, tmp_path / "alone"))
+    # The attack that follows no other network is not run again.
+    guides = {"surrogate": first.identity}
+    assert looks(tmp_path, attacks=["pgd-20"], guides=guides) < 200
 
 
 def test_a_damaged_file_of_progress_is_worth_nothing(tmp_path):
@@ -170,11 +236,9 @@ def test_a_damaged_file_of_progress_is_worth_nothing(tmp_path):
 
 
 def test_audits_are_kept_by_their_conditions(tmp_path):
-    store = EvaluationStore(tmp_path, CONDITIONS, "print")
+    store = EvaluationStore(tmp_path, CONDITIONS, {"a": 1})
     checks = [Check("noise", "PASS", {"fgsm": 0.5}, "fine")]
     store.save_audit("eps=0.1", checks)
-    again = EvaluationStore(tmp_path, CONDITIONS, "print")
+    again = EvaluationStore(tmp_path, CONDITIONS, {"a": 1})
     assert again.load_audit("eps=0.1") == checks
     assert again.load_audit("eps=0.2") is None
-    other = EvaluationStore(tmp_path, CONDITIONS, "other")
-    assert other.load_audit("eps=0.1") is None

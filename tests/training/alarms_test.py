@@ -103,3 +103,19 @@ def test_several_alarms_come_together_with_their_figures():
     assert "90.0%" in modes and "50.0%" in modes
     assert "40.0%" in trend and "30.0%" in trend and "epoch 1" in trend
     assert "30.0%" in collapse and "epoch 2" in collapse
+
+
+def test_robustness_of_the_undefended_comes_and_goes_without_alarm():
+    rows = [
+        row(n, val_fgsm_accuracy=0.3 + n / 10, val_pgd_accuracy=0.5 - n / 4)
+        for n in range(3)
+    ]
+    assert {a["name"] for a in alarms.raised(rows)} == {
+        "fgsm_rises_while_pgd_falls",
+        "pgd_collapses",
+    }
+    assert alarms.raised(rows, defended=False) == []
+    apart = [row(1, train_mode_accuracy=0.9)]
+    assert names(apart) == [
+        alarm["name"] for alarm in alarms.raised(apart, defended=False)
+    ]

@@ -224,6 +224,76 @@ def test_attacks_follow_float32_gradients_of_a_bfloat16_network():
         np.testing.assert_allclose(logits, expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("settings", [PAPER, {"method": "natural"}], ids=str)
+def test_weights_of_examples_weigh_their_loss(settings):
+    settings = {**settings, "dropout_scale": 0}
+    images, labels = batch(size=8)
+    plain, ones, halves, none = (build(**settings) for _ in range(4))
+    before = trainable(plain)
+    plain.train_step((images, labels))
+    ones.train_step((images, labels, tf.ones([8])))
+    for one, two in zip(trainable(plain), trainable(ones), strict=True):
+        np.testing.assert_array_equal(one, two)
+    logs = halves.train_step((images, labels, tf.fill([8], 0.5)))
+    expected = build(**settings).train_step((images, labels))
+    for name in ("classifier_gradient_norm", "loss"):
+        share = 0.5 if name.endswith("norm") else 1.0
+        assert float(logs[name]) == pytest.approx(
+            share * float(expected[name]), rel=1e-3
+        )
+    logs = none.train_step((images, labels, tf.zeros([8])))
+    assert float(logs["classifier_gradient_norm"]) == 0
+    assert len(before) == len(trainable(none))
+
+
+def test_fit_takes_weights_of_examples_and_of_classes():
+    images, labels = (part.numpy() for part in batch(size=8))
+    for weights in (
+        {"sample_weight": np.ones(8, np.float32)},
+        {"class_weight": dict.fromkeys(range(10), 1.0)},
+    ):
+        model = build(method="natural")
+        model.fit(images, labels, batch_size=4, verbose=0, **weights)
+
+
+@pytest.mark.parametrize("kind", ["arrays", "data set"])
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda images: 255 * images, "divide them by 255"),
+        (lambda images: 2 * images - 1, "pixels from -"),
+        (lambda images: images.astype(np.uint8), "uint8; divide"),
+    ],
+)
+def test_fit_refuses_images_of_another_range(change, told, kind):
+    images, labels = (part.numpy() for part in batch(size=8))
+    data = [change(images), labels]
+    if kind == "data set":
+        data = [tf.data.Dataset.from_tensors(tuple(data))]
+    model = build(method="natural")
+    before = trainable(model)
+    with pytest.raises(UsageError, match=told):
+        model.fit(*data, verbose=0)
+    assert not changed(before, model)
+
+
+def test_losses_of_a_users_model_are_descended():
+    logs = []
+    for decay in (None, 0.5):
+        model = build(method="natural", dropout_scale=0)
+        model.classifier.layers[-1].kernel_regularizer = (
+            decay and keras.regularizers.L2(decay)
+        )
+        kernel = model.classifier.layers[-1].kernel
+        kernel.regularizer = model.classifier.layers[-1].kernel_regularizer
+        model.compile(keras.optimizers.SGD(1.0))
+        before = kernel.numpy()
+        model.train_step(batch())
+        logs.append(kernel.numpy() - before)
+    # The gradient of 0.5 w^2 is w.
+    np.testing.assert_allclose(logs[1], logs[0] - before, atol=1e-5)
+
+
 def test_fit_in_a_notebook_and_test_step():
     model = build(generator_width=0.1)
     data = tf.data.Dataset.from_tensors(batch()).repeat()
@@ -353,7 +423,13 @@ def test_two_replicas_train_like_one(update, mode, two_replicas):
         "generator_mode": mode,
     }
     strategies = [tf.distribute.get_strategy(), two_replicas]
-    weights = [_five_steps(strategy, settings) for strategy in strategies]
+    *weights, (one, two) = zip(
+        *(_five_steps(strategy, settings) for strategy in strategies),
+        strict=True,
+    )
+    weights = list(zip(*weights, strict=True))
+    for name, figure in one.items():
+        assert two[name] == pytest.approx(figure, rel=1e-3), name
     moved = max(np.max(np.abs(w - s)) for s, w in zip(*weights[0], strict=True))
     assert moved > 1e-3
     for one, two in zip(weights[0][1], weights[1][1], strict=True):
@@ -361,7 +437,7 @@ def test_two_replicas_train_like_one(update, mode, two_replicas):
 
 
 def _five_steps(strategy, settings):
-    """Returns the weights before and after."""
+    """Returns the weights before and after, and mean figures of the steps."""
     with strategy.scope():
         rough = build(**settings)
         model = AdversarialClassifier(
@@ -383,7 +459,8 @@ def _five_steps(strategy, settings):
 
     for _ in range(5):
         step(batches)
-    return before, trainable(model)
+    figures = {k: float(t.result()) for k, t in model.trackers.items()}
+    return before, trainable(model), figures
 
 
 def _smooth(network):

@@ -40,7 +40,8 @@ def load(
     Raises:
         UsageError: for one class only, an empty class, test images of a class
             without training images, an unreadable image, sizes that differ.
-        DataNotFoundError: if there are no such folders.
+        DataNotFoundError: if there are no such folders. Test images need no
+            folder of training images.
     """
     if data_dir is None:
         raise UsageError(f"dataset=folder needs data_dir=D with {_LAYOUT}.")
@@ -67,10 +68,7 @@ def load(
 
 
 def _class_names(root: Path, split: str) -> tuple[str, ...]:
-    """Class names in the order of labels.
-
-    Test images may lack classes, but have none that nobody could learn.
-    """
+    """Class names in the order of labels."""
     names = _folders(root / split)
     if split == "train" and len(names) < 2:
         raise UsageError(
@@ -79,14 +77,9 @@ def _class_names(root: Path, split: str) -> tuple[str, ...]:
         )
     if not names:
         raise UsageError(f"{root / split} holds no folders of classes.")
-    trained = root / "train"
-    if split == "train" and (root / "test").is_dir():
-        only = set(_folders(root / "test")) - set(names)
-    elif split == "test" and trained.is_dir():
-        only = set(names) - set(_folders(trained))
-    else:
-        only = set()
-    if only:
+    # Found out before a training rather than after it.
+    only = set(_folders(root / "test")) - set(names)
+    if split == "train" and only:
         raise UsageError(
             "Test images must be of classes with training images. Received "
             f"in {root / 'test'} only: {', '.join(sorted(only))}."

@@ -1,0 +1,175 @@
+"""Identities tell apart what differs, and nothing else."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfgan_robust.classifiers.loading import Classifier, load_classifier
+from tfgan_robust.identity import (
+    differences,
+    image_digests,
+    of_images,
+    of_settings,
+    probes,
+)
+
+SHAPE = (4, 4, 3)
+layers = keras.layers
+
+
+def data(seed=0, count=20):
+    generator = np.random.default_rng(seed)
+    images = generator.integers(0, 256, (count, *SHAPE)).astype(np.uint8)
+    return images, generator.integers(0, 3, count), ("a", "b", "c")
+
+
+def changed(images, labels, names):
+    """Every way in which data may be others, and what is said of it."""
+    one = images.copy()
+    one[7, 1, 2, 0] ^= 1
+    label = labels.copy()
+    label[3] = (label[3] + 1) % 3
+    swapped = np.roll(np.arange(len(labels)), 1)
+    yield (one, labels, names), {"images"}
+    yield (images, label, names), {"labels"}
+    yield (images, labels, ("a", "c", "b")), {"class names"}
+    yield (images[swapped], labels[swapped], names), {"images", "labels"}
+    yield (
+        (images[:-1], labels[:-1], names),
+        {"number of images", "images", "labels"},
+    )
+    # The same numbers in the memory.
+    yield (images.reshape(-1, 2, 8, 3), labels, names), {"images"}
+    yield (images.view(np.int8), labels, names), {"images"}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_any_change_of_data_is_named(seed):
+    given = data(seed)
+    identity = of_images(*given)
+    assert differences(identity, of_images(*given)) == []
+    for other, named in changed(*given):
+        found = set(differences(identity, of_images(*other)))
+        assert named <= found <= named | {"labels"}
+
+
+def test_types_of_labels_and_layouts_in_memory_do_not_matter():
+    images, labels, names = data()
+    identity = of_images(images, labels.astype(np.int64), names)
+    assert identity == of_images(images, labels.astype(np.int32), names)
+    assert identity == of_images(np.asfortranarray(images), labels, list(names))
+
+
+def test_equal_images_have_equal_digests():
+    images, *_ = data()
+    digests = image_digests(np.concatenate([images, images[::-1]]))
+    assert digests[:20] == digests[:19:-1]
+    assert len(set(digests)) == 20
+
+
+def model(pooling=layers.AveragePooling2D, scale=1.0, activation="relu"):
+    keras.utils.set_random_seed(1)
+    return keras.Sequential(
+        [
+            keras.Input(SHAPE),
+            layers.Rescaling(scale),
+            layers.Conv2D(4, 3, activation=activation),
+            pooling(2),
+            layers.Flatten(),
+            layers.Dense(3),
+        ]
+    )
+
+
+def identity(network):
+    return Classifier.from_keras(network).identity
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"pooling": layers.MaxPooling2D},
+        {"scale": 0.3},
+        {"activation": "tanh"},
+    ],
+)
+def test_changes_without_weights_are_other_networks(other):
+    there, here = identity(model()), identity(model(**other))
+    assert there["weights"] == here["weights"]
+    assert differences(there, here) == ["structure", "answers"]
+
+
+def test_other_weights_are_another_network():
+    network = model()
+    network.layers[-1].bias.assign([0, 0, 1e-3])
+    found = differences(identity(model()), identity(network))
+    assert "weights" in found and "structure" not in found
+
+
+def test_names_files_and_precision_do_not_matter(tmp_path):
+    expected = identity(model())
+    for _ in range(2):
+        # Keras counts on: other names of the same layers.
+        assert identity(model()) == expected
+    model().save(tmp_path / "m.keras")
+    loaded = load_classifier(model=tmp_path / "m.keras").identity
+    assert differences(expected, loaded) == []
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        mixed = model()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert differences(expected, identity(mixed)) == []
+
+
+class Custom(keras.Model):
+    """What it computes is known to its code alone."""
+
+    def __init__(self, factor):
+        super().__init__()
+        self.factor, self.dense = factor, layers.Dense(3)
+
+    def call(self, images):
+        return self.factor * self.dense(tf.reshape(images, [-1, 48]))
+
+
+def test_other_code_is_told_by_its_answers():
+    networks = []
+    for factor in (1.0, 1.0, 1.1):
+        keras.utils.set_random_seed(1)
+        network = Custom(factor)
+        network(probes(SHAPE))
+        networks.append(identity(network))
+    assert differences(*networks[:2]) == []
+    assert differences(networks[0], networks[2]) == ["answers"]
+
+
+def test_rounding_is_no_difference():
+    network = identity(model())
+    answers = np.array(network["answers"])
+    near = {**network, "answers": (answers * (1 + 1e-5)).tolist()}
+    far = {**network, "answers": (answers * 1.01).tolist()}
+    assert differences(network, near) == []
+    assert differences(network, far) == ["answers"]
+
+
+def test_random_answers_tell_nothing():
+    keras.utils.set_random_seed(1)
+    dense = layers.Dense(3)
+
+    def noisy(images):
+        logits = dense(tf.reshape(images, [-1, 48]))
+        return logits + tf.random.normal(tf.shape(logits))
+
+    noisy(probes(SHAPE))
+    classifier = Classifier(noisy, SHAPE, 3, dense.variables, "noisy")
+    again = Classifier(noisy, SHAPE, 3, dense.variables, "noisy")
+    assert differences(classifier.identity, again.identity) == []
+
+
+def test_absent_parts_differ():
+    assert differences({}, {"a": 1}) == ["a"]
+    assert differences({"a": 1}, {}) == ["a"]
+    assert of_settings({"a": 1, "b": 2}) == of_settings({"b": 2, "a": 1})
+    assert of_settings({"a": 1}) != of_settings({"a": 2})

@@ -1,0 +1,114 @@
+"""What a training is told of its data, and what it keeps of them."""
+
+import json
+import shutil
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from tfgan_robust.errors import UsageError
+from tfgan_robust.runs.directory import RunDirectory
+from tfgan_robust.runs.presets import resolve
+from tfgan_robust.training.session import train_all
+
+SIDE = 16
+
+
+def write(path, seed):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(256, size=(SIDE, SIDE, 3))
+    PIL.Image.fromarray(pixels.astype(np.uint8)).save(path)
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory):
+    """A run on a folder of pictures, and the folder."""
+    folder = tmp_path_factory.mktemp("run on pictures")
+    for number in range(24):
+        name = ("ant", "bee")[number % 2]
+        write(folder / "data" / "train" / name / f"{number}.png", number)
+        write(folder / "data" / "test" / name / f"{number}.png", 100 + number)
+    assert train(folder) == 0
+    return folder
+
+
+def train(folder, **changes):
+    settings = {
+        "dataset": "folder",
+        "data_dir": str(folder / "data"),
+        "method": "natural",
+        "classifier_width": 1 / 16,
+        "batch_size": 8,
+        "validation_images": 4,
+        "eval_images": 4,
+        "epochs": 1,
+        **changes,
+    }
+    run = RunDirectory(folder / "run")
+    return train_all([(run, resolve(settings))])
+
+
+def test_config_holds_what_the_data_were_and_where(begun):
+    stored = json.loads((begun / "run" / "config.json").read_text())
+    assert stored["dataset"]["class_names"] == ["ant", "bee"]
+    identity = stored["dataset"]["identity"]
+    assert identity["training"]["number of images"] == 20
+    assert identity["validation"]["number of images"] == 4
+    assert stored["settings"]["data_dir"] == str(begun / "data")
+
+
+def test_a_relative_folder_is_stored_absolute(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = resolve({"dataset": "folder", "data_dir": "data"})
+    assert config.data_dir == str(tmp_path / "data")
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (
+            lambda data: write(data / "train" / "ant" / "0.png", 999),
+            "images of training",
+        ),
+        (
+            lambda data: write(data / "train" / "ant" / "new.png", 999),
+            "number of images of training",
+        ),
+        (
+            lambda data: [
+                (data / part / "ant").rename(data / part / "ape")
+                for part in ("train", "test")
+            ],
+            "class names",
+        ),
+    ],
+)
+def test_a_run_does_not_go_on_with_other_data(begun, tmp_path, change, told):
+    shutil.copytree(begun, tmp_path / "copy")
+    data = tmp_path / "copy" / "data"
+    config = tmp_path / "copy" / "run" / "config.json"
+    stored = json.loads(config.read_text())
+    stored["settings"]["data_dir"] = str(data)
+    config.write_text(json.dumps(stored))
+    change(data)
+    before = (tmp_path / "copy" / "run" / "metrics.csv").read_bytes()
+    with pytest.raises(UsageError, match=f"have changed since.*{told}"):
+        train(tmp_path / "copy")
+    after = (tmp_path / "copy" / "run" / "metrics.csv").read_bytes()
+    assert after == before
+
+
+def test_the_same_data_go_on_and_older_runs_are_said_to_prove_nothing(
+    begun, capsys
+):
+    assert train(begun) == 0
+    assert "not known" not in capsys.readouterr().out
+    config = begun / "run" / "config.json"
+    text = config.read_text()
+    stored = json.loads(text)
+    del stored["dataset"]["identity"]
+    config.write_text(json.dumps(stored))
+    assert train(begun) == 0
+    assert "whether these are the same is not known" in capsys.readouterr().out
+    config.write_text(text)
