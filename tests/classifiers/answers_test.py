@@ -138,6 +138,19 @@ def test_answers_of_a_saved_model_are_turned_back(squash, tmp_path):
     np.testing.assert_allclose(found, logits, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("scale", [0.01, 1.0, 20.0, 1e4])
+def test_one_network_as_logits_softmax_and_sigmoids(scale):
+    """The very same logits, and so the same figure under any attack."""
+    expected = None
+    for ending in (None, "softmax", "sigmoid"):
+        keras.utils.set_random_seed(1)
+        ends = [layers.Activation(ending)] if ending else []
+        model = sequential(dense(), layers.Rescaling(scale), *ends)
+        logits = Classifier.from_keras(model).logits_fn(tf.constant(IMAGES))
+        expected = logits if expected is None else expected
+        np.testing.assert_array_equal(logits, expected)
+
+
 def test_answers_that_were_rounded_to_0_and_1_stay_finite():
     rounded = tf.constant([[0.0, 1.0], [1e-30, 1.0]])
     for kind in ("probabilities", "sigmoids"):

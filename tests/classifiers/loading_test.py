@@ -164,6 +164,14 @@ def test_a_damaged_keras_file_is_refused_by_name(tmp_path, damage):
     assert str(path) in message
 
 
+def test_a_lambda_layer_comes_with_a_remedy_for_commands(tmp_path):
+    layers = [keras.layers.Lambda(lambda x: 2 * x), keras.layers.Flatten()]
+    model = keras.Sequential([keras.Input(SHAPE), *layers])
+    message = refused(model=save(model, tmp_path))
+    assert "enable_unsafe_deserialization() first (commands" in message
+    assert "--import" in message
+
+
 @pytest.mark.parametrize(
     "arguments", [{}, {"run_dir": "runs/a", "model": "b.keras"}]
 )
@@ -199,6 +207,11 @@ def two_outputs():
     return inputs, [outputs, keras.layers.Softmax()(outputs)]
 
 
+def named_outputs():
+    inputs, outputs = pooled(SHAPE)
+    return inputs, {"logits": outputs}
+
+
 @pytest.mark.parametrize(
     ("ends", "refusal", "received"),
     [
@@ -206,10 +219,19 @@ def two_outputs():
         (lambda: pooled((None, 8, 3)), "takes one", "(None, None, 8, 3)"),
         (two_inputs, "takes one", "(None, 4, 4, 3)"),
         (two_outputs, "answers with", "(None, 3)"),
+        (named_outputs, "answers with", "(None, 3)"),
         (lambda: pooled(SHAPE, 1), "answers with", "(None, 1)"),
         (lambda: 2 * [keras.Input(SHAPE)], "answers with", "4, 4, 3)"),
     ],
-    ids=["flat", "any size", "inputs", "outputs", "one class", "images"],
+    ids=[
+        "flat",
+        "any size",
+        "inputs",
+        "outputs",
+        "named outputs",
+        "one class",
+        "images",
+    ],
 )
 def test_models_that_are_no_classifiers_are_refused(ends, refusal, received):
     with pytest.raises(UsageError, match=refusal) as error:

@@ -351,6 +351,13 @@ def load_float32(path: str | Path) -> keras.Model:
                 "import the module that registers it first (commands do so "
                 "with --import)."
             ) from None
+        if "Lambda" in str(error):
+            raise UsageError(
+                f"{path} holds a Lambda layer, whose code Keras does not run "
+                "unasked. If you trust the file, import a module that calls "
+                "keras.config.enable_unsafe_deserialization() first (commands "
+                "do so with --import)."
+            ) from None
         raise UsageError(
             f"{path} cannot be loaded as a Keras model ({in_one_line(error)})."
         ) from None
