@@ -37,7 +37,8 @@ import tensorflow as tf
 from tfgan_robust.attacks.engine.runner import AttackRunner
 from tfgan_robust.attacks.engine.stream import batch_sizes
 from tfgan_robust.attacks.plan import AttackPlan, Stage, parse_attack
-from tfgan_robust.classifiers.loading import Classifier, load_float32
+from tfgan_robust.classifiers.classifier import Classifier
+from tfgan_robust.classifiers.loading import load_float32
 from tfgan_robust.data.loading import load_test
 from tfgan_robust.evaluation.radii import parse_eps
 from tfgan_robust.files import write_json

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfgan_robust.classifiers.loading import Classifier, load_classifier
+from tfgan_robust.classifiers.classifier import Classifier
+from tfgan_robust.classifiers.loading import load_classifier
 from tfgan_robust.identity import (
     differences,
     image_digests,

@@ -7,7 +7,8 @@ from tfgan_robust.lazy import load
 if TYPE_CHECKING:
     from tfgan_robust.attacks.plan import parse_attack
     from tfgan_robust.audit.audit import audit_classifier
-    from tfgan_robust.classifiers.loading import Classifier, load_classifier
+    from tfgan_robust.classifiers.classifier import Classifier
+    from tfgan_robust.classifiers.loading import load_classifier
     from tfgan_robust.data.batches import training_batches
     from tfgan_robust.data.loading import load_test, load_training
     from tfgan_robust.evaluation.measure import evaluate_classifier
@@ -37,7 +38,7 @@ __all__ = [
 # Imported on first use: a bad flag is then reported before TensorFlow loads.
 _MODULES = {
     "AdversarialClassifier": "training.model",
-    "Classifier": "classifiers.loading",
+    "Classifier": "classifiers.classifier",
     "TrainConfig": "runs.config",
     "audit_classifier": "audit.audit",
     "build_model": "training.build",

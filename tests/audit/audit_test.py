@@ -13,7 +13,7 @@ from tfgan_robust.attacks.pgd import pgd
 from tfgan_robust.audit.audit import audit_classifier
 from tfgan_robust.audit.checks import CHECKS, add_check
 from tfgan_robust.audit.context import AuditContext
-from tfgan_robust.classifiers.loading import Classifier
+from tfgan_robust.classifiers.classifier import Classifier
 from tfgan_robust.data.batches import training_batches
 from tfgan_robust.data.loading import load_test, load_training
 from tfgan_robust.errors import UsageError

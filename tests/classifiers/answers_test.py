@@ -12,7 +12,8 @@ from tfgan_robust.classifiers.answers import (
     kind_of,
     to_logits,
 )
-from tfgan_robust.classifiers.loading import Classifier, load_classifier
+from tfgan_robust.classifiers.classifier import Classifier
+from tfgan_robust.classifiers.loading import load_classifier
 from tfgan_robust.identity import probes
 
 SHAPE = (4, 4, 3)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from tfgan_robust.classifiers.classifier import Classifier
 from tfgan_robust.classifiers.images import check_images
-from tfgan_robust.classifiers.loading import Classifier
 from tfgan_robust.errors import UsageError
 
 SHAPE = (4, 4, 3)

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfgan_robust.classifiers.classifier import Classifier
 from tfgan_robust.classifiers.interface import (
     KNOWN,
     UNIT,
     candidates,
     parse_input_range,
 )
-from tfgan_robust.classifiers.loading import Classifier
 from tfgan_robust.errors import UsageError
 
 IMAGES = np.random.default_rng(0).random((3, 4, 4, 3), np.float32)

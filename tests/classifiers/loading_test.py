@@ -9,7 +9,8 @@ import pytest
 import tensorflow as tf
 from toys import gradient_signs, linear_batch, linear_model
 
-from tfgan_robust.classifiers.loading import Classifier, load_classifier
+from tfgan_robust.classifiers.classifier import Classifier
+from tfgan_robust.classifiers.loading import load_classifier
 from tfgan_robust.errors import UsageError
 from tfgan_robust.runs.presets import resolve
 

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfgan_robust.classifiers.classifier import Classifier
 from tfgan_robust.classifiers.interface import UNIT, parse_input_range
-from tfgan_robust.classifiers.loading import Classifier, load_classifier
+from tfgan_robust.classifiers.loading import load_classifier
 from tfgan_robust.classifiers.preflight import check_classifier
 from tfgan_robust.data.splits import representative_order
 from tfgan_robust.errors import UsageError

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from toys import gradient_signs, linear_batch, linear_model
 
-from tfgan_robust.classifiers.loading import Classifier
+from tfgan_robust.classifiers.classifier import Classifier
 from tfgan_robust.errors import UsageError
 
 SHAPE = (4, 4, 3)

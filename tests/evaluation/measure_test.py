@@ -9,7 +9,7 @@ import tensorflow as tf
 from toys import linear_logits, linear_weights
 
 from tfgan_robust.attacks.plan import parse_attack
-from tfgan_robust.classifiers.loading import Classifier
+from tfgan_robust.classifiers.classifier import Classifier
 from tfgan_robust.data.splits import Split
 from tfgan_robust.errors import UsageError
 from tfgan_robust.evaluation.measure import evaluate_classifier

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from tfgan_robust.attacks.plan import parse_attack
-from tfgan_robust.classifiers.loading import Classifier
+from tfgan_robust.classifiers.classifier import Classifier
 from tfgan_robust.errors import UsageError
 from tfgan_robust.evaluation.measure import evaluate_classifier
 from tfgan_robust.evaluation.store import EvaluationStore

@@ -13,7 +13,7 @@ import numpy as np
 from tfgan_robust.attacks.engine.execution import Execution
 from tfgan_robust.audit.checks import CHECKS
 from tfgan_robust.audit.context import AuditContext
-from tfgan_robust.classifiers.loading import Classifier
+from tfgan_robust.classifiers.classifier import Classifier
 from tfgan_robust.data.splits import representative_order
 from tfgan_robust.errors import TfganRobustError, UsageError
 from tfgan_robust.lazy import load

@@ -2,7 +2,7 @@
 
 from tfgan_robust.audit.context import AuditContext
 from tfgan_robust.audit.sampling import judge, judge_share
-from tfgan_robust.classifiers.loading import Classifier
+from tfgan_robust.classifiers.classifier import Classifier
 from tfgan_robust.reports.verdicts import PASS, WARN, Finding
 
 # Share of images that strong white-box attacks on a sound network may leave to

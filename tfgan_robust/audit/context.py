@@ -12,7 +12,7 @@ from tfgan_robust.attacks.compile import resolve_jit_compile
 from tfgan_robust.attacks.engine.execution import Execution
 from tfgan_robust.attacks.engine.runner import AttackRunner
 from tfgan_robust.attacks.plan import follows_gradient, parse_attack
-from tfgan_robust.classifiers.loading import Classifier
+from tfgan_robust.classifiers.classifier import Classifier
 
 # White-box attacks beside PGD-100, cheapest first.
 WHITE_BOX = ("pgd-100-margin", "apgd-ce", "apgd-t")

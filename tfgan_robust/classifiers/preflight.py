@@ -6,9 +6,9 @@ import numpy as np
 import tensorflow as tf
 
 from tfgan_robust.classifiers.answers import kind_of
+from tfgan_robust.classifiers.classifier import Classifier
 from tfgan_robust.classifiers.images import check_images
 from tfgan_robust.classifiers.interface import InputRange, candidates
-from tfgan_robust.classifiers.loading import Classifier
 from tfgan_robust.data.splits import representative_order
 from tfgan_robust.errors import UsageError
 from tfgan_robust.networks.logits import LogitsFn, as_floats

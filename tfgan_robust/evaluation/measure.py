@@ -12,7 +12,7 @@ from tfgan_robust.attacks.engine.outcome import CleanPass, Outcome
 from tfgan_robust.attacks.engine.runner import AttackRunner
 from tfgan_robust.attacks.generators import GeneratorAttack, Perturbation
 from tfgan_robust.attacks.plan import CLEAN, AttackPlan
-from tfgan_robust.classifiers.loading import Classifier
+from tfgan_robust.classifiers.classifier import Classifier
 from tfgan_robust.classifiers.preflight import check_classifier
 from tfgan_robust.errors import UsageError
 from tfgan_robust.evaluation.networks import EvaluationNetworks

@@ -15,7 +15,8 @@ from tfgan_robust.attacks.plan import (
     transferred,
 )
 from tfgan_robust.attacks.table import that_take
-from tfgan_robust.classifiers.loading import Classifier, load_classifier
+from tfgan_robust.classifiers.classifier import Classifier
+from tfgan_robust.classifiers.loading import load_classifier
 from tfgan_robust.errors import UsageError
 from tfgan_robust.evaluation.options import EvaluateSettings
 from tfgan_robust.identity import Identity, of_network, structure_of

@@ -123,6 +123,7 @@ def _open_store(
             "source": inputs.info.source,
             "split": options.split,
             "classes": list(inputs.info.class_names),
+            "draw": _draw(options, inputs),
         },
         "date": datetime.date.today().isoformat(),
         "device": describe_devices(),
@@ -146,6 +147,13 @@ def _open_store(
             raise
         print(f"Printed only, not written: {error}")
         return store(None)
+
+
+def _draw(options: EvaluateSettings, inputs: _Inputs) -> str:
+    """Says which images of the split these are."""
+    mixed = options.split == "test" and DATASETS[inputs.dataset].mixed
+    order = "its own order" if mixed else "a fixed order, stratified by class"
+    return f"the first {len(inputs.split.labels)} of {order}"
 
 
 def _measure(

@@ -35,6 +35,7 @@ class Dataset:
     source: str
     split: str
     classes: list[str]
+    draw: str = ""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,7 +8,6 @@ Other methods of training perturb the images otherwise, and may have another
 loss (`methods/base.py`).
 """
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,16 +17,16 @@ import tensorflow as tf
 from tfgan_robust.classifiers.images import check_training_images
 from tfgan_robust.errors import UsageError
 from tfgan_robust.methods.base import build_method, fold_in
-from tfgan_robust.methods.registry import settings_of
 from tfgan_robust.methods.settings import MethodSettings
 from tfgan_robust.networks.logits import classifier_logits
 from tfgan_robust.networks.losses import cross_entropy
 from tfgan_robust.training import metrics
+from tfgan_robust.training.keras_file import KerasFile
 from tfgan_robust.training.players import Player, descend
 
 
 @keras.saving.register_keras_serializable(package="tfgan_robust")
-class AdversarialClassifier(keras.Model):
+class AdversarialClassifier(KerasFile):
     """A classifier, and the method by which it is trained.
 
     Calling the model calls the classifier. Every network, the model and the
@@ -73,7 +72,7 @@ class AdversarialClassifier(keras.Model):
         self.method = build_method(
             method, settings, eps, classifier, self.generators
         )
-        self._method_name, self._seed = method, seed
+        self.method_name, self.seed = method, seed
         self.noise_seed = keras.random.SeedGenerator(seed)
         self.trackers = {
             name: keras.metrics.Mean(name=name)
@@ -186,70 +185,6 @@ class AdversarialClassifier(keras.Model):
         logs = metrics.answers(labels, logits)
         return metrics.update(self.test_trackers, logs)
 
-    def get_config(self) -> dict[str, Any]:
-        """Returns networks and method, for `.keras` files."""
-        serialize = keras.saving.serialize_keras_object
-        return {
-            **super().get_config(),
-            "classifier": serialize(self.classifier),
-            "generators": [serialize(g) for g in self.generators],
-            "method": self._method_name,
-            "settings": dataclasses.asdict(self.method.settings),
-            "eps": self.method.eps,
-            "seed": self._seed,
-        }
-
-    @classmethod
-    def from_config(
-        cls, config: dict[str, Any], custom_objects: Any = None
-    ) -> "AdversarialClassifier":
-        """Rebuilds the model from `get_config`."""
-        deserialize = keras.saving.deserialize_keras_object
-        rest = dict(config)
-        # Older versions stored all settings of the run.
-        run = rest.pop("config", None)
-        if run is not None:
-            rest |= {name: run[name] for name in ("method", "eps", "seed")}
-            rest["settings"] = run
-        rest["settings"] = settings_of(rest["method"], rest["settings"])
-        return cls(
-            deserialize(rest.pop("classifier"), custom_objects),
-            [deserialize(g, custom_objects) for g in rest.pop("generators")],
-            **rest,
-        )
-
-    def save_own_variables(self, store: Any) -> None:
-        """Adds the seeds, which Keras leaves out, to a `.keras` file."""
-        super().save_own_variables(store)
-        for index, seed in enumerate(self._seeds()):
-            store[f"seed_{index}"] = seed.numpy()
-
-    def load_own_variables(self, store: Any) -> None:
-        """Restores what `save_own_variables` wrote."""
-        rest = {name: store[name] for name in list(store.keys())}
-        for index, seed in enumerate(self._seeds()):
-            seed.assign(rest.pop(f"seed_{index}"))
-        super().load_own_variables(rest)
-
-    def get_compile_config(self) -> dict[str, Any]:
-        """Returns the optimizers, for `.keras` files."""
-        serialize = keras.saving.serialize_keras_object
-        generators = [serialize(o) for o in self.generator_optimizers]
-        return {
-            "jit_compile": self.jit_compile,
-            "optimizer": serialize(self.optimizer),
-            "generator_optimizers": generators,
-        }
-
-    def compile_from_config(self, config: dict[str, Any]) -> None:
-        """Compiles with the optimizers of `get_compile_config`."""
-        deserialize = keras.saving.deserialize_keras_object
-        self.compile(
-            deserialize(config["optimizer"]),
-            [deserialize(o) for o in config["generator_optimizers"]],
-            jit_compile=config["jit_compile"],
-        )
-
     def players(self) -> list[Player]:
         """The classifier, then the generators, each with its optimizer."""
         factors = [1.0, *[-self.method.ascent] * len(self.generators)]
@@ -259,14 +194,6 @@ class AdversarialClassifier(keras.Model):
         return [
             Player(*each)
             for each in zip(names, networks, optimizers, factors, strict=True)
-        ]
-
-    def _seeds(self) -> list[keras.Variable]:
-        """The states of all noise: dropout's, and the method's."""
-        return [
-            variable
-            for variable in self.variables
-            if variable.path.endswith("seed_generator_state")
         ]
 
     def _next_seed(self) -> tf.Tensor:

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from tfgan_robust import files
-from tfgan_robust.classifiers.loading import Classifier
+from tfgan_robust.classifiers.classifier import Classifier
 from tfgan_robust.classifiers.preflight import check_classifier
 from tfgan_robust.cli import importing
 from tfgan_robust.data.loading import load_training

@@ -1,0 +1,256 @@
+"""Anybody's classifier as a logits function that attacks can follow."""
+
+import dataclasses
+import functools
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfgan_robust.classifiers.answers import (
+    before_squashing,
+    check_outputs,
+    found_outputs,
+    to_logits,
+)
+from tfgan_robust.classifiers.folding import fold_batchnorm
+from tfgan_robust.classifiers.interface import InputRange
+from tfgan_robust.classifiers.signature import load_signature
+from tfgan_robust.errors import UsageError
+from tfgan_robust.identity import Identity, of_network, probes, structure_of
+from tfgan_robust.networks.logits import (
+    LogitsFn,
+    classifier_logits,
+    to_float32,
+)
+from tfgan_robust.networks.shapes import shapes_of
+
+
+@dataclasses.dataclass(frozen=True)
+class Classifier:
+    """A classifier ready to be attacked.
+
+    Example:
+        >>> import keras, numpy as np
+        >>> layers = [keras.layers.Flatten(), keras.layers.Dense(10)]
+        >>> model = keras.Sequential([keras.Input((8, 8, 3)), *layers])
+        >>> classifier = Classifier.from_keras(model)
+        >>> classifier.image_shape, classifier.num_classes
+        ((8, 8, 3), 10)
+        >>> images = np.random.default_rng(0).random((2, 8, 8, 3), np.float32)
+        >>> classifier.logits_fn(images).shape
+        TensorShape([2, 10])
+
+    Attributes:
+        logits_fn: From float32 [batch, height, width, channels] in [0, 1] to
+            float32 logits [batch, num_classes], in inference mode.
+        image_shape: Height, width, channels.
+        num_classes: Number of classes.
+        variables: All its variables, which attacks must not change.
+        description: One line for reports.
+        outputs: What the model answers with, one of `interface.OUTPUTS`.
+        raw_fn: As `logits_fn`, but to answers of another kind, which were
+            turned back into logits; None where the logits are the model's.
+        structure: What it computes with its variables, for its identity.
+        input_range: The pixels that its network gets; None if nobody said
+            so, and it gets [0, 1].
+        class_names: Of its logits, in their order, if they are known.
+    """
+
+    logits_fn: LogitsFn
+    image_shape: tuple[int, int, int]
+    num_classes: int
+    variables: Sequence[Any]
+    description: str
+    outputs: str = "logits"
+    raw_fn: LogitsFn | None = None
+    structure: bytes = b""
+    input_range: InputRange | None = None
+    class_names: tuple[str, ...] | None = None
+
+    @functools.cached_property
+    def identity(self) -> Identity:
+        """What tells it from other networks; see `identity.of_network`."""
+        images = tf.constant(probes(self.image_shape))
+        first, second = (self.logits_fn(images).numpy() for _ in range(2))
+        # Answers at random tell nothing.
+        same = np.allclose(first, second, rtol=1e-3, atol=0, equal_nan=True)
+        return of_network(
+            self.structure,
+            (np.asarray(variable) for variable in self.variables),
+            first if same else first[:0],
+        )
+
+    def fed(self, input_range: InputRange) -> "Classifier":
+        """Returns a classifier whose network gets pixels of another range.
+
+        Args:
+            input_range: What it was made for.
+
+        Raises:
+            UsageError: if that is of another number of channels.
+        """
+        channels = self.image_shape[-1]
+        if len(input_range.scale) not in (1, channels):
+            raise UsageError(
+                f"`input_range` must hold one number or {channels}, one for "
+                f"each channel. Received: {input_range.text}."
+            )
+        raw_fn, logits_fn = self.raw_fn, self.logits_fn
+        return dataclasses.replace(
+            self,
+            logits_fn=lambda images: logits_fn(input_range(images)),
+            raw_fn=raw_fn and (lambda images: raw_fn(input_range(images))),
+            structure=self.structure + repr(input_range).encode(),
+            input_range=input_range,
+            description=f"{self.description} (pixels {input_range.text})",
+        )
+
+    @classmethod
+    def from_keras(
+        cls,
+        model: keras.Model,
+        *,
+        outputs: str = "auto",
+        description: str = "Keras model",
+    ) -> "Classifier":
+        """Wraps a Keras model, with the weights that it has now.
+
+        Example:
+            >>> import keras
+            >>> flat = [keras.Input((8, 8, 3)), keras.layers.Flatten()]
+            >>> softmax = keras.layers.Dense(10, activation="softmax")
+            >>> model = keras.Sequential([*flat, softmax])
+            >>> classifier = Classifier.from_keras(model)
+            >>> classifier.outputs, classifier.description
+            ('probabilities', 'Keras model (logits before its softmax)')
+
+        Args:
+            model: From float32 [batch, height, width, channels] in [0, 1] to
+                [batch, num_classes]; functional, sequential, or subclassed
+                and called before. One of lower precision is computed in
+                float32.
+            outputs: What it answers with, one of `interface.OUTPUTS`; "auto"
+                finds out. Where its graph ends in a softmax or in sigmoids,
+                the logits before them are attacked; other probabilities are
+                turned back into logits.
+            description: One line for reports.
+
+        Returns:
+            The classifier.
+
+        Raises:
+            UsageError: if the model takes or gives something else, or for
+                unknown `outputs`.
+        """
+        check_outputs(outputs)
+        image_shape, num_classes = shapes_of(model)
+        model = to_float32(model)
+        network, squashed = before_squashing(model)
+        found = network is not model and outputs in ("auto", squashed)
+        classifier = cls._of(
+            classifier_logits(
+                fold_batchnorm(network if found else model), "inference"
+            ),
+            "logits" if found else outputs,
+            image_shape,
+            num_classes,
+            model.variables,
+            description,
+            _structure(model),
+        )
+        if not found:
+            return classifier
+        named = "softmax" if squashed == "probabilities" else "sigmoids"
+        return dataclasses.replace(
+            classifier,
+            outputs=squashed,
+            description=f"{description} (logits before its {named})",
+        )
+
+    @classmethod
+    def _of(
+        cls,
+        raw_fn: LogitsFn,
+        outputs: str,
+        image_shape: tuple[int, int, int],
+        num_classes: int,
+        variables: Sequence[Any],
+        description: str,
+        structure: bytes,
+    ) -> "Classifier":
+        """Makes a classifier of a function to answers of some kind."""
+        if outputs == "auto":
+            outputs = found_outputs(raw_fn, image_shape)
+        turned = outputs != "logits"
+        return cls(
+            to_logits(raw_fn, outputs),
+            image_shape,
+            num_classes,
+            variables,
+            f"{description} (from its {outputs})" if turned else description,
+            outputs,
+            raw_fn if turned else None,
+            structure,
+        )
+
+    @classmethod
+    def from_saved_model(
+        cls, path: str | Path, *, outputs: str = "auto"
+    ) -> "Classifier":
+        """Loads the signature `serving_default` of a SavedModel.
+
+        Example:
+            >>> import keras, tempfile
+            >>> layers = [keras.layers.Flatten(), keras.layers.Dense(10)]
+            >>> model = keras.Sequential([keras.Input((8, 8, 3)), *layers])
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     model.export(f"{folder}/mine", verbose=False)
+            ...     classifier = Classifier.from_saved_model(f"{folder}/mine")
+            >>> classifier.description, classifier.num_classes
+            ('SavedModel mine', 10)
+
+        Args:
+            path: Folder of the SavedModel.
+            outputs: What its only output is, one of `interface.OUTPUTS`;
+                "auto" finds out. An output named `logits` is taken as that.
+                From probabilities and sigmoids logits are made: what float32
+                rounded to 0 or 1 is lost, and has no gradient.
+
+        Returns:
+            The classifier.
+
+        Raises:
+            UsageError: if it cannot be loaded, has no such signature or
+                takes batches of one size only, or for unknown `outputs`.
+        """
+        check_outputs(outputs)
+        signature = load_signature(path)
+        parts = Path(path).absolute().parts
+        # A mere version does not say whose it is.
+        parts = parts[-2:] if parts[-1].isdigit() else parts[-1:]
+        classifier = cls._of(
+            signature.raw_fn,
+            "logits" if signature.output == "logits" else outputs,
+            signature.image_shape,
+            signature.num_classes,
+            signature.variables,
+            f"SavedModel {'/'.join(parts)}",
+            (Path(path) / "saved_model.pb").read_bytes(),
+        )
+        return dataclasses.replace(
+            classifier, class_names=signature.class_names
+        )
+
+
+def _structure(model: keras.Model) -> bytes:
+    try:
+        config = model.get_config()
+    # Keras knows what the graph of a subclassed model is by its code alone.
+    except NotImplementedError:
+        config = {}
+    return json.dumps(type(model).__name__).encode() + structure_of(config)
