@@ -33,7 +33,7 @@ INSTALL_REQUIRES = [
     # Images and labels in memory.
     "numpy>=1.26,<3",
     # Decodes folders of images, whatever their format.
-    "pillow>=11,<13",
+    "pillow>=11,<14",
     # The digits, which come with its wheel, and stratified splits.
     "scikit-learn>=1.5,<2",
     # Exact tests of whether two classifiers differ.

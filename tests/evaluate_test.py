@@ -89,7 +89,7 @@ def test_a_bad_value_is_one_line_that_speaks_of_flags(monkeypatch, capsys):
     out, err = capsys.readouterr()
     assert (end.value.code, out) == (2, "")
     (line,) = err.splitlines()
-    assert line.startswith("error: --eps must list") and "300" in line
+    assert line.startswith("error: --eps takes") and "300" in line
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,8 @@ def make_pointwise(fooled, total):
 
 def store(
     folder, fooled, *, labels, classes, norm="linf", predict=None,
-    stage=None, protocol="worst", dataset=None, masks=True, **changes,
+    stage=None, protocol="worst", dataset=None, masks=True, identity=None,
+    **changes,
 ):  # fmt: skip
     """Writes results.json and masks.npz, in which they agree.
 
@@ -76,6 +77,7 @@ def store(
         protocol: Of all attacks.
         dataset: What differs in the description of the images.
         masks: Whether masks.npz is kept.
+        identity: What the figures belong to; empty for none.
         **changes: Fields of `Evaluation`.
     """
     total = len(labels)
@@ -110,7 +112,10 @@ def store(
         "date": "2026-11-23",
         "device": "a CPU",
         "versions": {"python": "3.11", "tensorflow": "2.21"},
+        "identity": identity or {"images": "0123"},
     }
+    if identity == {}:  # As earlier versions stored it.
+        del conditions["identity"]
     evaluation = dataclasses.replace(evaluation, **changes)
     folder.mkdir(parents=True, exist_ok=True)
     whole = conditions | evaluation.to_json()

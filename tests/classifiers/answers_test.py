@@ -104,7 +104,7 @@ class Doubled(keras.Model):
 
 def test_a_graph_that_is_not_all_is_not_cut():
     whole = sequential(dense("softmax"))
-    model = Doubled(whole.inputs, whole.outputs)
+    model = Doubled(whole.inputs[0], whole.outputs[0])
     assert before_squashing(model) == (model, "logits")
 
 
@@ -116,6 +116,8 @@ def test_a_graph_that_is_not_all_is_not_cut():
         ([[0.2, 1.5], [0.5, 0.5]], "logits"),
         ([[-0.2, 0.9], [0.5, 0.5]], "logits"),
         ([[0.0, 0.0], [0.0, 0.0]], "logits"),
+        ([[0.1, 0.2], [0.0, 0.1]], "logits"),
+        ([[-0.001, 0.9], [0.5, 0.6]], "logits"),
         ([[np.nan, 0.8], [0.5, 0.5]], "logits"),
     ],
 )

@@ -30,7 +30,8 @@ def use(monkeypatch, loaded):
         asked.append(arguments)
         return loaded
 
-    monkeypatch.setattr(DATASETS, "_rows", dict(DATASETS))
+    rows = {name: row for name, row in DATASETS.items() if name != "mine"}
+    monkeypatch.setattr(DATASETS, "_rows", rows)
     DATASETS.add("mine", Dataset(load=load, help="mine"))
     return asked
 

@@ -90,6 +90,23 @@ def test_a_single_attack_needs_no_worst_case(tmp_path):
     assert "warning" not in text
 
 
+def test_earlier_versions_cannot_prove_what_they_belong_to(tmp_path):
+    runs = load(tmp_path, {"identity": {}}, {})
+    assert comparison.differences(runs) == [
+        "a: stored by an earlier version, it cannot prove to which images and "
+        "to which network its figures belong"
+    ]
+    assert len(comparison.paired(runs)) == 1
+
+
+def test_other_images_are_told_by_their_fingerprint(tmp_path):
+    runs = load(tmp_path, {}, {"identity": {"images": "4567"}})
+    assert comparison.differences(runs) == [
+        "fingerprint of the images differs: 0123 (a); 4567 (b)"
+    ]
+    assert comparison.paired(runs) == []
+
+
 def test_norms_have_columns_of_their_own(tmp_path):
     wrong = {("clean", 0.0): 2, ("pgd-10", 0.5): 8}
     runs = load(tmp_path, {"wrong": wrong}, {"wrong": wrong, "norm": "l2"})

@@ -418,3 +418,23 @@ def test_reports_need_no_tensorflow(folder, tmp_path):
         check=True,
     )
     assert (folder / "evaluation.md").is_file()
+
+
+def test_notes_and_what_is_not_proved_are_said_first(tmp_path):
+    store(tmp_path, notes=["there are no images of *cow*"], identity={})
+    write_report(tmp_path)
+    page = (tmp_path / "evaluation.md").read_text()
+    assert page.startswith(
+        "# Evaluation of grad_x (best)\n\n"
+        "**NOTE**: there are no images of \\*cow\\*.\n\n"
+        "**NOTE**: stored by an earlier version, it cannot prove to which"
+    )
+
+
+def test_the_draw_of_the_images_is_said(tmp_path):
+    store(tmp_path, dataset={"draw": "the first 12 of a fixed order"})
+    write_report(tmp_path)
+    page = (tmp_path / "evaluation.md").read_text()
+    assert dict(table(page, "Threat model"))["images"] == (
+        "the first 12 of a fixed order"
+    )

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import os
 from pathlib import Path
 
 import pytest
@@ -82,7 +83,8 @@ def test_the_paper_preset_is_the_paper():
 
 def test_a_folder_of_images_needs_only_its_directory():
     folder = resolve({"dataset": "folder", "data_dir": "images"})
-    assert (folder.dataset, folder.data_dir) == ("folder", "images")
+    expected = ("folder", os.path.abspath("images"))
+    assert (folder.dataset, folder.data_dir) == expected
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -74,15 +74,17 @@ def _operations(model: keras.Model) -> list[keras.Operation]:
 
 def _strip(model: keras.Model) -> keras.Model:
     last = _operations(model)[-1]
-    before = last.input
     if isinstance(last, keras.Model):
-        logits = _strip(last)(before)
-    elif not getattr(last, "weights", None):
-        logits = before
-    else:
+        inner = _strip(last)
+        return keras.models.clone_model(
+            keras.Model(model.inputs[0], model.outputs[0]),
+            clone_function=lambda layer: inner if layer is last else layer,
+        )
+    logits = last.input
+    if getattr(last, "weights", None):
         config = {**last.get_config(), "activation": "linear"}
         linear = type(last).from_config(config)
-        logits = linear(before)
+        logits = linear(logits)
         linear.set_weights(last.get_weights())
     return keras.Model(model.inputs[0], logits, name=model.name)
 
@@ -112,15 +114,16 @@ def kind_of(answers: np.ndarray) -> str:
     Returns:
         One of `OUTPUTS`, but "auto".
     """
+    lowest, highest = answers.min(), answers.max()
+    sums = answers.sum(axis=-1)
     # Written so that NaN is neither.
-    within = answers.min() >= -_ROUNDING and answers.max() <= 1 + _ROUNDING
-    if not within:
-        return "logits"
-    if np.abs(answers.sum(axis=-1) - 1).max() <= _ROUNDING:
+    within = lowest >= -_ROUNDING and highest <= 1 + _ROUNDING
+    if within and np.abs(sums - 1).max() <= _ROUNDING:
         return "probabilities"
-    # A network that was not trained may answer with zeros.
-    between = (answers > 0) & (answers < 1)
-    return "sigmoids" if between.any() else "logits"
+    # Logits of a network that was hardly trained may be small and positive.
+    likely = lowest >= 0 and 0.5 <= highest <= 1
+    between = np.any((answers > 0) & (answers < 1))
+    return "sigmoids" if likely and between else "logits"
 
 
 def to_logits(raw_fn: LogitsFn, outputs: str) -> LogitsFn:

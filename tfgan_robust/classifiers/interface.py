@@ -94,6 +94,9 @@ def parse_input_range(text: str) -> InputRange:
                 return InputRange(text, (high - low,), (low,))
         else:
             means, deviations = parts
+            channels = max(len(means), len(deviations))
+            if len(deviations) == 1:
+                deviations *= channels
             if min(deviations) > 0:
                 return _normalised(text, means, deviations)
     except ValueError:

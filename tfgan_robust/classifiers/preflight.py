@@ -151,13 +151,13 @@ def _check_range(
     if correct.all():
         return
     answers = {other.text: ask(other) for other in candidates(channels)}
-    losses = {text: _loss(labels, found) for text, found in answers.items()}
-    best = min(losses, key=lambda text: losses[text])
+    # Of equally good ones the first, which is the simplest.
+    best = max(answers, key=lambda text: _num_correct(answers[text], labels))
     there = answers[best].argmax(axis=-1) == labels
     gained = int(np.count_nonzero(there & ~correct))
     lost = int(np.count_nonzero(correct & ~there))
     better = gained > lost and mcnemar(gained, lost) < _BY_CHANCE
-    if better and losses[best] < learnt:
+    if better and _loss(labels, answers[best]) < learnt:
         raise UsageError(
             "The model expects other pixels than [0, 1]. Received: "
             f"{np.count_nonzero(correct)} of {len(labels)} images correct on "

@@ -145,12 +145,13 @@ def _decode(path: Path) -> np.ndarray:
     """Returns uint8 [height, width, 3]."""
     try:
         with PIL.Image.open(path) as image:
-            if image.mode.startswith(("I", "F")):
-                return _deep(np.asarray(image), path)
-            return np.asarray(image.convert("RGB"))
+            if not image.mode.startswith(("I", "F")):
+                return np.asarray(image.convert("RGB"))
+            pixels = np.asarray(image)
     # A file that is cut off, or that claims to be of another size.
     except (OSError, SyntaxError, ValueError):
         raise _unreadable(path) from None
+    return _deep(pixels, path)
 
 
 def _deep(pixels: np.ndarray, path: Path) -> np.ndarray:

@@ -92,7 +92,7 @@ def hold_out(
         )
     order = _interleaved_by_class(split.labels, seed)
     validation = _held_out(order, held_out, split)
-    training = order[~np.isin(order, validation)][:kept]
+    training = order[~np.isin(order, validation)][:train_images]
     return (
         Split(split.images[training], split.labels[training]),
         Split(split.images[validation], split.labels[validation]),

@@ -72,8 +72,7 @@ def _bad(name: str, text: str, norm: str) -> UsageError:
         else "positive numbers on the [0, 1] pixel scale (0.5, 128/255)"
     )
     return UsageError(
-        f"`{name}` must be made of {forms}. "
-        f"Received: {text.strip() or 'nothing'}."
+        f"`{name}` takes {forms}. Received: {name}={text or 'nothing'}."
     )
 
 

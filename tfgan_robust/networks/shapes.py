@@ -36,8 +36,7 @@ def shapes_of(model: keras.Model) -> tuple[tuple[int, int, int], int]:
             answers with one number for each of two or more classes.
     """
     # Subclassed models have no `input_shape`, but know how they were built.
-    known = hasattr(model, "input_shape")
-    if known:
+    if hasattr(model, "input_shape"):
         inputs = model.input_shape
     elif model.built:
         inputs = (model.get_build_config() or {}).get("input_shape")
@@ -48,12 +47,13 @@ def shapes_of(model: keras.Model) -> tuple[tuple[int, int, int], int]:
         )
     inputs = tuple(inputs) if isinstance(inputs, list | tuple) else inputs
     check_input_shape(inputs)
-    answers = model.output_shape if known else _traced_output(model, inputs[1:])
+    answers = _traced_output(model, inputs[1:])
     check_output_shape(answers)
     return inputs[1:], answers[-1]
 
 
 def _traced_output(model: keras.Model, image_shape: tuple[int, ...]) -> Any:
+    """Returns the shape of an output, or a structure of several."""
     try:
         answers = model.compute_output_spec(
             keras.KerasTensor((None, *image_shape))
@@ -61,11 +61,11 @@ def _traced_output(model: keras.Model, image_shape: tuple[int, ...]) -> Any:
     # Whatever the code of a user's `call` raises.
     except Exception as error:
         raise UsageError(
-            "The output shape of a subclassed model is found by a symbolic "
+            "The output shape of a model is found by a symbolic "
             f"call, which failed ({in_one_line(error)}); give it a "
             "compute_output_spec."
         ) from None
-    return getattr(answers, "shape", answers)
+    return keras.tree.map_structure(lambda answer: answer.shape, answers)
 
 
 def check_input_shape(shape: Any) -> None:

@@ -108,7 +108,8 @@ def _threat_model(stored: StoredEvaluation) -> str:
         "norm": _NORMS[evaluation.norm],
         "eps": ", ".join(radii) or "none",
         "protocol": "; ".join(protocols) or "none",
-        "images": f"the first {evaluation.num_images:,}",
+        "images": stored.conditions.dataset.draw
+        or f"the first {evaluation.num_images:,}",
         "split": f"{dataset.split} of {dataset.name} ({dataset.source})",
         "seed": str(evaluation.seed),
         "batch size": str(evaluation.batch_size),

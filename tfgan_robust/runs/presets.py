@@ -63,7 +63,7 @@ def resolve(*sources: Mapping[str, Any]) -> TrainConfig:
     given: dict[str, Any] = {}
     for source in sources:
         given.update(_own(config.convert(source)))
-    if given.get("data_dir"):
+    if isinstance(given.get("data_dir"), str):
         # The run is found again from wherever a command is started.
         path = Path(given["data_dir"]).expanduser()
         given["data_dir"] = os.path.abspath(path)
