@@ -39,7 +39,7 @@ print(json.dumps(answers))
 REFUSED = {
     "--epss=0.1": ["--epss", "--eps?"],
     "digits": ["Received: digits"],
-    "--eps=16": ["--eps must", "Received: eps=16.0", "at most 1"],
+    "--eps=1.5": ["--eps must", "Received: eps=1.5", "at most 1"],
     "--eps=inf": ["Received: eps=inf", "finite"],
     "--batch_size=0": ["Received: batch_size=0", "at least 1"],
     "--method=pgd --formulation=x": ["--formulation goes", "=x", "pgd"],
@@ -51,7 +51,7 @@ REFUSED = {
     "--config=../unknown.json": ["epsilon", "Known: "],
     "--config=../list.json": ["must be a JSON object"],
     # The flag wins over the file, and is bad.
-    "--config=../good.json --eps=2": ["Received: eps=2.0"],
+    "--config=../good.json --eps=2.5": ["Received: eps=2.5"],
     "--run_dir=../photos": ["photos", "another --run_dir"],
 }
 FILES = {

@@ -78,9 +78,9 @@ def test_an_evaluation_without_a_terminal_tells_a_line_for_each_attack(
         for call in CALLS:
             tell(*call)
     assert capsys.readouterr().out.splitlines() == [
-        "clean: 75.0% right",
-        "fgsm eps 8/255: 50.0% right",
-        "autoattack eps 0.1: 25.0% right",
+        "clean: 75.0% correct",
+        "fgsm eps 8/255: 50.0% correct",
+        "autoattack eps 0.1: 25.0% correct",
     ]
     assert pipe.getvalue() == ""
 
@@ -102,7 +102,7 @@ def test_an_evaluation_on_a_terminal_has_one_bar_of_what_is_settled(
     assert counts == [4, 5, 8, 8, 11, 16]
     shown = terminal.getvalue()
     assert "net" in shown and "16/16" in shown and "100%" in shown
-    assert "autoattack eps 0.1: 25.0% right" in shown
+    assert "autoattack eps 0.1: 25.0% correct" in shown
     assert capsys.readouterr().out == ""
 
 

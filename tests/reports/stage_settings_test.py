@@ -1,6 +1,7 @@
 """Settings in words, and evaluations of schema_version 2."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -71,15 +72,27 @@ def test_what_is_unknown_now_keeps_all_it_had():
     assert settings["loss"] == "dlr" and settings["num_steps"] == 100
 
 
-@pytest.mark.parametrize("name", ["natural", "pgd", "grad_x"])
-def test_the_committed_evaluations_are_read(name):
-    stored = json.loads((CIFAR10 / name / "results.json").read_text("utf-8"))
-    found = read_evaluation(CIFAR10 / name).evaluation
-    assert [r.accuracy for r in found.results] == [
+def check_reading(folder):
+    stored = json.loads((folder / "results.json").read_text("utf-8"))
+    found = read_evaluation(folder)
+    assert [r.accuracy for r in found.evaluation.results] == [
         r["accuracy"] for r in stored["results"]
     ]
-    stages = {s.name: s for r in found.results for s in r.stages}
+    stages = {s.name: s for r in found.evaluation.results for s in r.stages}
     assert describe(stages["pgd-100"].settings, EPS) == (
         "100 steps, cross_entropy, step 0.025 eps, random start, 1 restart"
     )
-    assert stages["square"].settings == {"num_queries": 5000}
+    assert stages["square"].settings["num_queries"] == 5000
+    return found
+
+
+@pytest.mark.parametrize("name", ["natural", "pgd", "grad_x"])
+def test_the_committed_evaluations_are_read(name):
+    found = check_reading(CIFAR10 / name)
+    assert found.conditions.identity["number of images"] == 1000
+
+
+def test_an_evaluation_of_schema_2_is_read(tmp_path):
+    old = Path(__file__).with_name("schema_2.json")
+    shutil.copy(old, tmp_path / "results.json")
+    assert check_reading(tmp_path).conditions.identity is None

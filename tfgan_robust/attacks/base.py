@@ -46,7 +46,7 @@ class Verdict(NamedTuple):
 
     Attributes:
         fooled: bool [batch], not classified as labelled. A NaN among the
-            logits is no right answer either.
+            logits is no correct answer either.
         images: The first that fooled, else the last looked at.
         predicted: int64 [batch], their class; `NO_CLASS` for NaN.
     """

@@ -30,7 +30,7 @@ _FAR = 1e10
 class FAB(Attack):
     """Targeted FAB in the L-infinity norm (arXiv:1907.02044).
 
-    It looks for the smallest perturbation that turns the right class into
+    It looks for the smallest perturbation that turns the correct class into
     `Problem.targets`; an image is fooled once that fits into the ball.
 
     Attributes:

@@ -39,7 +39,7 @@ def whole_range(context: AuditContext) -> Finding:
         verdicts.append(judge(correct.sum(), len(correct), chance))
     verdict, message = worst(verdicts), "falls to chance"
     if verdict != PASS:
-        message = "an attack that may change everything leaves images right"
+        message = "an attack that may change everything leaves images correct"
     return _finding(verdict, figures, message)
 
 

@@ -26,7 +26,7 @@ def format_comparison(runs: Runs) -> str:
     """Returns the table, warnings, and paired tests, as Markdown."""
     blocks = [_table(runs)]
     blocks.append(
-        "Accuracy in % of n images; in the worst case an image is right if "
+        "Accuracy in % of n images; in the worst case an image is correct if "
         "nothing fooled it at this eps or a smaller one."
     )
     warnings = differences(runs)
@@ -35,7 +35,7 @@ def format_comparison(runs: Runs) -> str:
     tests = paired(runs)
     if tests:
         blocks.append(
-            "Images that only the first or only the second gets right, over "
+            "Images that only the first or only the second gets correct, over "
             "the attacks that both underwent, and the exact p-value of "
             "McNemar's test, not corrected for their number:"
         )

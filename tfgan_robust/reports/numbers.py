@@ -82,8 +82,8 @@ def mcnemar(only_first: int, only_second: int) -> float:
     """Returns the exact two-sided p-value of McNemar's test.
 
     Args:
-        only_first: Images that only the first classifier gets right.
-        only_second: Images that only the second one gets right.
+        only_first: Images that only the first classifier gets correct.
+        only_second: Images that only the second one gets correct.
     """
     # Takes a second to load.
     from scipy.stats import binomtest

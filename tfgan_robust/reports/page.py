@@ -33,7 +33,7 @@ from tfgan_robust.reports.tables import (
 _FIGURES = ("accuracy", "classes", "confusion", "smallest")
 _NORMS = {"linf": "L-infinity, on the [0, 1] pixel scale", "l2": "Euclidean"}
 _PROTOCOLS = {
-    "worst": "worst (an image is right if it is right while clean and at every "
+    "worst": "worst (an image is correct if it is so while clean and at every "
     "point that the attack tried)",
     "final": "final (the last iterate of each run decides alone)",
 }
@@ -144,7 +144,7 @@ def _accuracy(evaluation: Evaluation) -> list[str]:
         escape(audit_line(evaluation.audit)),
         table,
         "In % of n images, with 95 % Wilson intervals. In the worst case, an "
-        "image is right if nothing fooled it at this eps or a smaller one. "
+        "image is correct if nothing fooled it at this eps or a smaller one. "
         f"The largest perturbation was {max(shares, default=0):.4f} eps.",
     ]
 
@@ -244,7 +244,7 @@ def _smallest(stored: StoredEvaluation) -> list[str]:
     )
     return [
         "The images that the smallest perturbations fool, of those that are "
-        "right while clean. What an attack found was shortened, towards the "
+        "correct while clean. What an attack found was shortened, towards the "
         "clean image, as far as it still fools; accuracies do not count that.",
         markdown_table(header, zip(*columns, strict=True)),
     ]

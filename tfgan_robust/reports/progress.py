@@ -63,7 +63,7 @@ def evaluation_progress(
             bar.update(done - before)
             before = done % total
             label = f"{attack} eps {format_eps(eps)}" if eps else attack
-            line = f"{label}: {accuracy:.1%} right"
+            line = f"{label}: {accuracy:.1%} correct"
             bar.set_postfix_str(line, refresh=False)
             if bar.disable and done == total:
                 say(line)

@@ -11,7 +11,7 @@ from tfgan_robust.reports.numbers import same_eps, wilson
 from tfgan_robust.reports.verdicts import Check
 
 SCHEMA_VERSION = 3
-# The row of what all attacks together leave right.
+# The row of what all attacks together leave correct.
 WORST = "worst case"
 
 
@@ -65,7 +65,7 @@ class Result:
         norm: "linf", on the [0, 1] pixel scale, or "l2", the Euclidean norm.
         protocol: "final" or "worst".
         num_images: Images measured.
-        num_correct: Images right under this attack.
+        num_correct: Images correct under this attack.
         accuracy: Their share.
         accuracy_low: Lower end of the Wilson 95 % interval.
         accuracy_high: Its upper end.
@@ -96,7 +96,7 @@ class Result:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Pointwise:
-    """Images right whatever was tried within a radius.
+    """Images correct whatever was tried within a radius.
 
     Attributes:
         eps: The radius; attacks at smaller ones count too.
@@ -129,14 +129,14 @@ class Evaluation:
         jit_compile: Whether XLA compiled the attacks.
         norm: "linf" or "l2".
         results: Clean first, then each attack at each eps.
-        pointwise: For each eps, what all attacks together left right.
+        pointwise: For each eps, what all attacks together left correct.
         audit: What was checked; None if it was not.
         complete: False if it was interrupted.
         notes: What a reader of the figures must know, a line each.
-        masks: For each attack and eps, bool [n]: right under it.
+        masks: For each attack and eps, bool [n]: correct under it.
         predicted: For each attack and eps, int32 [n]: the class under it.
         smallest: Up to ten of the smallest perturbations that fool images
-            which are right while clean.
+            which are correct while clean.
     """
 
     classifier: str

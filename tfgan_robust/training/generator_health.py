@@ -20,7 +20,7 @@ def generator_health(
     images: tf.Tensor,
     labels: tf.Tensor,
 ) -> dict[str, tf.Tensor]:
-    """Measures generators on images that the classifier gets right.
+    """Measures generators on images that the classifier gets correct.
 
     Args:
         method: The generators.
@@ -37,11 +37,11 @@ def generator_health(
     """
     eps = method.eps
     point = method.prepare(images, labels, tf.constant([0, 0]))
-    right = _right(logits_fn, images, labels)
+    correct = _correct(logits_fn, images, labels)
     attacked = pgd(
         logits_fn, images, labels, eps=eps, num_steps=1, step_size=eps
     )
-    health = {"fgsm_success": _success(right, logits_fn, attacked, labels)}
+    health = {"fgsm_success": _success(correct, logits_fn, attacked, labels)}
     perturbations = []
     for index in range(len(method.generators)):
         name = f"generator_{index}"
@@ -49,7 +49,7 @@ def generator_health(
         perturbed = method.move(point, directions)
         perturbations.append(perturbed - images)
         health[f"{name}_success"] = _success(
-            right, logits_fn, perturbed, labels
+            correct, logits_fn, perturbed, labels
         )
         health[f"{name}_saturation"] = tf.reduce_mean(
             tf.cast(tf.abs(directions) > SATURATED, tf.float32)
@@ -67,7 +67,7 @@ def generator_health(
     return health
 
 
-def _right(
+def _correct(
     logits_fn: LogitsFn, images: tf.Tensor, labels: tf.Tensor
 ) -> tf.Tensor:
     fooled = judge(logits_fn(images), images, labels).fooled
@@ -75,13 +75,13 @@ def _right(
 
 
 def _success(
-    right: tf.Tensor,
+    correct: tf.Tensor,
     logits_fn: LogitsFn,
     perturbed: tf.Tensor,
     labels: tf.Tensor,
 ) -> tf.Tensor:
-    fooled = right * (1 - _right(logits_fn, perturbed, labels))
-    return tf.math.divide_no_nan(tf.reduce_sum(fooled), tf.reduce_sum(right))
+    fooled = correct * (1 - _correct(logits_fn, perturbed, labels))
+    return tf.math.divide_no_nan(tf.reduce_sum(fooled), tf.reduce_sum(correct))
 
 
 def _difference(first: tf.Tensor, second: tf.Tensor, eps: float) -> tf.Tensor:

@@ -118,8 +118,8 @@ class Validator:
         for images, labels, mask in evaluation_batches(
             split, batch_size=self._batch_size
         ):
-            right = tf.logical_not(fooled(images, labels))
-            correct += float(tf.reduce_sum(tf.cast(right, tf.float32) * mask))
+            kept = tf.logical_not(fooled(images, labels))
+            correct += float(tf.reduce_sum(tf.cast(kept, tf.float32) * mask))
         return correct / len(split.labels)
 
 
