@@ -188,6 +188,12 @@ def test_predictions_and_smallest_perturbations_belong_to_the_verdicts():
         assert logits.argmax() == split.labels[index]
 
 
+def test_many_classifiers_in_a_loop_raise_no_warning(caplog):
+    for number in range(8):
+        measure(eps=RADII[:1], seed=number, batch_size=64)
+    assert "retracing" not in caplog.text
+
+
 def test_a_surrogate_adds_rows_of_transferred_attacks():
     other = classifier(lambda images: -linear_logits(images))
     found = measure(attacks=("pgd-2",), eps=RADII[1:], surrogate=other)

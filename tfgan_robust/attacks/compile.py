@@ -1,5 +1,6 @@
-"""Compiles an attack once for a classifier."""
+"""Compiles attacks, and other functions of a classifier, once for each."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -36,6 +37,25 @@ def resolve_jit_compile(choice: str, *, deterministic: bool = False) -> bool:
     return bool(tf.config.list_physical_devices("GPU")) and not deterministic
 
 
+def as_graph(function: Callable[..., Any], *, jit_compile: bool) -> Any:
+    """Compiles a function that is made anew for each classifier.
+
+    TensorFlow counts how often the same code is traced, and would warn its
+    user of what belongs to other classifiers; it does not look into a partial
+    function.
+
+    Args:
+        function: Of tensors.
+        jit_compile: Whether XLA compiles it.
+
+    Returns:
+        A `tf.function`.
+    """
+    return tf.function(
+        functools.partial(function), jit_compile=jit_compile, autograph=False
+    )
+
+
 def compile_attack(
     attack: Callable[..., tf.Tensor], logits_fn: LogitsFn, *, jit_compile: bool
 ) -> Callable[..., tf.Tensor]:
@@ -52,11 +72,12 @@ def compile_attack(
         not trace it anew.
     """
 
-    @tf.function(jit_compile=jit_compile, autograph=False)
-    def compiled(
+    def attacked(
         images: tf.Tensor, labels: tf.Tensor, numbers: dict[str, tf.Tensor]
     ) -> tf.Tensor:
         return attack(logits_fn, images, labels, **numbers)
+
+    compiled = as_graph(attacked, jit_compile=jit_compile)
 
     def run(images: tf.Tensor, labels: tf.Tensor, **numbers: Any) -> tf.Tensor:
         tensors = {k: tf.convert_to_tensor(v) for k, v in numbers.items()}

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfgan_robust.attacks.compile import resolve_jit_compile
+from tfgan_robust.attacks.compile import as_graph, resolve_jit_compile
 from tfgan_robust.attacks.engine.execution import Execution
 from tfgan_robust.attacks.engine.runner import AttackRunner
 from tfgan_robust.attacks.plan import follows_gradient, parse_attack
@@ -155,11 +155,8 @@ class AuditContext:
         return tuple(map(np.concatenate, zip(*parts, strict=True)))
 
     def _compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        return tf.function(
-            function,
-            jit_compile=resolve_jit_compile(self.execution.jit_compile),
-            autograph=False,
-        )
+        jit_compile = resolve_jit_compile(self.execution.jit_compile)
+        return as_graph(function, jit_compile=jit_compile)
 
     def _batches(self) -> Iterator[tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
         for start in range(0, len(self), self.execution.batch_size):

@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfgan_robust.attacks.base import NORMS, Verdict, choose, judge
-from tfgan_robust.attacks.compile import resolve_jit_compile
+from tfgan_robust.attacks.compile import as_graph, resolve_jit_compile
 from tfgan_robust.attacks.engine.execution import Execution
 from tfgan_robust.attacks.engine.slots import Finished
 from tfgan_robust.networks.logits import LogitsFn, as_floats
@@ -101,10 +101,8 @@ class SmallestSearch:
             sizes = NORMS[norm].size(found.images - batch[0])
             return *found, sizes
 
-        self._search = tf.function(
-            search,
-            jit_compile=resolve_jit_compile(execution.jit_compile),
-            autograph=False,
+        self._search = as_graph(
+            search, jit_compile=resolve_jit_compile(execution.jit_compile)
         )
 
     def add(self, attack: str, done: Finished) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfgan_robust.attacks.base import NO_CLASS, Attack
-from tfgan_robust.attacks.compile import resolve_jit_compile
+from tfgan_robust.attacks.compile import as_graph, resolve_jit_compile
 from tfgan_robust.attacks.engine.outcome import CleanPass, Outcome, StageTotals
 from tfgan_robust.attacks.engine.slots import Finished, Job
 from tfgan_robust.attacks.engine.stream import Stream
@@ -48,9 +48,7 @@ class AttackRunner:
         self._logits_fn, self._num_classes = logits_fn, num_classes
         self._surrogate, self._generators = surrogate, generators
         self._streams: dict[tuple[Attack, str, str], Stream] = {}
-        self._look = tf.function(
-            logits_fn, jit_compile=self.jit_compile, autograph=False
-        )
+        self._look = as_graph(logits_fn, jit_compile=self.jit_compile)
 
     def clean(
         self,
