@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import keras
 import numpy as np
@@ -103,3 +104,29 @@ def test_a_subset_stands_for_all_of_a_sorted_folder(run, tmp_path, count):
     labels = np.load(tmp_path / "out" / "masks.npz")["labels"]
     counts = np.bincount(labels, minlength=4)
     assert counts.sum() == count and np.ptp(counts) <= 2
+
+
+def test_an_export_carries_the_figures_of_its_own_classifier(run, tmp_path):
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy, ignore=shutil.ignore_patterns("served"))
+    for name in NAMES:
+        write(tmp_path, name, range(2))
+    evaluate(
+        EvaluateSettings(
+            run_dir=str(copy), data_dir=str(tmp_path), attacks="noise",
+            eps="1", audit=False,
+        )
+    )  # fmt: skip
+
+    def exported(version):
+        settings = ExportSettings(
+            run_dir=str(copy), output=str(tmp_path / "s"), version=version
+        )
+        return export(settings).metadata["robustness"]
+
+    assert exported(1)["num_images"] == 8
+    path = copy / "best" / "classifier.keras"
+    model = keras.models.load_model(path)
+    model.layers[-1].bias.assign_add([0.0, 0.0, 0.0, 1e-3])
+    model.save(path)
+    assert exported(2) is None
