@@ -130,3 +130,15 @@ def test_an_export_carries_the_figures_of_its_own_classifier(run, tmp_path):
     model.layers[-1].bias.assign_add([0.0, 0.0, 0.0, 1e-3])
     model.save(path)
     assert exported(2) is None
+
+
+def test_what_training_found_in_its_data_stands_with_the_figures(run, tmp_path):
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy, ignore=shutil.ignore_patterns("served"))
+    config = json.loads((copy / "config.json").read_text())
+    config["dataset"]["notes"] = ["3 of 9 test images are among the others"]
+    (copy / "config.json").write_text(json.dumps(config))
+    for name in NAMES:
+        write(tmp_path, name, [1, 2, 3])
+    _, notes = accuracy(copy, tmp_path)
+    assert notes == ["in training, 3 of 9 test images are among the others"]

@@ -10,12 +10,12 @@ from tfgan_robust.classifiers.answers import check_outputs
 from tfgan_robust.classifiers.classifier import Classifier
 from tfgan_robust.classifiers.interface import UNIT, parse_input_range
 from tfgan_robust.errors import UsageError, in_one_line
-from tfgan_robust.files import read_json_object
 from tfgan_robust.networks.logits import to_float32
 from tfgan_robust.runs.directory import (
     RunDirectory,
     load_run_config,
     naming_imports,
+    stored_dataset,
 )
 
 
@@ -127,6 +127,5 @@ def load_float32(path: str | Path) -> keras.Model:
 
 def _trained_classes(run: RunDirectory) -> tuple[str, ...] | None:
     """Returns the class names that a run was trained with, if it says so."""
-    dataset = read_json_object(run.config).get("dataset")
-    names = dataset.get("class_names") if isinstance(dataset, dict) else None
+    names = stored_dataset(run.path).get("class_names")
     return None if names is None else tuple(names)

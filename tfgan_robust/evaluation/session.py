@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -73,8 +74,10 @@ def evaluate(
 def _load(options: EvaluateSettings) -> _Inputs:
     """Loads networks and images; a run brings the settings of its own."""
     networks, config = load_networks(options), None
+    learnt: Sequence[str] = ()
     if options.run_dir is not None:
         config = directory.load_run_config(options.run_dir)
+        learnt = directory.stored_dataset(options.run_dir).get("notes", ())
     trained = options if config is None else config
     dataset, names = str(trained.dataset), networks.classifier.class_names
     data_dir = options.data_dir or trained.data_dir
@@ -100,6 +103,9 @@ def _load(options: EvaluateSettings) -> _Inputs:
             "their names are not known; give data of as many. Received: "
             f"{info.num_classes} classes in {info.source}."
         )
+    # Such as copies of test images among the training images.
+    notes = dict.fromkeys((*info.notes, *(f"in training, {n}" for n in learnt)))
+    info = dataclasses.replace(info, notes=tuple(notes))
     first = Split(*(part[: options.num_images] for part in split))
     return _Inputs(networks, dataset, info, first)
 

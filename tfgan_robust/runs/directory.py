@@ -138,6 +138,16 @@ def load_run_config(path: str | Path) -> TrainConfig:
         return from_stored(values)
 
 
+def stored_dataset(path: str | Path) -> dict[str, Any]:
+    """Returns what a run keeps of its data set, empty if it keeps nothing.
+
+    Args:
+        path: The folder of the run.
+    """
+    dataset = read_json_object(RunDirectory(Path(path)).config).get("dataset")
+    return dataset if isinstance(dataset, dict) else {}
+
+
 def load_settings(path: str | Path) -> dict[str, Any]:
     """Reads settings by name from a file of them, or a run's config.json.
 

@@ -89,8 +89,7 @@ def _check_same_data(run: RunDirectory, belongs_to: dict[str, Any]) -> None:
     Raises:
         UsageError: saying what changed.
     """
-    dataset = files.read_json_object(run.config).get("dataset")
-    there = dataset.get("identity") if isinstance(dataset, dict) else None
+    there = directory.stored_dataset(run.path).get("identity")
     if there is None:
         say(
             f"NOTE: {run.path} is of an earlier version, which did not keep "
