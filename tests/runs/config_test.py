@@ -11,6 +11,7 @@ import pytest
 import tfgan_robust
 from tfgan_robust.attacks.formulations import FORMULATIONS
 from tfgan_robust.cli import fields
+from tfgan_robust.cli.flags import Flags, Part
 from tfgan_robust.data.registry import DATASETS
 from tfgan_robust.errors import UsageError
 from tfgan_robust.methods.registry import METHODS
@@ -386,3 +387,10 @@ def test_the_undefended_twin_can_be_trained_again_by_itself(dataset, preset):
 def test_runs_are_called_after_what_distinguishes_them():
     assert resolve({"formulation": "xz"}).run_label == "xz"
     assert resolve({"method": "pgd"}).run_label == "pgd"
+
+
+def test_none_leaves_mirroring_to_the_data_set():
+    flags = Flags([Part(TrainConfig)])
+    given = flags.parse(["--horizontal_flip=none", "--eps=8"])
+    assert given == {"horizontal_flip": None, "eps": 8 / 255}
+    assert resolve(given).horizontal_flip is None
