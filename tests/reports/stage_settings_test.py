@@ -91,7 +91,7 @@ def test_the_committed_evaluations_are_read(name):
     check_reading(CIFAR10 / name)
 
 
-@pytest.mark.parametrize("name", ["natural", "grad_x"])
+@pytest.mark.parametrize("name", ["natural", "grad_x", "pgd"])
 def test_committed_evaluations_say_what_they_belong_to(name):
     identity = read_evaluation(CIFAR10 / name).conditions.identity
     assert identity["number of images"] == 1000
