@@ -4,6 +4,8 @@ from typing import Any
 
 import keras
 
+from tfgan_robust.networks.batchnorm import BatchNormalization
+
 
 def scaled(filters: int, width: float) -> int:
     """Returns a number of filters times a width, at least 1."""
@@ -40,7 +42,7 @@ def batchnorm(
 ) -> keras.KerasTensor:
     """Normalises over the batch; `momentum` is that of the moving averages."""
     # Synchronised, so that training on several devices is training on one.
-    return keras.layers.BatchNormalization(
+    return BatchNormalization(
         momentum=momentum, synchronized=True, name=f"{name}_bn"
     )(x)
 
