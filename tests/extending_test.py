@@ -140,20 +140,20 @@ def test_a_training_method(recipe, tmp_path):
     train = ["train", *TINY]
     helped, done, again, refused, foreign = recipe("a training method")(
         ["train", "--help"],
-        [*train, "--method=trades", "--trades_beta=2"],
-        [*train, "--method=trades", "--trades_beta=3"],
-        [*train, "--method=trades", "--trades_beta=0"],
-        [*train, "--method=pgd", "--trades_beta=2"],
+        [*train, "--method=guided", "--guidance=2"],
+        [*train, "--method=guided", "--guidance=3"],
+        [*train, "--method=guided", "--guidance=0"],
+        [*train, "--method=pgd", "--guidance=2"],
     )
-    assert "TRADES (arXiv:1901.08573)" in flat(helped)
-    assert "--trades_beta" in helped
+    assert "guided adversarial training (arXiv:2011.14969)" in flat(helped)
+    assert "--guidance" in helped
     assert_well(done)
-    assert re.search(r"trades +\| fgsm", done)
-    assert_refused(again, "trades_beta: 2.0 there, 3.0 here")
-    assert_refused(refused, "--trades_beta must be greater than 0")
-    assert_refused(foreign, "goes with method trades")
-    run = tmp_path / "runs" / "digits-trades-0"
-    assert read(run / "config.json")["settings"]["trades_beta"] == 2
+    assert re.search(r"guided +\| fgsm", done)
+    assert_refused(again, "guidance: 2.0 there, 3.0 here")
+    assert_refused(refused, "--guidance must be greater than 0")
+    assert_refused(foreign, "goes with method guided")
+    run = tmp_path / "runs" / "digits-guided-0"
+    assert read(run / "config.json")["settings"]["guidance"] == 2
     header = (run / "metrics.csv").read_text("utf-8").splitlines()[0]
     assert {"clean_loss", "attack_loss"} <= set(header.split(","))
 

@@ -6,7 +6,11 @@ import pytest
 import tensorflow as tf
 from toys import problem_of, run_attack
 
-from tfgan_robust.attacks.generators import GeneratorAttack, Perturbation
+from tfgan_robust.attacks.generators import (
+    GeneratorAttack,
+    LearnedStep,
+    Perturbation,
+)
 
 SHAPE = (16, 16, 3)
 PIXELS = 768
@@ -101,6 +105,38 @@ def test_is_one_step_along_the_directions_of_the_generator(
     wrong = np.argmax(logits_fn(result.images), axis=1) != given.labels
     np.testing.assert_array_equal(result.fooled, wrong)
     assert np.abs(expected - clean).max() > 0.05
+
+
+@pytest.mark.parametrize("clip_to_ball", [True, False])
+@pytest.mark.parametrize(("formulation", "channels"), [("x", 3), ("grad_x", 6)])
+def test_a_learned_start_is_followed_by_a_step_of_the_gradient(
+    formulation, channels, clip_to_ball
+):
+    model = generator(channels)
+    settings = {"start_size": 1.5, "start_noise": 0.25, "gradient_step": 0.75}
+    attack = GeneratorAttack(
+        model,
+        LearnedStep(
+            formulation=formulation, clip_to_ball=clip_to_ball, **settings
+        ),
+    )
+    given = problem(attack)
+    clean = given.images.numpy()
+    inputs = [clean]
+    if formulation == "grad_x":
+        inputs.insert(0, gradient_sign(clean, given.labels))
+    directions = model(np.concatenate(inputs, axis=-1), training=False)
+    start = clean + EPS * (1.5 * directions + 0.25 * given.noise[0])
+    start = np.clip(start, 0, 1)
+    sign = gradient_sign(start, given.labels)
+    # An attack stays in the ball, whatever training did.
+    expected = clip(start + np.float32(0.75) * EPS * sign, clean)
+    result = run_attack(attack, logits_fn, given)
+    off = np.abs(result.images - expected) > 1e-5
+    # Where a pixel of the start is one half, rounding decides its sign.
+    assert off.mean() < 1e-3
+    gradients = 2 if formulation == "grad_x" else 1
+    assert attack.passes == (1 + gradients, gradients)
 
 
 def test_draws_noise_of_the_images_size():

@@ -9,12 +9,12 @@ import tensorflow as tf
 
 from tfgan_robust.cli.fields import setting
 from tfgan_robust.errors import UsageError
-from tfgan_robust.methods.base import Method
+from tfgan_robust.methods.base import Method, Perturbed
+from tfgan_robust.methods.generator_settings import GeneratorSettings
 from tfgan_robust.methods.natural import Natural
 from tfgan_robust.methods.registry import METHODS, TrainingMethod, settings_of
 from tfgan_robust.methods.settings import (
     Equation5Settings,
-    GeneratorSettings,
     NaturalSettings,
     PerturbingSettings,
 )
@@ -59,6 +59,57 @@ def test_the_loss_is_equation_5():
     np.testing.assert_allclose(
         found, 0.5 * clean + 2.0 * np.mean(perturbed, axis=0), rtol=1e-5
     )
+
+
+def softmax_loss(logits, labels):
+    shares = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    return -np.log(shares[np.arange(len(labels)), labels])
+
+
+def test_a_share_of_the_batch_seen_clean_weighs_as_all_of_it():
+    settings = Equation5Settings(clean_weight=0.5, clean_share=0.5)
+    method = Method(settings, 0.1, no_logits)
+    images, labels = batch()
+    seen = {}
+
+    def classifier(shown, training):
+        seen["count"] = len(shown)
+        return tf.reshape(shown, [len(shown), -1])[:, :2]
+
+    logits = method.logits(classifier, images, {"attack": 1 - images})
+    assert seen["count"] == 4 + 8
+    assert {name: len(each) for name, each in logits.items()} == {
+        "clean": 4, "attack": 8,
+    }  # fmt: skip
+    found = method.loss(labels, logits["clean"], [logits["attack"]])
+    clean = softmax_loss(logits["clean"].numpy(), labels.numpy()[:4])
+    other = softmax_loss(logits["attack"].numpy(), labels.numpy())
+    expected = 0.5 * clean.mean() + other.mean()
+    assert float(tf.reduce_mean(found)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_smoothed_labels_against_numpy():
+    method = Method(Equation5Settings(clean_weight=0), 0.1, no_logits)
+    method.label_smoothing = 0.3
+    logits = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
+    labels = np.array([0, 2, 1, 1])
+    targets = 0.7 * np.eye(3)[labels] + 0.3 / 3
+    shares = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    expected = -(targets * np.log(shares)).sum(-1)
+    found = method.loss(tf.constant(labels), None, [tf.constant(logits)])
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_logits_are_paired_with_the_clean_ones():
+    settings = Equation5Settings(pairing_weight=2.0)
+    method = Method(settings, 0.1, no_logits)
+    clean, *others = np.random.default_rng(0).normal(size=(3, 4, 5))
+    found = method.extra_loss(Perturbed([]), clean, others)
+    expected = sum(np.square(each - clean).mean(-1) for each in others)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    assert Method(Equation5Settings(), 0.1, no_logits).extra_loss(
+        Perturbed([]), clean, others
+    ) is None  # fmt: skip
 
 
 def test_natural_training_perturbs_nothing():

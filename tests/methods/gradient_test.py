@@ -6,7 +6,7 @@ import tensorflow as tf
 from toys import linear_logits, linear_weights
 
 from tfgan_robust.methods.gradient import FGSM, PGD
-from tfgan_robust.methods.settings import FGSMSettings, PGDSettings
+from tfgan_robust.methods.gradient_settings import FGSMSettings, PGDSettings
 from tfgan_robust.networks.losses import cross_entropy
 
 EPS = 0.1

@@ -17,7 +17,12 @@ from tfgan_robust.training.build import build_model
 from tfgan_robust.training.checkpoints import RunState, save_networks
 
 SHAPE = (16, 16, 3)
-SMALL = {"image_size": 16, "batch_size": 8, "eval_images": 8}
+SMALL = {
+    "image_size": 16,
+    "batch_size": 8,
+    "eval_images": 8,
+    "warmup": 0.0,  # The first step, often the only one, is to move weights.
+}
 
 
 def build(mine=None, shape=SHAPE, **settings):
@@ -111,7 +116,9 @@ class Subclassed(keras.Model):
 
 def test_a_registered_builder_may_return_any_model(registered):
     settings = registered(lambda shape, classes: Subclassed(classes))
-    model = build(**settings)
+    with pytest.raises(UsageError, match="needs a copy.*set averaging=0"):
+        build(**settings)
+    model = build(**settings, averaging=0)
     assert isinstance(model.classifier, Subclassed)
     before = weights(model)
     model.train_step(batch())
@@ -158,13 +165,17 @@ def test_models_that_do_not_fit_are_refused():
 
 
 def test_precision_is_that_of_networks_that_are_built_here():
-    settings = {"precision": "mixed_bfloat16", "generator_width": 0.1}
+    settings = {"precision": "mixed_bfloat16", "generator_width": 0.5}
     model = build(normalised_by_layer(), **settings)
     (policies, built) = (
         {layer.compute_dtype for layer in network.layers}
         for network in (model.classifier, model.generators[0])
     )
     assert policies == {"float32"} and "bfloat16" in built
+    images, _ = batch()
+    np.testing.assert_array_equal(
+        model.averaged(images), model.classifier(images)
+    )
     assert keras.config.dtype_policy().name == "float32"
 
 
@@ -177,7 +188,7 @@ def test_float16_needs_loss_scaling():
         ]
     )
     with pytest.raises(UsageError, match="needs loss scaling.*=float32"):
-        build(half, method="natural")
+        build(half, method="natural", precision="float32")
     build(half, method="natural", precision="mixed_float16")
 
 

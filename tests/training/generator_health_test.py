@@ -5,8 +5,8 @@ import pytest
 import tensorflow as tf
 from toys import linear_logits, linear_weights
 
+from tfgan_robust.methods.generator_settings import GeneratorSettings
 from tfgan_robust.methods.generators import Generators
-from tfgan_robust.methods.settings import GeneratorSettings
 from tfgan_robust.training.generator_health import SATURATED, generator_health
 
 SHAPE = (4, 4, 3)

@@ -143,9 +143,9 @@ def test_tensorboard_holds_what_a_person_watches(finished):
     tags = set(events.Tags()["tensors"])
     expected = {
         "train/loss",
-        "train/generator_0_accuracy",
+        "train/attack_accuracy",
         "train/classifier_gradient_norm",
-        "train/generator_1_perturbation_linf",
+        "train/attack_perturbation_linf",
         "train/classifier_learning_rate",
         "train/images_per_second",
         "validation/val_clean_accuracy",
@@ -155,7 +155,6 @@ def test_tensorboard_holds_what_a_person_watches(finished):
         "validation/generator_0_saturation",
         "validation/generator_difference",
         "perturbed/0",
-        "perturbed/1",
         "configuration",
     }
     assert expected <= tags

@@ -12,7 +12,10 @@ from tfgan_robust.training.build import build_model
 from tfgan_robust.training.model import AdversarialClassifier
 
 SHAPE = (16, 16, 3)
-TINY = {"image_size": 16, "classifier_width": 0.05, "batch_size": 8}
+TINY = {
+    "image_size": 16, "classifier_width": 0.05, "batch_size": 8,
+    "precision": "float32", "warmup": 0,
+}  # fmt: skip
 PAPER = {"preset": "paper", "generator_width": 0.1}
 FORMULATIONS = ("x", "xz", "grad", "grad_x")
 
@@ -231,7 +234,7 @@ def test_attacks_follow_float32_gradients_of_a_bfloat16_network():
     ids=str,
 )
 def test_weights_of_examples_weigh_their_loss(settings):
-    settings = {**settings, "dropout_scale": 0}
+    settings = {**settings, "dropout_scale": 0, "weight_decay": 0}
     images, labels = batch(size=8)
     plain, ones, halves, none = (build(**settings) for _ in range(4))
     before = trainable(plain)

@@ -1,7 +1,7 @@
 """What a generator does to an image, in training and as an attack."""
 
 import dataclasses
-from typing import Any
+from typing import Any, Self
 
 import keras
 import numpy as np
@@ -15,26 +15,19 @@ from tfgan_robust.networks.logits import LogitsFn
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Perturbation:
-    """What a generator sees, and how far it moves an image: x + eps G(I).
-
-    Equations 5 to 9 of the paper. Where perturbations start at a random
-    point, I is taken there, and what leaves the ball is clipped.
+class GeneratorInput:
+    """What a generator sees, equations 6 to 9 of the paper.
 
     Attributes:
         formulation: One of `FORMULATIONS`.
-        random_start: Radius of the start, as a share of eps.
-        generator_step: Size of the generator's output, as a multiple of eps.
         latent_channels: Channels of the noise.
     """
 
     formulation: str
-    random_start: float = 0.0
-    generator_step: float = 1.0
     latent_channels: int = 1
 
     @classmethod
-    def of(cls, settings: Any) -> "Perturbation":
+    def of(cls, settings: Any) -> Self:
         """Takes what it needs from the settings of a method or of a run."""
         names = [field.name for field in dataclasses.fields(cls)]
         return cls(**{name: getattr(settings, name) for name in names})
@@ -83,6 +76,41 @@ class Perturbation:
         outputs = generator(tf.concat(seen, axis=-1), training=training)
         return tf.cast(outputs, tf.float32)
 
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Perturbation(GeneratorInput):
+    """A generator's output moves an image: x + eps G(I), equation 5.
+
+    Where perturbations start at a random point, I is taken there, and what
+    leaves the ball is clipped.
+
+    Attributes:
+        random_start: Radius of the start, as a share of eps.
+        generator_step: Size of the generator's output, as a multiple of eps.
+    """
+
+    random_start: float = 0.0
+    generator_step: float = 1.0
+    # Gradients that are taken beside the one that the generator sees.
+    looks = 0
+
+    def attack(
+        self, generator: keras.Model, logits_fn: LogitsFn, problem: Problem
+    ) -> tf.Tensor:
+        """Returns what a trained generator makes of images, in the ball.
+
+        Args:
+            generator: To [batch, height, width, channels] in [-1, 1].
+            logits_fn: The classifier.
+            problem: Its noise is a point of the unit ball, and the latent one.
+        """
+        images, (noise, latent) = problem.images, problem.noise
+        start = images + self.random_start * problem.eps * noise
+        start = project(start, images, problem.eps)
+        sign = self.gradient_sign(logits_fn, start, problem.labels)
+        directions = self.directions(generator, start, sign, latent)
+        return self.move(images, start, directions, problem.eps)
+
     def move(
         self,
         images: tf.Tensor,
@@ -106,6 +134,64 @@ class Perturbation:
         return project(start + step * directions, images, eps)
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LearnedStep(GeneratorInput):
+    """A gradient step from where a generator says: x0 = x + eps (s G(I) + xi).
+
+    Of an image that is seen for the first time, I holds the gradient's sign
+    at the image itself.
+
+    Attributes:
+        start_size: Largest length of the learned part, as a multiple of eps.
+        start_noise: Radius of the noise, as a multiple of eps.
+        gradient_step: The step, as a multiple of eps.
+        clip_to_ball: Whether what leaves the ball is clipped.
+    """
+
+    start_size: float = 1.0
+    start_noise: float = 0.5
+    gradient_step: float = 1.0
+    clip_to_ball: bool = True
+    looks = 1
+
+    def attack(
+        self, generator: keras.Model, logits_fn: LogitsFn, problem: Problem
+    ) -> tf.Tensor:
+        """See `Perturbation.attack`; the learned part has its full length."""
+        images, (noise, latent) = problem.images, problem.noise
+        sign = self.gradient_sign(logits_fn, images, problem.labels)
+        directions = self.directions(generator, images, sign, latent)
+        moved = self.start_size * directions + self.start_noise * noise
+        begun = tf.clip_by_value(images + problem.eps * moved, 0.0, 1.0)
+        gradient, _, _ = input_gradient(logits_fn, begun, problem.labels)
+        attacked = self.step(images, begun, gradient, problem.eps)
+        return project(attacked, images, problem.eps)
+
+    def step(
+        self,
+        images: tf.Tensor,
+        begun: tf.Tensor,
+        gradient: tf.Tensor,
+        eps: float | tf.Tensor,
+    ) -> tf.Tensor:
+        """Steps along the gradient's sign.
+
+        Args:
+            images: Centres of the balls, float32 [batch, height, width,
+                channels] in [0, 1].
+            begun: Where the step begins, shaped alike, in [0, 1].
+            gradient: That of the loss there, shaped alike.
+            eps: Radius on the [0, 1] pixel scale.
+
+        Returns:
+            float32, shaped as `images`, in [0, 1].
+        """
+        moved = begun + self.gradient_step * eps * tf.sign(gradient)
+        if self.clip_to_ball:
+            return project(moved, images, eps)
+        return tf.clip_by_value(moved, 0.0, 1.0)
+
+
 @dataclasses.dataclass(frozen=True)
 class GeneratorAttack(Attack):
     """One call of a trained generator, as in training but on its averages.
@@ -116,13 +202,14 @@ class GeneratorAttack(Attack):
     """
 
     generator: keras.Model
-    perturbation: Perturbation
+    perturbation: Perturbation | LearnedStep
 
     @property
     def passes(self) -> tuple[int, int]:
-        """One of each more if the generator sees the gradient."""
-        sees = sees_gradient(self.perturbation.formulation)
-        return (2, 1) if sees else (1, 0)
+        """One of each more for each gradient that is looked at."""
+        how = self.perturbation
+        gradients = how.looks + int(sees_gradient(how.formulation))
+        return 1 + gradients, gradients
 
     def draw(
         self, rng: np.random.Generator, shape: tuple[int, int, int]
@@ -132,20 +219,13 @@ class GeneratorAttack(Attack):
         return draw(rng, shape), rng.standard_normal(latent, np.float32)
 
     def start(self, problem: Problem) -> tf.Tensor:
-        """Returns a point of the ball that training starts in."""
-        reach = self.perturbation.random_start * problem.eps
-        moved = problem.images + reach * problem.noise[0]
-        return project(moved, problem.images, problem.eps)
+        """Returns the images; where to begin is the perturbation's affair."""
+        return problem.images
 
     def advance(
         self, logits_fn: LogitsFn, problem: Problem, state: State
     ) -> State:
         """Asks the generator and judges its answer."""
-        start, how = state.images, self.perturbation
-        sign = how.gradient_sign(logits_fn, start, problem.labels)
-        directions = how.directions(
-            self.generator, start, sign, problem.noise[1]
-        )
-        attacked = how.move(problem.images, start, directions, problem.eps)
+        attacked = self.perturbation.attack(self.generator, logits_fn, problem)
         here = judge(logits_fn(attacked), attacked, problem.labels)
-        return State(state.step + 1, here, start)
+        return State(state.step + 1, here, attacked)

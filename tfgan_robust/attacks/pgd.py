@@ -4,6 +4,7 @@
 """
 
 import dataclasses
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -21,7 +22,7 @@ from tfgan_robust.attacks.base import (
 from tfgan_robust.attacks.gradients import input_gradient
 from tfgan_robust.attacks.options import PROTOCOLS, STEP_RATIO, check_choice
 from tfgan_robust.networks.logits import LogitsFn
-from tfgan_robust.networks.losses import LOSSES, loss_function
+from tfgan_robust.networks.losses import LOSSES, log_odds, loss_function
 
 # Keeps the direction of a zero gradient finite.
 _SMALL = 1e-12
@@ -151,8 +152,10 @@ def pgd(
     num_steps: int | tf.Tensor,
     step_size: float | tf.Tensor | None = None,
     seed: tf.Tensor | tuple[int, int] | None = None,
+    start: tf.Tensor | None = None,
+    loss_fn: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] = log_odds,
 ) -> tf.Tensor:
-    """Follows the sign of the cross-entropy's gradient in the L-infinity ball.
+    """Follows the sign of a loss's gradient in the L-infinity ball.
 
     One step of size `eps` from the images is FGSM, equation 1 of the paper
     (arXiv:1412.6572).
@@ -168,13 +171,17 @@ def pgd(
         seed: int32 [2], of a random start; the same seed gives the same
             result, though another one with XLA than without. None begins at
             the images.
+        start: Where to begin instead, in the ball, shaped as `images`.
+        loss_fn: From labels and logits to a loss for each example. The
+            default has the direction of the cross-entropy's gradient.
 
     Returns:
         The perturbed images, float32, shaped as `images`, in [0, 1].
     """
     if step_size is None:
         step_size = STEP_RATIO * eps / tf.cast(num_steps, tf.float32)
-    start = images
+    if start is None:
+        start = images
     if seed is not None:
         # As the first of several restarts, which weights of old depend on.
         own = tf.random.experimental.stateless_fold_in(seed, 0)
@@ -183,7 +190,7 @@ def pgd(
     def step(
         count: tf.Tensor, current: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        gradient, _, _ = input_gradient(logits_fn, current, labels)
+        gradient, _, _ = input_gradient(logits_fn, current, labels, loss_fn)
         moved = current + step_size * tf.sign(gradient)
         return count + 1, linf.project(moved, images, eps)
 

@@ -1,7 +1,10 @@
 """Batches for training and for evaluation."""
 
+from typing import Any
+
 import tensorflow as tf
 
+from tfgan_robust.data.augmentation import draw_places, move
 from tfgan_robust.data.splits import Split
 from tfgan_robust.errors import UsageError
 
@@ -14,6 +17,7 @@ def training_batches(
     start_step: int = 0,
     horizontal_flip: bool = False,
     max_shift: float = 0.1,
+    with_places: bool = False,
 ) -> tf.data.Dataset:
     """Yields shuffled, augmented batches without end (section 4).
 
@@ -28,10 +32,12 @@ def training_batches(
         start_step: Number of the first batch.
         horizontal_flip: Whether half of the images are mirrored.
         max_shift: Largest shift as a share of the side; edges repeat.
+        with_places: Whether images come with where they are from.
 
     Returns:
         Images, float32 [batch, height, width, 3] in [0, 1], and labels,
-        int64 [batch].
+        int64 [batch]. With places instead of images a pair of images and
+        `augmentation.Places`.
 
     Raises:
         UsageError: if there are fewer images than make a batch.
@@ -52,14 +58,17 @@ def training_batches(
         )
     images, labels = tf.constant(split.images), tf.constant(split.labels)
 
-    def load(step: tf.Tensor, indices: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        augmented = augment(
-            tf.gather(images, indices),
+    def load(step: tf.Tensor, indices: tf.Tensor) -> tuple[Any, tf.Tensor]:
+        places = draw_places(
+            indices,
+            split.images.shape[1:3],
             tf.random.experimental.stateless_fold_in([seed, 1], step),
             horizontal_flip=horizontal_flip,
             max_shift=max_shift,
         )
-        return _as_floats(augmented), tf.gather(labels, indices)
+        moved = _as_floats(move(tf.gather(images, indices), places))
+        seen = (moved, places) if with_places else moved
+        return seen, tf.gather(labels, indices)
 
     first_epoch, skipped = divmod(start_step, count // batch_size)
     return (
@@ -70,40 +79,6 @@ def training_batches(
         .map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         .prefetch(tf.data.AUTOTUNE)
     )
-
-
-def augment(
-    images: tf.Tensor,
-    seed: tf.Tensor,
-    *,
-    horizontal_flip: bool,
-    max_shift: float,
-) -> tf.Tensor:
-    """Shifts, and perhaps mirrors, each image of a batch.
-
-    Where a shift moves the edge inwards, the edge is repeated.
-
-    Args:
-        images: Any dtype, [batch, height, width, channels].
-        seed: [2], an integer seed.
-        horizontal_flip: Whether each image is mirrored with probability 1/2.
-        max_shift: Largest shift as a share of the side, rounded down to whole
-            pixels.
-
-    Returns:
-        As `images`.
-    """
-    batch, (height, width) = tf.shape(images)[0], images.shape[1:3]
-    row_seed, column_seed, flip_seed = tf.unstack(
-        tf.random.experimental.stateless_split(seed, 3)
-    )
-    rows = _shifted(height, batch, max_shift, row_seed)
-    columns = _shifted(width, batch, max_shift, column_seed)
-    if horizontal_flip:
-        mirrored = tf.random.stateless_uniform([batch, 1], flip_seed) < 0.5
-        columns = tf.where(mirrored, width - 1 - columns, columns)
-    images = tf.gather(images, rows, axis=1, batch_dims=1)
-    return tf.gather(images, columns, axis=2, batch_dims=1)
 
 
 def evaluation_batches(split: Split, *, batch_size: int) -> tf.data.Dataset:
@@ -145,14 +120,3 @@ def _shuffled(
 
 def _as_floats(images: tf.Tensor) -> tf.Tensor:
     return tf.cast(images, tf.float32) / 255
-
-
-def _shifted(
-    size: int, batch: tf.Tensor, max_shift: float, seed: tf.Tensor
-) -> tf.Tensor:
-    """Positions to read from, int32 [batch, size]."""
-    reach = int(max_shift * size)
-    shift = tf.random.stateless_uniform(
-        [batch, 1], seed, -reach, reach + 1, tf.int32
-    )
-    return tf.clip_by_value(tf.range(size)[tf.newaxis] + shift, 0, size - 1)

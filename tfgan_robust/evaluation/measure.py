@@ -10,7 +10,11 @@ from tfgan_robust.attacks.compile import resolve_jit_compile
 from tfgan_robust.attacks.engine.execution import Execution
 from tfgan_robust.attacks.engine.outcome import CleanPass, Outcome
 from tfgan_robust.attacks.engine.runner import AttackRunner
-from tfgan_robust.attacks.generators import GeneratorAttack, Perturbation
+from tfgan_robust.attacks.generators import (
+    GeneratorAttack,
+    LearnedStep,
+    Perturbation,
+)
 from tfgan_robust.attacks.plan import CLEAN, AttackPlan
 from tfgan_robust.classifiers.classifier import Classifier
 from tfgan_robust.classifiers.preflight import check_classifier
@@ -53,7 +57,7 @@ def evaluate_classifier(
     seed: int = Execution.seed,
     jit_compile: str = Execution.jit_compile,
     surrogate: Classifier | None = None,
-    generators: Sequence[tuple[keras.Model, Perturbation]] = (),
+    generators: Sequence[tuple[keras.Model, Perturbation | LearnedStep]] = (),
     allow_random: bool = False,
     notes: Sequence[str] = (),
     progress: Progress | None = None,

@@ -7,7 +7,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from tfgan_robust.attacks.generators import Perturbation
+from tfgan_robust.attacks.generators import LearnedStep, Perturbation
 from tfgan_robust.attacks.plan import (
     AttackPlan,
     for_classes,
@@ -20,7 +20,10 @@ from tfgan_robust.classifiers.loading import load_classifier
 from tfgan_robust.errors import UsageError
 from tfgan_robust.evaluation.options import EvaluateSettings
 from tfgan_robust.identity import Identity, of_network, structure_of
-from tfgan_robust.methods.settings import GeneratorSettings
+from tfgan_robust.methods.generator_settings import (
+    GeneratorNetworkSettings,
+    LearnedStartSettings,
+)
 from tfgan_robust.runs import directory, presets
 from tfgan_robust.runs.config import TrainConfig
 from tfgan_robust.runs.directory import RunDirectory, load_run_config
@@ -40,7 +43,7 @@ class EvaluationNetworks:
     classifier: Classifier
     surrogate: Classifier | None = None
     undefended: Classifier | None = None
-    generators: Sequence[tuple[keras.Model, Perturbation]] = ()
+    generators: Sequence[tuple[keras.Model, Perturbation | LearnedStep]] = ()
 
     @property
     def guides(self) -> dict[str, Identity]:
@@ -105,12 +108,12 @@ def load_networks(options: EvaluateSettings) -> EvaluationNetworks:
         run = RunDirectory(Path(options.run_dir))
         config = load_run_config(run.path)
         undefended = undefended or _own_baseline(run.path, config)
-        if isinstance(config, GeneratorSettings):
+        if isinstance(config, GeneratorNetworkSettings):
             folder = run.networks(options.checkpoint)
             generators = [
                 (
                     keras.models.load_model(path, compile=False),
-                    Perturbation.of(config),
+                    _perturbation(config),
                 )
                 for path in sorted(folder.glob("generator_*.keras"))
             ]
@@ -120,6 +123,14 @@ def load_networks(options: EvaluateSettings) -> EvaluationNetworks:
         _load_alike("undefended", undefended, classifier),
         generators,
     )
+
+
+def _perturbation(
+    config: GeneratorNetworkSettings,
+) -> Perturbation | LearnedStep:
+    if isinstance(config, LearnedStartSettings):
+        return LearnedStep.of(config)
+    return Perturbation.of(config)
 
 
 def _own_baseline(run: Path, config: TrainConfig) -> str | None:

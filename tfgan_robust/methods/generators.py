@@ -8,8 +8,8 @@ import tensorflow as tf
 
 from tfgan_robust.attacks.generators import Perturbation
 from tfgan_robust.attacks.linf import random_start
-from tfgan_robust.methods.base import Method, fold_in
-from tfgan_robust.methods.settings import GeneratorSettings
+from tfgan_robust.methods.base import Method, Perturbed, fold_in
+from tfgan_robust.methods.generator_settings import GeneratorSettings
 from tfgan_robust.networks.logits import LogitsFn
 
 # Kinds of noise, each with a stream of its own.
@@ -33,6 +33,31 @@ class Point(NamedTuple):
     gradient_sign: tf.Tensor
     seed: tf.Tensor
 
+    def part(self, index: int, count: int) -> "Point":
+        """Returns the point of one of `count` equal parts of the batch."""
+        size = tf.shape(self.images)[0]
+        own = slice(index * size // count, (index + 1) * size // count)
+        images, start, sign = (each[own] for each in self[:3])
+        return Point(images, start, sign, self.seed)
+
+
+def latent_noise(
+    point: Point, channels: int, index: int, update: int
+) -> tf.Tensor:
+    """Draws what a generator sees as z, float32 [batch, height, width, n].
+
+    Args:
+        point: What the generator perturbs.
+        channels: Channels of the noise.
+        index: Which generator.
+        update: Changes the noise.
+    """
+    shape = tf.shape(point.images)
+    return tf.random.stateless_normal(
+        [*tf.unstack(shape[:3]), channels],
+        fold_in(point.seed, _LATENT, index, update),
+    )
+
 
 class Generators(Method):
     """Generators ascend the loss that the classifier descends, equation 5.
@@ -51,10 +76,14 @@ class Generators(Method):
     ) -> None:
         count = self.num_generators = settings.num_generators
         super().__init__(settings, eps, logits_fn, generators)
-        self.names = [f"generator_{index}" for index in range(count)]
+        self._split = settings.generator_assignment == "split" and count > 1
+        if not self._split:
+            self.names = self.players
         self.generator_mode = settings.generator_mode
         if settings.update == "alternating":
             self.separate_updates = settings.generator_updates
+            # The mean over a batch holds that over a generator's own part.
+            self.ascent = count if self._split else 1
         else:
             # The shared loss holds a generator's own with the inverse weight.
             self.ascent = count / settings.adversarial_weight
@@ -66,34 +95,38 @@ class Generators(Method):
         """Draws the start and takes the gradient's sign there."""
         start = images
         if self.settings.random_start > 0:
-            reach = self.eps * self.settings.random_start
+            reach = self.radius * self.settings.random_start
             start = random_start(images, reach, fold_in(seed, _START))
         sign = self._perturbation.gradient_sign(self.logits_fn, start, labels)
         return Point(images, start, sign, seed)
 
-    def complete(
-        self, prepared: Point, update: int | None = None
-    ) -> list[tf.Tensor]:
+    def complete(self, prepared: Point, update: int | None = None) -> Perturbed:
         """See `Method.complete`."""
         if update is None:
             update = self.settings.generator_updates
-        return [
-            self.move(
-                prepared,
-                self.directions(prepared, index, update, training=True),
-            )
-            for index in range(self.num_generators)
-        ]
+        return Perturbed(self._perturb(prepared, update, training=True))
 
     def perturb(
         self, images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor
     ) -> list[tf.Tensor]:
         """Perturbs with the generators in inference mode."""
-        point = self.prepare(images, labels, seed)
-        return [
-            self.move(point, self.directions(point, index))
-            for index in range(self.num_generators)
+        return self._perturb(self.prepare(images, labels, seed))
+
+    def _perturb(
+        self, point: Point, update: int = 0, training: bool = False
+    ) -> list[tf.Tensor]:
+        count = self.num_generators
+        if not self._split:
+            return [
+                self.move(point, self.directions(point, n, update, training))
+                for n in range(count)
+            ]
+        # Batches are shuffled, so that the parts are drawn at random.
+        found = [
+            self.directions(point.part(n, count), n, update, training)
+            for n in range(count)
         ]
+        return [self.move(point, tf.concat(found, 0))]
 
     def directions(
         self, point: Point, index: int, update: int = 0, training: bool = False
@@ -109,21 +142,23 @@ class Generators(Method):
         Returns:
             float32, shaped as the images, in [-1, 1].
         """
-        shape = tf.shape(point.images)
-        noise = tf.random.stateless_normal(
-            [*tf.unstack(shape[:3]), self.settings.latent_channels],
-            fold_in(point.seed, _LATENT, index, update),
-        )
         return self._perturbation.directions(
             self.generators[index],
             point.start,
             point.gradient_sign,
-            noise,
+            latent_noise(point, self.settings.latent_channels, index, update),
             training=training,
         )
+
+    def alone(
+        self, prepared: Point, index: int, draw: int = 0
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """See `Method.alone`."""
+        directions = self.directions(prepared, index, update=draw)
+        return directions, self.move(prepared, directions)
 
     def move(self, point: Point, directions: tf.Tensor) -> tf.Tensor:
         """Moves the start along directions, within the ball and [0, 1]."""
         return self._perturbation.move(
-            point.images, point.start, directions, self.eps
+            point.images, point.start, directions, self.radius
         )

@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from tfgan_robust.attacks.pgd import pgd
 from tfgan_robust.methods.base import Method, fold_in
-from tfgan_robust.methods.settings import FGSMSettings, PGDSettings
+from tfgan_robust.methods.gradient_settings import FGSMSettings, PGDSettings
 
 # The step of FGSM with a random start (arXiv:2001.03994, section 5).
 FGSM_STEP = 1.25
@@ -19,7 +19,7 @@ class PGD(Method):
     settings: PGDSettings
 
     @property
-    def steps(self) -> tuple[int, float | None]:
+    def steps(self) -> tuple[int, float | tf.Tensor | None]:
         """How many, and of which size; None for PGD's own default."""
         return self.settings.attack_steps, self.settings.attack_step_size
 
@@ -33,7 +33,7 @@ class PGD(Method):
             self.logits_fn,
             images,
             labels,
-            eps=self.eps,
+            eps=self.radius,
             num_steps=num_steps,
             step_size=step_size,
             seed=fold_in(seed, _START) if starts_anywhere else None,
@@ -47,6 +47,6 @@ class FGSM(PGD):
     settings: FGSMSettings  # type: ignore[assignment]
 
     @property
-    def steps(self) -> tuple[int, float | None]:
+    def steps(self) -> tuple[int, float | tf.Tensor | None]:
         """One, by default of 1.25 eps."""
-        return 1, self.settings.attack_step_size or FGSM_STEP * self.eps
+        return 1, self.settings.attack_step_size or FGSM_STEP * self.radius

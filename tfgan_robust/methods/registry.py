@@ -5,7 +5,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from tfgan_robust.cli import fields
-from tfgan_robust.methods import settings
+from tfgan_robust.methods import (
+    generator_settings,
+    gradient_settings,
+    settings,
+)
 from tfgan_robust.registry import Registry
 
 
@@ -30,7 +34,15 @@ METHODS.add(
     TrainingMethod(
         "tfgan_robust.methods.generators:Generators",
         "generators, the paper's",
-        settings.GeneratorSettings,
+        generator_settings.GeneratorSettings,
+    ),
+)
+METHODS.add(
+    "start",
+    TrainingMethod(
+        "tfgan_robust.methods.start:LearnedStart",
+        "one gradient step from a start that generators learn",
+        generator_settings.LearnedStartSettings,
     ),
 )
 METHODS.add(
@@ -46,7 +58,23 @@ METHODS.add(
     TrainingMethod(
         "tfgan_robust.methods.gradient:FGSM",
         "one gradient step from a random start (arXiv:2001.03994)",
-        settings.FGSMSettings,
+        gradient_settings.FGSMSettings,
+    ),
+)
+METHODS.add(
+    "nfgsm",
+    TrainingMethod(
+        "tfgan_robust.methods.noisy:NFGSM",
+        "one gradient step away from strong noise (arXiv:2202.01181)",
+        gradient_settings.NFGSMSettings,
+    ),
+)
+METHODS.add(
+    "trades",
+    TrainingMethod(
+        "tfgan_robust.methods.trades:TRADES",
+        "divergence from the answers to clean images (arXiv:1901.08573)",
+        gradient_settings.TRADESSettings,
     ),
 )
 METHODS.add(
@@ -54,7 +82,7 @@ METHODS.add(
     TrainingMethod(
         "tfgan_robust.methods.gradient:PGD",
         "PGD (arXiv:1706.06083)",
-        settings.PGDSettings,
+        gradient_settings.PGDSettings,
     ),
 )
 

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfgan_robust.errors import UsageError, in_one_line
+from tfgan_robust.networks.batchnorm import fused
 
 # From images in [0, 1] to float32 logits [batch, num_classes], changing no
 # variable.
@@ -57,6 +58,28 @@ def attacked_logits(classifier: keras.Model, mode: str) -> LogitsFn:
     )
 
 
+def followed_logits(classifier: keras.Model, mode: str) -> LogitsFn:
+    """Returns what training differentiates with respect to images.
+
+    The network in its own precision, since bfloat16 has the range of float32,
+    so that no gradient of an image is lost. float16 does not, and is followed
+    as `attacked_logits` are.
+
+    Args:
+        classifier: From images to logits.
+        mode: See `classifier_logits`.
+
+    Returns:
+        From images to float32 logits [batch, num_classes].
+
+    Raises:
+        UsageError: see `to_float32`.
+    """
+    if "float16" in compute_dtypes(classifier):
+        return attacked_logits(classifier, mode)
+    return classifier_logits(classifier, mode)
+
+
 def to_float32(model: keras.Model) -> keras.Model:
     """Returns a copy of a model that computes in float32 throughout.
 
@@ -72,27 +95,58 @@ def to_float32(model: keras.Model) -> keras.Model:
     """
     if is_float32(model):
         return model
-    # By a file, the one way to copy that subclassed models know too.
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.keras"
-        try:
-            model.save(path)
-            copy = keras.models.load_model(path, compile=False)
-        # Custom code surfaces as almost anything.
-        except Exception as error:
-            raise UsageError(
-                "A model of lower precision is attacked through a float32 "
-                "copy, and Keras cannot save and load this one "
-                f"({in_one_line(error)}); build it in float32."
-            ) from None
-    for layer in _all_layers(copy):
+    try:
+        copy = _through_file(model)
+    # Custom code surfaces as almost anything.
+    except Exception as error:
+        raise UsageError(
+            "A model of lower precision is attacked through a float32 copy, "
+            f"and Keras cannot save and load this one ({in_one_line(error)}); "
+            "build it in float32."
+        ) from None
+    for layer in all_layers(copy):
         layer.dtype_policy = "float32"
     return copy
 
 
+def copy_network(model: keras.Model) -> keras.Model:
+    """Returns a copy of a model, with the weights of now.
+
+    Raises:
+        UsageError: if Keras cannot copy it.
+    """
+    previous = keras.config.dtype_policy()
+    # A clone, which casts its inputs, would have the policy of now.
+    keras.config.set_dtype_policy(model.dtype_policy)
+    try:
+        try:
+            copy = keras.models.clone_model(model)
+        except ValueError:  # It is subclassed.
+            return _through_file(model)
+    # Custom code surfaces as almost anything.
+    except Exception as error:
+        raise UsageError(
+            "The average of a classifier's weights needs a copy of it, and "
+            f"Keras cannot make one ({in_one_line(error)}); set averaging=0."
+        ) from None
+    finally:
+        keras.config.set_dtype_policy(previous)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def _through_file(model: keras.Model) -> keras.Model:
+    # The one way to copy that subclassed models know too.
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.keras"
+        model.save(path)
+        with fused():
+            return keras.models.load_model(path, compile=False)
+
+
 def compute_dtypes(model: keras.Model) -> set[str]:
     """Returns the precisions that layers of a model compute in."""
-    return {layer.compute_dtype for layer in _all_layers(model)}
+    return {layer.compute_dtype for layer in all_layers(model)}
 
 
 def is_float32(model: keras.Model) -> bool:
@@ -124,6 +178,7 @@ def _stateless(
     return logits
 
 
-def _all_layers(model: keras.Model) -> list[keras.layers.Layer]:
+def all_layers(model: keras.Model) -> list[keras.layers.Layer]:
+    """Returns the layers of a model, those inside of others too."""
     # Keras' only list that goes into wrappers and subclassed models.
     return model._flatten_layers()

@@ -33,14 +33,44 @@ class Loss(Protocol):
         """
 
 
-def cross_entropy(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+def cross_entropy(
+    labels: tf.Tensor, logits: tf.Tensor, smoothing: float = 0.0
+) -> tf.Tensor:
     """Computes the cross-entropy of each example, the paper's loss.
 
     See `Loss` for arguments and result.
+
+    Args:
+        labels: Integer [batch].
+        logits: Floating point [batch, num_classes].
+        smoothing: Share of each label that is spread over all classes alike
+            (arXiv:1512.00567).
     """
-    return tf.nn.sparse_softmax_cross_entropy_with_logits(
-        labels=labels, logits=tf.cast(logits, tf.float32)
+    logits = tf.cast(logits, tf.float32)
+    loss = tf.nn.sparse_softmax_cross_entropy_with_logits(
+        labels=labels, logits=logits
     )
+    if smoothing == 0:
+        return loss
+    spread = tf.reduce_logsumexp(logits, -1) - tf.reduce_mean(logits, -1)
+    return (1 - smoothing) * loss + smoothing * spread
+
+
+def divergence(logits: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
+    """Computes how far answers are from others (Kullback and Leibler).
+
+    Args:
+        logits: Floating point [batch, num_classes], of the distribution over
+            which the difference of logarithms is averaged.
+        other: Shaped alike.
+
+    Returns:
+        float32 [batch].
+    """
+    first, second = (
+        tf.nn.log_softmax(tf.cast(each, tf.float32)) for each in (logits, other)
+    )
+    return tf.reduce_sum(tf.exp(first) * (first - second), axis=-1)
 
 
 def log_odds(

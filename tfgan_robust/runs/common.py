@@ -12,19 +12,20 @@ from tfgan_robust.cli.fields import setting
 from tfgan_robust.data.registry import DATASETS
 from tfgan_robust.methods.registry import METHODS
 from tfgan_robust.networks.registry import NETWORKS
+from tfgan_robust.runs.learning import LearningSettings
 
 RUN_GROUP = "Run"
 _DATA = "Data"
 _NETWORKS = "Networks"
 _ADVERSARY = "Adversary"
-_OPTIMIZERS = "Optimizers"
 _MONITORING = "Monitoring and checkpoints"
 _MACHINE = "Machine"
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 _MODEL_FILES = (".keras", ".h5")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class CommonSettings:
+class CommonSettings(LearningSettings):
     """What every run has; `config.TrainConfig` adds the rest.
 
     Radii and steps are on the [0, 1] pixel scale.
@@ -116,32 +117,6 @@ class CommonSettings:
         "the data set allows.",
         group=_DATA,
     )
-    classifier_learning_rate: float = setting(
-        1e-3,
-        "Adam's learning rate for the classifier.",
-        group=_OPTIMIZERS,
-        above=0,
-    )
-    beta_1: float = setting(
-        0.5,
-        "Adam's first beta.",
-        group=_OPTIMIZERS,
-        minimum=0,
-        maximum=0.9999,
-    )
-    beta_2: float = setting(
-        0.9,
-        "Adam's second beta.",
-        group=_OPTIMIZERS,
-        minimum=0,
-        maximum=0.99999,
-    )
-    learning_rate_schedule: str = setting(
-        "cosine",
-        "Constant learning rates, or a cosine decay to zero over the run.",
-        group=_OPTIMIZERS,
-        choices=("constant", "cosine"),
-    )
     eval_every: int = setting(
         1,
         "Epochs between measurements on the validation images.",
@@ -182,10 +157,12 @@ class CommonSettings:
         group=_MACHINE,
     )
     precision: str = setting(
-        "float32",
-        "Precision of the networks; losses and input gradients are float32.",
+        "auto",
+        "Precision of the networks; logits, losses and weights are float32. "
+        "auto is mixed_bfloat16 where this machine runs convolutions faster "
+        "in it, else float32; a run keeps what it began with.",
         group=_MACHINE,
-        choices=("float32", "mixed_bfloat16", "mixed_float16"),
+        choices=("auto", *PRECISIONS),
     )
     num_devices: int | None = setting(
         None,

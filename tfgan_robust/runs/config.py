@@ -15,6 +15,16 @@ from tfgan_robust.methods.registry import METHODS
 from tfgan_robust.networks.registry import NETWORKS, NetworkSettings
 from tfgan_robust.runs.common import CommonSettings
 
+# What older versions did without being told.
+BEFORE: Mapping[str, Any] = {
+    "optimizer": "adam",
+    "warmup": 0.0,
+    "weight_decay": 0.0,
+    "averaging": 0.0,
+    "generator_assignment": "all",
+    "zero_output": False,
+}
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainConfig(CommonSettings):
@@ -63,8 +73,10 @@ class TrainConfig(CommonSettings):
 
     @property
     def run_label(self) -> str:
-        """Formulation of a generator run, otherwise the method."""
-        return getattr(self, "formulation", self.method)
+        """Formulation of a run of the paper's method, otherwise the method."""
+        if self.method == default_of("method"):
+            return getattr(self, "formulation", self.method)
+        return self.method
 
 
 def config_class(method: str, classifier: str) -> Any:
@@ -100,12 +112,13 @@ def from_values(values: Mapping[str, Any]) -> TrainConfig:
 def from_stored(values: Mapping[str, Any]) -> TrainConfig:
     """Builds a configuration from what a run's `config.json` holds.
 
-    Older versions stored the settings of all methods, whatever the method.
+    Older versions stored the settings of all methods, whatever the method,
+    and did not know others, whose defaults are not what they did.
 
     Raises:
         UsageError: for a bad value or an unknown name.
     """
-    converted = convert(values)
+    converted = {**BEFORE, **convert(values)}
     kind = config_class(*_selected(converted))
     own = fields.field_names(kind)
     return kind(**{n: v for n, v in converted.items() if n in own})

@@ -148,6 +148,20 @@ def stored_dataset(path: str | Path) -> dict[str, Any]:
     return dataset if isinstance(dataset, dict) else {}
 
 
+def stored_precision(path: str | Path) -> str | None:
+    """Returns the precision that a run began with, None if there is no run.
+
+    Args:
+        path: The folder of the run.
+    """
+    file = RunDirectory(Path(path)).config
+    stored = read_json_object(file) if file.exists() else {}
+    kept = stored.get("precision")
+    if isinstance(kept, dict):
+        return kept.get("name")
+    return stored.get("settings", {}).get("precision")
+
+
 def load_settings(path: str | Path) -> dict[str, Any]:
     """Reads settings by name from a file of them, or a run's config.json.
 
@@ -155,11 +169,13 @@ def load_settings(path: str | Path) -> dict[str, Any]:
         UsageError: if it holds none.
     """
     loaded = read_json_object(path)
+    if "settings" not in loaded:
+        return loaded
     # A run's file holds its settings beside other things.
-    settings = loaded.get("settings", loaded)
+    settings = loaded["settings"]
     if not isinstance(settings, dict):
         raise UsageError(f"`settings` in {path} must be a JSON object.")
-    return settings
+    return dataclasses.asdict(from_stored(settings))
 
 
 @contextmanager

@@ -24,9 +24,16 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "generator_mode": "inference",
         "dropout_scale": 1.0,
         "batchnorm_momentum": 0.99,
+        "generator_assignment": "all",
+        "zero_output": False,
+        "optimizer": "adam",
         "classifier_learning_rate": 1e-4,
         "generator_learning_rate": 2e-4,
         "learning_rate_schedule": "constant",
+        "warmup": 0.0,
+        "weight_decay": 0.0,
+        "averaging": 0.0,
+        "precision": "float32",
     },
 }
 

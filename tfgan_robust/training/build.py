@@ -9,13 +9,16 @@ from tfgan_robust.classifiers.loading import load_float32
 from tfgan_robust.classifiers.trainable import check_trainable
 from tfgan_robust.errors import UsageError
 from tfgan_robust.lazy import load
+from tfgan_robust.methods.generator_settings import GeneratorNetworkSettings
 from tfgan_robust.methods.registry import settings_of
-from tfgan_robust.methods.settings import GeneratorSettings
-from tfgan_robust.networks.generator import build_generator
+from tfgan_robust.networks.batchnorm import fused
 from tfgan_robust.networks.logits import compute_dtypes
 from tfgan_robust.networks.registry import NETWORKS
 from tfgan_robust.runs.config import TrainConfig
+from tfgan_robust.training import optimizers
 from tfgan_robust.training.model import AdversarialClassifier
+from tfgan_robust.training.precision import choose
+from tfgan_robust.training.refinements import Refinements
 
 
 def build_model(
@@ -24,6 +27,7 @@ def build_model(
     num_classes: int,
     *,
     total_steps: int = 1,
+    num_images: int = 0,
     classifier: keras.Model | None = None,
 ) -> AdversarialClassifier:
     """Builds and compiles the model that a configuration describes.
@@ -35,8 +39,9 @@ def build_model(
         config: The run's settings.
         image_shape: Height, width, channels of the images.
         num_classes: Number of classes.
-        total_steps: Steps of the whole run, over which a cosine schedule
-            decays.
+        total_steps: Steps of the whole run, of which schedules are shares.
+        num_images: How many training images there are, for methods that
+            remember them.
         classifier: Any Keras model from float32 [batch, height, width,
             channels] in [0, 1] to logits [batch, num_classes], to be trained
             itself in place of the one that `config.classifier` names. It
@@ -58,6 +63,7 @@ def build_model(
         >>> model.classifier.output_shape, len(model.generators)
         ((None, 10), 2)
     """
+    config = config.replace(precision=choose(config.precision).name)
     keras.utils.set_random_seed(config.seed)
     previous = keras.config.dtype_policy()
     keras.config.set_dtype_policy(config.precision)
@@ -74,13 +80,15 @@ def build_model(
             settings=settings_of(config.method, dataclasses.asdict(config)),
             eps=config.eps,
             seed=config.seed,
+            refinements=Refinements.of(config, total_steps),
+            remembered=num_images,
             name="adversarial_classifier",
         )
     finally:
         keras.config.set_dtype_policy(previous)
     model.compile(
-        _adam(config, config.classifier_learning_rate, total_steps),
-        _generator_optimizers(config, total_steps),
+        optimizers.of_classifier(config, total_steps),
+        [optimizers.of_generator(config, total_steps) for _ in generators],
         jit_compile=config.jit_compile == "true",
     )
     return model
@@ -90,7 +98,8 @@ def _build_classifier(
     config: TrainConfig, image_shape: tuple[int, int, int], num_classes: int
 ) -> keras.Model:
     if config.classifier not in NETWORKS:
-        return load_float32(config.classifier)
+        with fused():
+            return load_float32(config.classifier)
     build = load(NETWORKS[config.classifier].build)
     classifier = build(image_shape, num_classes, **config.network_settings)
     if not isinstance(classifier, keras.Model):
@@ -114,46 +123,17 @@ def _check_precision(config: TrainConfig, classifier: keras.Model) -> None:
 def _build_generators(
     config: TrainConfig, image_shape: tuple[int, int, int]
 ) -> list[keras.Model]:
-    if not isinstance(config, GeneratorSettings):
+    if not isinstance(config, GeneratorNetworkSettings):
         return []
     channels = formulations.input_channels(
         config.formulation, image_shape[-1], config.latent_channels
     )
     return [
-        build_generator(
+        load(config.build_network)(
             image_shape,
             channels,
-            width=config.generator_width,
-            gradient_skip=config.gradient_skip,
             name=f"generator_{index}",
+            **config.network_options,
         )
-        for index in range(config.num_generators)
+        for index in range(config.num_networks)
     ]
-
-
-def _generator_optimizers(
-    config: TrainConfig, total_steps: int
-) -> list[keras.Optimizer]:
-    if not isinstance(config, GeneratorSettings):
-        return []
-    return [
-        _adam(config, config.generator_learning_rate, total_steps)
-        for _ in range(config.num_generators)
-    ]
-
-
-def _adam(
-    config: TrainConfig, learning_rate: float, total_steps: int
-) -> keras.Optimizer:
-    schedule: float | keras.optimizers.schedules.LearningRateSchedule
-    schedule = learning_rate
-    if config.learning_rate_schedule == "cosine":
-        schedule = keras.optimizers.schedules.CosineDecay(
-            learning_rate, total_steps
-        )
-    adam = keras.optimizers.Adam(
-        schedule, beta_1=config.beta_1, beta_2=config.beta_2
-    )
-    if config.precision == "mixed_float16":
-        return keras.optimizers.LossScaleOptimizer(adam)
-    return adam

@@ -101,12 +101,15 @@ class RunState:
 def save_networks(model: AdversarialClassifier, directory: Path) -> None:
     """Writes `classifier.keras`, and `generator_<number>.keras` if any.
 
-    Each file is replaced as a whole, the classifier last.
+    The classifier is the average of its weights if there is one. Each file
+    is replaced as a whole, the classifier last.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    for player in reversed(model.players()):
-        with replacing(directory / f"{player.name}.keras") as partial:
-            player.network.save(partial)
+    _, *generators = model.players()
+    networks = [(each.name, each.network) for each in generators]
+    for name, network in [*networks, ("classifier", model.trained)]:
+        with replacing(directory / f"{name}.keras") as partial:
+            network.save(partial)
 
 
 def _step(path: str) -> int:

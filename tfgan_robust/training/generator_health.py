@@ -7,7 +7,7 @@ import tensorflow as tf
 from tfgan_robust.attacks.base import judge
 from tfgan_robust.attacks.formulations import FORMULATIONS
 from tfgan_robust.attacks.pgd import pgd
-from tfgan_robust.methods.generators import Generators
+from tfgan_robust.methods.base import Method
 from tfgan_robust.networks.logits import LogitsFn
 
 # A tanh output beyond this moves the pixel by practically all of eps.
@@ -15,7 +15,7 @@ SATURATED = 0.95
 
 
 def generator_health(
-    method: Generators,
+    method: Method,
     logits_fn: LogitsFn,
     images: tf.Tensor,
     labels: tf.Tensor,
@@ -23,7 +23,7 @@ def generator_health(
     """Measures generators on images that the classifier gets correct.
 
     Args:
-        method: The generators.
+        method: One with generators.
         logits_fn: The classifier in inference mode.
         images: float32 [batch, height, width, channels] in [0, 1].
         labels: Integer [batch].
@@ -35,7 +35,7 @@ def generator_health(
         difference between the perturbations of two generators, and where
         they see noise between two draws of it, in units of eps.
     """
-    eps = method.eps
+    eps = method.radius
     point = method.prepare(images, labels, tf.constant([0, 0]))
     correct = _correct(logits_fn, images, labels)
     attacked = pgd(
@@ -45,8 +45,7 @@ def generator_health(
     perturbations = []
     for index in range(len(method.generators)):
         name = f"generator_{index}"
-        directions = method.directions(point, index)
-        perturbed = method.move(point, directions)
+        directions, perturbed = method.alone(point, index)
         perturbations.append(perturbed - images)
         health[f"{name}_success"] = _success(
             correct, logits_fn, perturbed, labels
@@ -55,10 +54,8 @@ def generator_health(
             tf.cast(tf.abs(directions) > SATURATED, tf.float32)
         )
         if "noise" in FORMULATIONS[method.settings.formulation]:
-            again = method.directions(point, index, update=1)
-            health[f"{name}_z_sensitivity"] = _difference(
-                perturbed, method.move(point, again), eps
-            )
+            _, again = method.alone(point, index, draw=1)
+            health[f"{name}_z_sensitivity"] = _difference(perturbed, again, eps)
     if len(perturbations) > 1:
         pairs = itertools.combinations(perturbations, 2)
         health["generator_difference"] = tf.reduce_mean(
@@ -84,5 +81,7 @@ def _success(
     return tf.math.divide_no_nan(tf.reduce_sum(fooled), tf.reduce_sum(correct))
 
 
-def _difference(first: tf.Tensor, second: tf.Tensor, eps: float) -> tf.Tensor:
+def _difference(
+    first: tf.Tensor, second: tf.Tensor, eps: float | tf.Tensor
+) -> tf.Tensor:
     return tf.reduce_mean(tf.abs(first - second)) / eps

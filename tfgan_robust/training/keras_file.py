@@ -8,6 +8,10 @@ import keras
 
 from tfgan_robust.methods.base import Method
 from tfgan_robust.methods.registry import settings_of
+from tfgan_robust.networks.batchnorm import fused
+from tfgan_robust.runs.config import BEFORE
+from tfgan_robust.training.memory import GradientMemory
+from tfgan_robust.training.refinements import Refinements
 
 
 class KerasFile(keras.Model):
@@ -20,6 +24,8 @@ class KerasFile(keras.Model):
         method: How it is trained.
         method_name: One of `METHODS`.
         seed: Seed of all noise but dropout's.
+        refinements: What is added to the method.
+        memory: Of gradients, for a method that remembers.
     """
 
     classifier: keras.Model
@@ -28,6 +34,8 @@ class KerasFile(keras.Model):
     method: Method
     method_name: str
     seed: int
+    refinements: Refinements
+    memory: GradientMemory | None
 
     def get_config(self) -> dict[str, Any]:
         """Returns networks and method, for `.keras` files."""
@@ -40,6 +48,8 @@ class KerasFile(keras.Model):
             "settings": dataclasses.asdict(self.method.settings),
             "eps": self.method.eps,
             "seed": self.seed,
+            "refinements": dataclasses.asdict(self.refinements),
+            "remembered": self.memory.num_images if self.memory else 0,
         }
 
     @classmethod
@@ -54,12 +64,16 @@ class KerasFile(keras.Model):
         if run is not None:
             rest |= {name: run[name] for name in ("method", "eps", "seed")}
             rest["settings"] = run
+        if "refinements" not in rest:
+            rest["settings"] = {**BEFORE, **rest["settings"]}
         rest["settings"] = settings_of(rest["method"], rest["settings"])
-        return cls(
-            deserialize(rest.pop("classifier"), custom_objects),
-            [deserialize(g, custom_objects) for g in rest.pop("generators")],
-            **rest,
-        )
+        rest["refinements"] = Refinements(**rest.get("refinements", {}))
+        with fused():
+            classifier = deserialize(rest.pop("classifier"), custom_objects)
+            generators = [
+                deserialize(g, custom_objects) for g in rest.pop("generators")
+            ]
+        return cls(classifier, generators, **rest)
 
     def save_own_variables(self, store: Any) -> None:
         """Adds the seeds, which Keras leaves out, to a `.keras` file."""

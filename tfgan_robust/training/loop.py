@@ -15,11 +15,14 @@ from tfgan_robust.data.splits import DatasetInfo, Split
 from tfgan_robust.errors import DivergenceError, UsageError
 from tfgan_robust.networks.devices import describe_devices
 from tfgan_robust.reports.progress import say
+from tfgan_robust.runs import directory
 from tfgan_robust.runs.config import TrainConfig
 from tfgan_robust.runs.directory import RunDirectory
 from tfgan_robust.training import alarms
+from tfgan_robust.training.averaging import AveragedStatistics
 from tfgan_robust.training.build import build_model
 from tfgan_robust.training.checkpoints import RunState, save_networks
+from tfgan_robust.training.precision import choose
 from tfgan_robust.training.records import MetricsFile
 from tfgan_robust.training.reporting import Reporter
 from tfgan_robust.training.validation import Validator
@@ -28,6 +31,8 @@ from tfgan_robust.training.validation import Validator
 _LOG_EVERY = 20
 _PIPELINE_BATCHES = 20
 _SHOWN_IMAGES = 8
+# On which the statistics of an average are computed.
+_RECOMPUTED_BATCHES = 30
 
 
 class Trainer:
@@ -54,6 +59,10 @@ class Trainer:
         training: Split,
         validation: Split,
     ) -> None:
+        # A run goes on as it began, on another machine too.
+        kept = directory.stored_precision(run.path)
+        self.precision = choose(kept or config.precision)
+        config = config.replace(precision=self.precision.name)
         self._config, self._run, self._strategy = config, run, strategy
         self._training = training
         self._steps_per_epoch = len(training.labels) // config.batch_size
@@ -69,8 +78,10 @@ class Trainer:
                 info.image_shape,
                 info.num_classes,
                 total_steps=self._total_steps,
+                num_images=len(training.labels),
             )
         self._validator = Validator(self.model, config, training, validation)
+        self._statistics = AveragedStatistics(self.model)
         self._state = RunState(self.model, run.checkpoints)
 
     def train(self) -> int:
@@ -153,6 +164,7 @@ class Trainer:
             start_step=start_step,
             horizontal_flip=flip,
             max_shift=self._config.max_shift,
+            with_places=self.model.method.remembers,
         )
 
     def _compiled_step(self) -> Any:
@@ -202,6 +214,9 @@ class Trainer:
         self._reporter.restart_clock(self._step)
 
     def _validate(self, epoch: int) -> dict[str, float]:
+        if self.model.averaged is not None:
+            batches = self._batches(self._step).take(_RECOMPUTED_BATCHES)
+            self._statistics.recompute(batches)
         measured = self._validator.measure()
         tensorboard, method = self._reporter.tensorboard, self.model.method
         tensorboard.scalars("validation", measured, self._step)
@@ -241,6 +256,7 @@ class Trainer:
             f"{device}, attacks compiled with "
             f"{'XLA' if self._validator.jit_compile else 'the plain graph'}"
         )
+        say(f"precision {self.precision.name}: {self.precision.reason}")
         say(f"input pipeline alone: {self._pipeline_rate():,.0f} images/s")
         if resumed:
             say(f"resuming at step {self._step} of {self._total_steps}")

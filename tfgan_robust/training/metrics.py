@@ -22,7 +22,7 @@ def names(method: Method) -> list[str]:
 
 def networks(method: Method) -> list[str]:
     """Returns the names of the networks that learn."""
-    return ["classifier", *(method.names if method.num_generators else ())]
+    return ["classifier", *method.players]
 
 
 def update(
@@ -41,12 +41,14 @@ def answers(
 
     Args:
         labels: Integer [batch].
-        logits: By the name of the batch, [batch, num_classes].
+        logits: By the name of the batch, [batch, num_classes], or of its
+            first examples.
     """
     found = {}
     for name, batch in logits.items():
-        correct = tf.equal(tf.argmax(batch, -1, labels.dtype), labels)
-        found[f"{name}_loss"] = cross_entropy(labels, batch)
+        own = labels[: tf.shape(batch)[0]]
+        correct = tf.equal(tf.argmax(batch, -1, labels.dtype), own)
+        found[f"{name}_loss"] = cross_entropy(own, batch)
         found[f"{name}_accuracy"] = tf.cast(correct, tf.float32)
     return found
 

@@ -8,7 +8,7 @@ Other methods of training perturb the images otherwise, and may have another
 loss (`methods/base.py`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -16,13 +16,16 @@ import tensorflow as tf
 
 from tfgan_robust.classifiers.images import check_training_images
 from tfgan_robust.errors import UsageError
-from tfgan_robust.methods.base import build_method, fold_in
+from tfgan_robust.methods.base import Perturbed, build_method, fold_in
 from tfgan_robust.methods.settings import MethodSettings
-from tfgan_robust.networks.logits import classifier_logits
+from tfgan_robust.networks.logits import classifier_logits, copy_network
 from tfgan_robust.networks.losses import cross_entropy
-from tfgan_robust.training import metrics
+from tfgan_robust.training import metrics, weights
 from tfgan_robust.training.keras_file import KerasFile
-from tfgan_robust.training.players import Player, descend
+from tfgan_robust.training.memory import GradientMemory
+from tfgan_robust.training.optimizers import spare_vectors
+from tfgan_robust.training.players import Player, descend, follow
+from tfgan_robust.training.refinements import NONE, Refinements
 
 
 @keras.saving.register_keras_serializable(package="tfgan_robust")
@@ -41,10 +44,18 @@ class AdversarialClassifier(KerasFile):
         settings: The method's.
         eps: Radius of the perturbations on the [0, 1] pixel scale.
         seed: Seed of all noise but dropout's.
+        refinements: What is added to the method.
+        remembered: How many training images there are, for a method that
+            remembers gradients, which then takes batches of
+            `data.batches.training_batches` with places.
         **kwargs: For `keras.Model`.
 
+    Attributes:
+        averaged: The moving average of the classifier, if it is averaged.
+
     Raises:
-        UsageError: for an unknown method or a wrong number of generators.
+        UsageError: for an unknown method, a wrong number of generators, or a
+            method that remembers without `remembered`.
 
     Example:
         >>> import tfgan_robust as tr
@@ -63,9 +74,12 @@ class AdversarialClassifier(KerasFile):
         settings: MethodSettings,
         eps: float,
         seed: int = 0,
+        refinements: Refinements = NONE,
+        remembered: int = 0,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        # Each network casts its own inputs.
+        super().__init__(**{"dtype": "float32", **kwargs})
         self.classifier = classifier
         self.generators = list(generators)
         self.generator_optimizers: list[keras.Optimizer] = []
@@ -73,6 +87,16 @@ class AdversarialClassifier(KerasFile):
             method, settings, eps, classifier, self.generators
         )
         self.method_name, self.seed = method, seed
+        self.refinements = refinements
+        self.method.label_smoothing = refinements.label_smoothing
+        if refinements.eps_warmup:
+            self.method.warmup = self._warmup
+        self.averaged: keras.Model | None = None
+        if refinements.averaging:
+            self.averaged = copy_network(classifier)
+        self.memory: GradientMemory | None = None
+        if self.method.remembers:
+            self.memory = GradientMemory(remembered, classifier.input_shape[1:])
         self.noise_seed = keras.random.SeedGenerator(seed)
         self.trackers = {
             name: keras.metrics.Mean(name=name)
@@ -91,9 +115,14 @@ class AdversarialClassifier(KerasFile):
         """Running means of what `train_step` and `test_step` report."""
         return list({**self.trackers, **self.test_trackers}.values())
 
+    @property
+    def trained(self) -> keras.Model:
+        """What training results in: the average if there is one."""
+        return self.averaged or self.classifier
+
     def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Returns the classifier's logits."""
-        return self.classifier(images, training=training)
+        """Returns the logits of what training results in."""
+        return self.trained(images, training=training)
 
     def compile(
         self,
@@ -117,6 +146,7 @@ class AdversarialClassifier(KerasFile):
                 f"{len(self.generators)}. "
                 f"Received: {len(generator_optimizers)}."
             )
+        spare_vectors(optimizer, self.classifier)
         super().compile(optimizer=optimizer, **kwargs)
         self.generator_optimizers = list(generator_optimizers)
         # Built here, each on its own network: Keras would build the first on
@@ -151,28 +181,45 @@ class AdversarialClassifier(KerasFile):
         Returns:
             The running means of `metrics`, none of them weighted.
         """
-        images, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
-        method = self.method
+        images, labels, importance = keras.utils.unpack_x_y_sample_weight(data)
+        method, memory = self.method, self.memory
+        places: Any = None
+        seen: dict[str, tf.Tensor] = {}
+        if memory is not None:
+            images, places = images
+            seen["remembered"] = memory.read(places)
         logs: dict[str, tf.Tensor] = {}
-        prepared = method.prepare(images, labels, self._next_seed())
+        prepared = method.prepare(images, labels, self._next_seed(), **seen)
         for update in range(method.separate_updates):
-            logs |= self._ascend(prepared, labels, weights, update)
+            logs |= self._ascend(prepared, labels, importance, update)
         with tf.GradientTape() as tape:
-            batches = method.complete(prepared)
-            perturbed = dict(zip(method.names, batches, strict=True))
-            logits = method.logits(self.classifier, images, perturbed)
-            logs["loss"] = method.loss(
-                labels, logits.get("clean"), [logits[n] for n in method.names]
-            )
-            loss = tf.nn.compute_average_loss(logs["loss"], weights)
+            found = method.complete(prepared)
+
+            def objective(classifier: Callable[..., tf.Tensor]) -> tf.Tensor:
+                loss, answers = self._loss(classifier, images, labels, found)
+                logs.update(answers, loss=loss)
+                return tf.nn.compute_average_loss(loss, importance)
+
+            classify, moved = self.classifier, None
+            if self.refinements.weight_perturbation:
+                with tape.stop_recording():
+                    moved = self._worst_weights(objective)
+                tape.watch(moved)
+                classify = weights.with_weights(self.classifier, moved)
+            loss = objective(classify)
             if self.classifier.losses:  # Such as weight decay by Keras.
                 decay = tf.add_n(self.classifier.losses)
                 loss += tf.nn.scale_regularization_loss(decay)
-        players = self.players()
+        players = self.players(at=moved)
         movers = players[:1] if method.separate_updates else players
         logs |= descend(tape, [loss], movers)
-        logs |= metrics.answers(labels, logits)
-        logs |= metrics.sizes(images, perturbed)
+        logs |= metrics.sizes(
+            images, dict(zip(method.names, found.batches, strict=True))
+        )
+        if memory is not None:
+            memory.write(places, found.gradient)
+        if self.averaged is not None:
+            follow(self.averaged, self.classifier, self.refinements.averaging)
         return metrics.update(self.trackers, logs)
 
     def test_step(self, data: tuple[tf.Tensor, ...]) -> dict[str, Any]:
@@ -181,20 +228,66 @@ class AdversarialClassifier(KerasFile):
         For accuracy under attack see `evaluate_classifier`.
         """
         images, labels, _ = keras.utils.unpack_x_y_sample_weight(data)
-        logits = {"clean": self.classifier(images, training=False)}
+        logits = {"clean": self.trained(images, training=False)}
         logs = metrics.answers(labels, logits)
         return metrics.update(self.test_trackers, logs)
 
-    def players(self) -> list[Player]:
-        """The classifier, then the generators, each with its optimizer."""
-        factors = [1.0, *[-self.method.ascent] * len(self.generators)]
-        networks = [self.classifier, *self.generators]
-        optimizers = [self.optimizer, *self.generator_optimizers]
-        names = metrics.networks(self.method)
-        return [
-            Player(*each)
-            for each in zip(names, networks, optimizers, factors, strict=True)
-        ]
+    def players(self, at: list[tf.Tensor] | None = None) -> list[Player]:
+        """The classifier, then the generators, each with its optimizer.
+
+        Args:
+            at: Where the classifier's gradient is taken, if not at its
+                weights.
+        """
+        own = Player(
+            "classifier",
+            self.classifier,
+            self.optimizer,
+            at=at,
+            l2=self.refinements.l2,
+        )
+        others = zip(
+            self.method.players,
+            self.generators,
+            self.generator_optimizers,
+            strict=True,
+        )
+        ascent = -self.method.ascent
+        return [own, *(Player(*each, factor=ascent) for each in others)]
+
+    def _loss(
+        self,
+        classifier: Callable[..., tf.Tensor],
+        images: tf.Tensor,
+        labels: tf.Tensor,
+        found: Perturbed,
+    ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+        """Returns the loss of each example, and how they are answered."""
+        method = self.method
+        perturbed = dict(zip(method.names, found.batches, strict=True))
+        logits = method.logits(classifier, images, perturbed)
+        clean, others = logits.get("clean"), [logits[n] for n in method.names]
+        loss = method.loss(labels, clean, others)
+        extra = method.extra_loss(found, clean, others)
+        if extra is not None:
+            loss += extra
+        return loss, metrics.answers(labels, logits)
+
+    def _worst_weights(
+        self, objective: Callable[[keras.Model], tf.Tensor]
+    ) -> list[tf.Tensor]:
+        with tf.GradientTape() as tape:
+            loss = objective(self.classifier)
+        refinements = self.refinements
+        begun = (
+            self.optimizer.iterations >= refinements.weight_perturbation_start
+        )
+        length = refinements.weight_perturbation * tf.cast(begun, tf.float32)
+        return weights.worst(self.classifier, tape, loss, length)
+
+    def _warmup(self) -> tf.Tensor:
+        step = tf.cast(self.optimizer.iterations, tf.float32) + 1
+        return tf.minimum(1.0, step / self.refinements.eps_warmup)
 
     def _next_seed(self) -> tf.Tensor:
         seed = tf.cast(self.noise_seed.next(), tf.int32)
@@ -206,7 +299,7 @@ class AdversarialClassifier(KerasFile):
         self,
         prepared: Any,
         labels: tf.Tensor,
-        weights: tf.Tensor | None,
+        importance: tf.Tensor | None,
         update: int,
     ) -> dict[str, tf.Tensor]:
         """One ascent step of every generator; the classifier stays."""
@@ -216,10 +309,10 @@ class AdversarialClassifier(KerasFile):
         with tf.GradientTape() as tape:
             per_example = [
                 cross_entropy(labels, logits_fn(batch))
-                for batch in self.method.complete(prepared, update)
+                for batch in self.method.complete(prepared, update).batches
             ]
             losses = [
-                tf.nn.compute_average_loss(each, weights)
+                tf.nn.compute_average_loss(each, importance)
                 for each in per_example
             ]
         return descend(tape, losses, self.players()[1:])

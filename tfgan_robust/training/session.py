@@ -75,6 +75,7 @@ def train_all(plan: Sequence[tuple[RunDirectory, TrainConfig]]) -> int:
         with directory.locked(run):
             if not run.config.exists():
                 described = _describe_run(config, info, belongs_to)
+                described["precision"] = trainer.precision._asdict()
                 files.write_json(run.config, described)
             code = trainer.train()
         if code != 0:

@@ -12,7 +12,6 @@ from tfgan_robust.attacks.compile import compile_attack, resolve_jit_compile
 from tfgan_robust.attacks.pgd import pgd
 from tfgan_robust.data.batches import evaluation_batches
 from tfgan_robust.data.splits import Split
-from tfgan_robust.methods.generators import Generators
 from tfgan_robust.networks.logits import (
     LogitsFn,
     attacked_logits,
@@ -58,9 +57,9 @@ class Validator:
         batches = min(config.eval_images, len(training.labels))
         batches //= self._batch_size
         self._seen = _first(training, batches * self._batch_size)
-        inference = attacked_logits(model.classifier, "inference")
+        inference = attacked_logits(model.trained, "inference")
         self._modes = {
-            mode: _misclassified(classifier_logits(model.classifier, mode))
+            mode: _misclassified(classifier_logits(model.trained, mode))
             for mode in ("inference", "training")
         }
         self.jit_compile = resolve_jit_compile(
@@ -70,7 +69,7 @@ class Validator:
             _fooled, inference, jit_compile=self.jit_compile
         )
         self._health: Callable[..., dict[str, tf.Tensor]] | None = None
-        if isinstance(model.method, Generators):
+        if model.generators:
             health = functools.partial(
                 generator_health, model.method, inference
             )

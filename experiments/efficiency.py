@@ -1,0 +1,273 @@
+"""Robust accuracy against training time: does a generator earn its cost?
+
+The paper's claim (abstract and section 4.5), put to the test. Every method
+trains for the same time: as many epochs as cost what a number of epochs of
+FGSM with a random start cost, by the time of a step of each, measured first in
+one run. All have the same optimizer, schedule and averaging, and each control
+is what a generator's place can be filled with that learns nothing, or less.
+Accuracy is of validation images unless `--split=test` is given.
+
+    python -m experiments.efficiency --output=runs/efficiency --data_dir=DIR
+
+A training or an evaluation that is done is not repeated, and one that was
+stopped goes on.
+"""
+
+import argparse
+import csv
+import statistics
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from experiments import study
+from tfgan_robust.files import read_json_object, write_json
+from tfgan_robust.reports.numbers import mcnemar
+from tfgan_robust.runs.presets import resolve
+
+COMMON: dict[str, Any] = {
+    "dataset": "cifar10",
+    "classifier_width": 0.25,
+    "eps": "8/255",
+    "eval_every": 5,
+}
+GENERATORS = {"generator_width": 0.0625}
+ATTACKS = "fgsm,pgd-20,autoattack-fast"
+DECIDING = "autoattack-fast"
+EPS = 8 / 255
+IMAGES = 1000
+UNIT = "fgsm"
+_STEPS = 20
+
+# What generators see, and what else they are told.
+_START: dict[str, Any] = {"method": "start", **GENERATORS}
+_GAN: dict[str, Any] = {"method": "gan", "clean_weight": 0.0, **GENERATORS}
+
+# By name: what each trial changes. Generators of the paper's method, those
+# that say where a step begins, their controls, and the yardsticks.
+VARIANTS: dict[str, dict[str, Any]] = {
+    "fgsm": {"method": "fgsm"},
+    "nfgsm": {"method": "nfgsm"},
+    "pgd-2": {"method": "pgd", "attack_steps": 2},
+    "pgd-7": {"method": "pgd", "attack_steps": 7},
+    "nfgsm, awp": {"method": "nfgsm", "weight_perturbation": 0.01},
+    "trades": {"method": "trades"},
+    "gan, as it was": {
+        "method": "gan",
+        "generator_assignment": "all",
+        "zero_output": False,
+        "generator_width": 0.25,
+        "generator_step": 1.25,
+        "clean_weight": 0.5,
+    },
+    "gan": _GAN,
+    "gan, magnitude": {
+        **_GAN,
+        "direction": "multiplied",
+        "generator_step": 2.5,
+    },
+    "start x": {**_START, "formulation": "x"},
+    "start xz": {**_START, "formulation": "xz"},
+    "start grad": {**_START, "formulation": "grad"},
+    "start grad_x": {**_START, "formulation": "grad_x"},
+    "start x, free": {
+        **_START,
+        "formulation": "x",
+        "start_noise": 1.0,
+        "clip_to_ball": False,
+    },
+    "start x, paired": {**_START, "formulation": "x", "pairing_weight": 10.0},
+    "start noise, paired": {
+        "method": "start",
+        "start_from": "noise",
+        "pairing_weight": 10.0,
+    },
+    "start universal": {
+        "method": "start",
+        "start_from": "universal",
+        "generator_learning_rate": 0.01,
+    },
+    "start noise": {"method": "start", "start_from": "noise"},
+    "start remembered": {"method": "start", "start_from": "remembered"},
+}
+
+
+class Trial(NamedTuple):
+    """One training.
+
+    Attributes:
+        variant: One of `VARIANTS`.
+        budget: Its time, in epochs of FGSM.
+        seed: Of everything.
+    """
+
+    variant: str
+    budget: int
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Of its folder."""
+        words = self.variant.replace(",", "").replace("/", "_").split()
+        return "-".join([*words, str(self.budget), str(self.seed)])
+
+
+def main() -> None:
+    """Runs the trials, and writes their table and plot after each."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--data_dir", required=True)
+    parser.add_argument("--results", type=Path, help="default: --output")
+    parser.add_argument("--budgets", default="10,30")
+    parser.add_argument("--seeds", default="0")
+    parser.add_argument("--split", default="validation")
+    parser.add_argument("--only", help="variants, separated by semicolons")
+    arguments = parser.parse_args()
+    only = arguments.only and [n.strip() for n in arguments.only.split(";")]
+    costs = measured_costs(arguments.output / "costs.json")
+    results = arguments.results or arguments.output
+    for budget in map(int, arguments.budgets.split(",")):
+        for seed in map(int, arguments.seeds.split(",")):
+            for variant in only or VARIANTS:
+                trial = Trial(variant, budget, seed)
+                run(trial, costs, arguments)
+                publish(arguments.output, arguments.split, costs, results)
+
+
+def settings_of(trial: Trial, costs: dict[str, float]) -> dict[str, Any]:
+    """Returns what a trial is trained with."""
+    epochs = round(trial.budget * costs[UNIT] / costs[trial.variant])
+    return {
+        **COMMON,
+        **VARIANTS[trial.variant],
+        "epochs": max(1, epochs),
+        "seed": trial.seed,
+    }
+
+
+def run(
+    trial: Trial, costs: dict[str, float], arguments: argparse.Namespace
+) -> None:
+    """Trains and measures one trial, as far as that is not done."""
+    folder = arguments.output / trial.name
+    measured = folder / arguments.split
+    if (measured / "results.json").exists():
+        return
+    data = {"data_dir": arguments.data_dir}
+    study.train({**settings_of(trial, costs), **data}, folder / "run")
+    study.evaluate(
+        folder / "run",
+        measured,
+        checkpoint="last",
+        split=arguments.split,
+        attacks=ATTACKS,
+        eps="8/255",
+        num_images=IMAGES,
+        audit=False,
+        **data,
+    )
+
+
+def measured_costs(file: Path) -> dict[str, float]:
+    """Returns the seconds of a step of each variant, measured if unknown."""
+    stored = read_json_object(file) if file.exists() else {}
+    costs: dict[str, float] = stored.get("seconds", {})
+    missing = [name for name in VARIANTS if name not in costs]
+    if missing:
+        # What needs TensorFlow, which trials have in processes of their own.
+        from experiments.benchmark_training import about, time_steps
+
+        wanted = {
+            name: {**COMMON, **VARIANTS[name]} for name in (UNIT, *missing)
+        }
+        found = time_steps(wanted, _STEPS)
+        # On the scale of what is stored, should the machine be another one.
+        scale = costs.get(UNIT, found[UNIT]) / found[UNIT]
+        costs |= {name: scale * found[name] for name in missing}
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_json(file, {"seconds": costs, **about()})
+    return costs
+
+
+def done(output: Path, split: str) -> Iterator[tuple[Trial, Path]]:
+    """Yields the trials that were measured, with their evaluations."""
+    for variant in VARIANTS:
+        prefix = Trial(variant, 0, 0).name.removesuffix("-0-0")
+        for file in sorted(output.glob(f"{prefix}-*-*/{split}/results.json")):
+            rest = file.parents[1].name.removeprefix(f"{prefix}-").split("-")
+            if len(rest) == 2 and all(part.isdigit() for part in rest):
+                yield Trial(variant, *map(int, rest)), file.parent
+
+
+def publish(
+    output: Path, split: str, costs: dict[str, float], results: Path
+) -> None:
+    """Writes efficiency.json, .csv and .png from what was measured."""
+    trials, masks = [], {}
+    for trial, folder in done(output, split):
+        evaluation = study.read_evaluation(folder).evaluation
+        config = resolve(settings_of(trial, costs))
+        masks[trial] = evaluation.masks[DECIDING, EPS]
+        trials.append(
+            {
+                **trial._asdict(),
+                "epochs": config.epochs,
+                "time": config.epochs * costs[trial.variant] / costs[UNIT],
+                "images": evaluation.num_images,
+                "clean": evaluation.accuracy("clean"),
+                **{
+                    attack: evaluation.accuracy(attack, EPS)
+                    for attack in ATTACKS.split(",")
+                },
+            }
+        )
+    results.mkdir(parents=True, exist_ok=True)
+    stem = results / f"efficiency_{split}"
+    write_json(
+        stem.with_suffix(".json"),
+        {
+            "split": split,
+            "seconds of a step": costs,
+            "trials": trials,
+            "paired": list(paired(masks)),
+        },
+    )
+    if trials:
+        with stem.with_suffix(".csv").open("w", newline="") as file:
+            writer = csv.DictWriter(file, trials[0], lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(trials)
+
+
+def paired(masks: dict[Trial, Any]) -> Iterator[dict[str, Any]]:
+    """Compares each variant with the best of its budget and seed."""
+    for trial, mask in masks.items():
+        same = [t for t in masks if t[1:] == trial[1:]]
+        best = max(same, key=lambda t: masks[t].mean())
+        if best != trial:
+            other = masks[best]
+            only = int((mask & ~other).sum()), int((other & ~mask).sum())
+            yield {
+                **trial._asdict(),
+                "best": best.variant,
+                "only this": only[0],
+                "only the best": only[1],
+                "p": mcnemar(*only),
+            }
+
+
+def summary(trials: Iterable[dict[str, Any]]) -> dict[str, list[Any]]:
+    """Returns for each variant and budget the mean and range of its seeds."""
+    groups: dict[tuple[str, int], list[float]] = {}
+    for trial in trials:
+        key = (trial["variant"], trial["budget"])
+        groups.setdefault(key, []).append(trial[DECIDING])
+    found: dict[str, list[Any]] = {}
+    for (variant, budget), values in sorted(groups.items()):
+        spread = (statistics.mean(values), min(values), max(values))
+        found.setdefault(variant, []).append((budget, *spread))
+    return found
+
+
+if __name__ == "__main__":
+    main()

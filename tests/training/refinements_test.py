@@ -1,0 +1,319 @@
+"""What may be added to any method, against what it stands for."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfgan_robust.data.augmentation import Places
+from tfgan_robust.errors import UsageError
+from tfgan_robust.methods.settings import NaturalSettings
+from tfgan_robust.networks.losses import cross_entropy
+from tfgan_robust.runs.presets import resolve
+from tfgan_robust.training.averaging import AveragedStatistics
+from tfgan_robust.training.build import build_model
+from tfgan_robust.training.model import AdversarialClassifier
+from tfgan_robust.training.refinements import Refinements
+
+SHAPE = (16, 16, 3)
+TINY = {
+    "image_size": 16, "classifier_width": 0.05, "batch_size": 8,
+    "generator_width": 0.1, "precision": "float32",
+}  # fmt: skip
+
+
+def batch(size=8):
+    images = np.random.default_rng(0).random((size, *SHAPE), np.float32)
+    return tf.constant(images), tf.constant(np.arange(size) % 10)
+
+
+def build(total_steps=100, num_images=0, **settings):
+    plain = {k: v for k, v in TINY.items() if k != "generator_width"}
+    if settings.get("method", "gan") in ("gan", "start"):
+        plain = TINY
+    return build_model(
+        resolve(plain, settings), SHAPE, 10,
+        total_steps=total_steps, num_images=num_images,
+    )  # fmt: skip
+
+
+def natural(network, optimizer, **refinements):
+    """A model of natural training with refinements alone."""
+    model = AdversarialClassifier(
+        network,
+        method="natural",
+        settings=NaturalSettings(clean_weight=1.0),
+        eps=0.1,
+        refinements=Refinements(**refinements),
+    )
+    model.compile(optimizer)
+    return model
+
+
+def linear(images=SHAPE):
+    keras.utils.set_random_seed(0)
+    dense = keras.layers.Dense(10, bias_initializer="ones")
+    return keras.Sequential(
+        [keras.Input(images), keras.layers.Flatten(), dense]
+    )
+
+
+def gradients(network, images, labels, at=None):
+    """Of the mean cross-entropy, at other weights if given."""
+    kept = network.get_weights()
+    if at is not None:
+        network.set_weights(at)
+    with tf.GradientTape() as tape:
+        logits = network(images, training=True)
+        loss = tf.reduce_mean(cross_entropy(labels, logits))
+    found = tape.gradient(loss, [v.value for v in network.trainable_variables])
+    network.set_weights(kept)
+    return [each.numpy() for each in found]
+
+
+def test_l2_pulls_kernels_alone_towards_zero():
+    images, labels = batch()
+    network = linear()
+    before, plain = network.get_weights(), gradients(network, images, labels)
+    model = natural(network, keras.optimizers.SGD(1.0), l2=0.25)
+    logs = model.train_step((images, labels))
+    kernel, bias = network.get_weights()
+    np.testing.assert_allclose(
+        kernel, before[0] - plain[0] - 0.25 * before[0], atol=1e-5
+    )
+    np.testing.assert_allclose(bias, before[1] - plain[1], atol=1e-6)
+    expected = np.sqrt(
+        np.square(plain[0] + 0.25 * before[0]).sum() + np.square(plain[1]).sum()
+    )
+    norm = float(logs["classifier_gradient_norm"])
+    assert norm == pytest.approx(expected, rel=1e-4)
+
+
+def test_weights_descend_from_where_the_loss_is_worst():
+    """Equations 8 and 10 of arXiv:2004.05884, in NumPy."""
+    images, labels = batch()
+    network = linear()
+    before, plain = network.get_weights(), gradients(network, images, labels)
+    gamma = 0.1
+    away = plain[0] / np.linalg.norm(plain[0])
+    worst = before[0] + gamma * np.linalg.norm(before[0]) * away
+    there = gradients(network, images, labels, at=[worst, before[1]])
+    model = natural(
+        network, keras.optimizers.SGD(1.0), weight_perturbation=gamma
+    )
+    logs = model.train_step((images, labels))
+    for found, old, step in zip(
+        network.get_weights(), before, there, strict=True
+    ):
+        np.testing.assert_allclose(found, old - step, atol=1e-5)
+    network.set_weights([worst, before[1]])
+    expected = tf.reduce_mean(cross_entropy(labels, network(images)))
+    assert float(logs["loss"]) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_weight_perturbation_waits_for_its_start():
+    images, labels = batch()
+    found = []
+    for settings in ({}, {"weight_perturbation": 0.1}):
+        network = linear()
+        start = {"weight_perturbation_start": 2} if settings else {}
+        model = natural(network, keras.optimizers.SGD(0.1), **settings, **start)
+        steps = []
+        for _ in range(3):
+            model.train_step((images, labels))
+            steps.append(network.get_weights()[0])
+        found.append(steps)
+    plain, perturbed = found
+    for step in range(2):
+        np.testing.assert_allclose(perturbed[step], plain[step], atol=1e-6)
+    assert np.abs(perturbed[2] - plain[2]).max() > 1e-4
+
+
+def test_statistics_are_those_of_the_weights_themselves():
+    """The pass with moved weights moves no average of a batch."""
+    images, labels = batch()
+    averages = []
+    for length in (0.0, 0.5):
+        model = build(
+            method="natural", weight_perturbation=length, averaging=0,
+            weight_perturbation_start=0, classifier_learning_rate=1e-9,
+        )  # fmt: skip
+        model.train_step((images, labels))
+        averages.append(
+            [v.numpy() for v in model.classifier.non_trainable_variables]
+        )
+    for one, other in zip(*averages, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["gan", "start", "trades", "nfgsm"])
+def test_every_method_trains_with_all_refinements(method):
+    model = build(
+        method=method, weight_perturbation=0.01, label_smoothing=0.1,
+        eps_warmup=0.5, weight_decay=1e-3, formulation="x",
+    ) if method in ("gan", "start") else build(
+        method=method, weight_perturbation=0.01, label_smoothing=0.1,
+        eps_warmup=0.5, weight_decay=1e-3,
+    )  # fmt: skip
+    step = tf.function(model.train_step, autograph=False)
+    networks = [model.classifier, model.trained, *model.generators]
+    before = [[v.numpy() for v in n.trainable_variables] for n in networks]
+    for _ in range(2):
+        logs = step(batch())
+    assert all(np.isfinite(float(value)) for value in logs.values())
+    for weights, network in zip(before, networks, strict=True):
+        assert any(
+            not np.array_equal(old, new)
+            for old, new in zip(
+                weights, network.trainable_variables, strict=True
+            )
+        )
+
+
+def test_the_average_is_that_of_the_weights():
+    images, labels = batch()
+    network = linear()
+    model = natural(network, keras.optimizers.SGD(0.5), averaging=0.75)
+    assert model.trained is model.averaged is not network
+    expected = network.get_weights()
+    for _ in range(4):
+        model.train_step((images, labels))
+        expected = [
+            0.75 * mean + 0.25 * new
+            for mean, new in zip(expected, network.get_weights(), strict=True)
+        ]
+    for mean, found in zip(expected, model.averaged.get_weights(), strict=True):
+        np.testing.assert_allclose(found, mean, rtol=1e-5, atol=1e-7)
+    np.testing.assert_array_equal(model(images), model.averaged(images))
+    assert not np.allclose(model(images), network(images))
+
+
+def test_without_averaging_training_results_in_the_classifier():
+    model = natural(linear(), keras.optimizers.SGD(0.1))
+    assert model.trained is model.classifier
+
+
+def test_statistics_of_the_average_are_recomputed():
+    model = build(method="natural", averaging=0.9, batchnorm_momentum=0.99)
+    images, labels = batch(32)
+    model.train_step((images, labels))
+    parts = [(images[n : n + 8], labels[n : n + 8]) for n in range(0, 32, 8)]
+    statistics = AveragedStatistics(model)
+    weights = [v.numpy() for v in model.averaged.trainable_variables]
+    for _ in range(2):  # The second time from the graph of the first.
+        statistics.recompute(parts)
+        layers = model.averaged.layers
+        first = model.averaged.get_layer("block1_conv1_bn")
+        convolved = model.averaged.get_layer("block1_conv1")(images)
+        expected = [
+            np.asarray(part).mean((0, 1, 2)) for part in np.split(convolved, 4)
+        ]
+        np.testing.assert_allclose(
+            first.moving_mean, np.mean(expected, 0), rtol=1e-3, atol=1e-5
+        )
+        variances = [
+            np.asarray(part).var((0, 1, 2)) for part in np.split(convolved, 4)
+        ]
+        np.testing.assert_allclose(
+            first.moving_variance, np.mean(variances, 0), rtol=1e-3
+        )
+    for layer in layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            assert layer.momentum == 0.99
+    for old, new in zip(
+        weights, model.averaged.trainable_variables, strict=True
+    ):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_the_radius_rises_in_a_straight_line():
+    model = build(method="fgsm", eps_warmup=0.5, total_steps=8, eps=0.2)
+    assert model.method.eps == 0.2
+    found = []
+    for _ in range(6):
+        found.append(float(model.method.radius))
+        model.train_step(batch())
+    np.testing.assert_allclose(
+        found, [0.05, 0.1, 0.15, 0.2, 0.2, 0.2], rtol=1e-5
+    )
+    longest = {}
+    for step in (0, 8):
+        model.optimizer.iterations.assign(step)
+        images, labels = batch()
+        (perturbed,) = model.method.perturb(images, labels, [0, 0])
+        longest[step] = float(tf.reduce_max(tf.abs(perturbed - images)))
+    assert longest[0] == pytest.approx(0.05, rel=1e-4)
+    assert longest[8] == pytest.approx(0.2, rel=1e-4)
+
+
+def test_remembered_gradients_are_those_of_the_last_visit():
+    model = build(
+        method="start", formulation="grad", num_images=20, start_noise=0.0,
+        start_size=1e-6, dropout_scale=0,
+    )  # fmt: skip
+    images, labels = batch()
+    zeros = tf.zeros([8, 1], tf.int32)
+    places = Places(tf.range(3, 11), zeros, zeros, zeros > 0)
+    with tf.GradientTape() as tape:
+        tape.watch(images)
+        logits = model.classifier(images, training=False)
+        loss = tf.reduce_sum(cross_entropy(labels, logits))
+    expected = tape.gradient(loss, images).numpy()
+    before = model.memory.bits.numpy()
+    model.train_step(((images, places), labels))
+    signs = model.memory.read(places).numpy()
+    clear = np.abs(expected) > 1e-4 * np.abs(expected).max()
+    agree = signs[clear] == np.sign(expected)[clear]
+    assert agree.mean() > 0.99
+    after = model.memory.bits.numpy()
+    np.testing.assert_array_equal(after[:3], before[:3])
+    np.testing.assert_array_equal(after[11:], before[11:])
+
+
+def test_methods_that_remember_need_to_know_how_many_images_there_are():
+    with pytest.raises(UsageError, match="how many training images"):
+        build(method="start", formulation="grad")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"method": "nfgsm", "eps_warmup": 0.5, "label_smoothing": 0.1},
+        {"method": "natural", "weight_decay_kind": "decoupled"},
+        {"method": "start", "formulation": "grad_x"},
+        {"method": "start", "formulation": "x", "start_from": "universal"},
+    ],
+    ids=str,
+)
+def test_keras_files_keep_refinements_averages_and_memory(settings, tmp_path):
+    model = build(num_images=20, **settings)
+    images, labels = batch()
+    if model.method.remembers:
+        zeros = tf.zeros([8, 1], tf.int32)
+        images = (images, Places(tf.range(8), zeros, zeros, zeros > 0))
+    for _ in range(2):
+        model.train_step((images, labels))
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert loaded.refinements == model.refinements
+    for m in (model, loaded):
+        m.reset_metrics()
+        m.train_step((images, labels))
+    for one, other in zip(model.variables, loaded.variables, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5)
+
+
+def test_averaging_says_what_cannot_be_copied():
+    class Own(keras.layers.Layer):
+        def call(self, images):
+            return images
+
+        def get_config(self):
+            raise NotImplementedError
+
+    network = keras.Sequential(
+        [keras.Input(SHAPE), Own(), keras.layers.Flatten(),
+         keras.layers.Dense(10)]
+    )  # fmt: skip
+    with pytest.raises(UsageError, match="set averaging=0"):
+        natural(network, keras.optimizers.SGD(0.1), averaging=0.9)
