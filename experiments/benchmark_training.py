@@ -156,11 +156,10 @@ def about() -> dict[str, str]:
     """Says when and on what a time was measured."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
-    facts = dict(
-        (part.strip() for part in line.split(":", 1))
-        for line in lines
-        if ":" in line
-    )
+    facts: dict[str, str] = {}
+    for line in lines:
+        name, _, value = line.partition(":")
+        facts[name.strip()] = value.strip()
     known = facts.get("flags", "").split()
     return {
         "date": datetime.date.today().isoformat(),

@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 from experiments import study
 from tfgan_robust.files import read_json_object, write_json
 from tfgan_robust.reports.numbers import mcnemar
+from tfgan_robust.reports.reading import read_evaluation
 from tfgan_robust.runs.presets import resolve
 
 COMMON: dict[str, Any] = {
@@ -205,7 +206,7 @@ def publish(
     """Writes efficiency.json, .csv and .png from what was measured."""
     trials, masks = [], {}
     for trial, folder in done(output, split):
-        evaluation = study.read_evaluation(folder).evaluation
+        evaluation = read_evaluation(folder).evaluation
         config = resolve(settings_of(trial, costs))
         masks[trial] = evaluation.masks[DECIDING, EPS]
         trials.append(
