@@ -34,6 +34,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfgan_robust.attacks.engine.execution import GRADIENT_PRECISIONS
 from tfgan_robust.attacks.engine.runner import AttackRunner
 from tfgan_robust.attacks.engine.stream import batch_sizes
 from tfgan_robust.attacks.plan import AttackPlan, Stage, parse_attack
@@ -59,10 +60,14 @@ Measured = tuple[np.ndarray, float, float]
 
 @dataclasses.dataclass(frozen=True)
 class Subject:
-    """What is attacked: float32 [n, height, width, channels], int64 [n]."""
+    """What is attacked: float32 [n, height, width, channels], int64 [n].
+
+    Our attacks run on it by `runners`, of which each precision of gradients
+    has one.
+    """
 
     model: keras.Model
-    runner: AttackRunner
+    runners: dict[str, AttackRunner]
     compiled: Callable[[tf.Tensor], tf.Tensor]
     images: np.ndarray
     labels: np.ndarray
@@ -159,7 +164,7 @@ def cleverhans(subject: Subject) -> Peer:
 
 def torchattacks(subject: Subject) -> Peer:
     """Returns those of torchattacks, on PyTorch."""
-    from torch_twin import attacks_on_twin
+    from torch_attacks import attacks_on_twin
 
     return attacks_on_twin(
         subject.model, subject.images, subject.in_batches, **subject.how
@@ -171,9 +176,8 @@ PEERS: dict[str, Callable[[Subject], Peer]] = {
 }
 
 
-def warm_up(subject: Subject, plan: AttackPlan) -> None:
+def warm_up(subject: Subject, runner: AttackRunner, plan: AttackPlan) -> None:
     """Runs our stages to their first verdict, at each size of a batch."""
-    runner = subject.runner
     eligible = subject.right(subject.images) | (plan.protocol == "final")
     for stage in plan.stages:
         alone = dataclasses.replace(plan, stages=(stage,))
@@ -185,12 +189,15 @@ def warm_up(subject: Subject, plan: AttackPlan) -> None:
             next(runner.run(alone, images, labels, *work, **subject.how), None)
 
 
-def measure_ours(subject: Subject, plan: AttackPlan) -> Measured:
-    """Runs one of our plans."""
-    warm_up(subject, plan)
+def measure_ours(
+    subject: Subject, plan: AttackPlan, precision: str = "float32"
+) -> Measured:
+    """Runs one of our plans, with gradients of some precision."""
+    runner = subject.runners[precision]
+    warm_up(subject, runner, plan)
     work = (plan, subject.images, subject.labels)
     started = time.perf_counter()
-    done = subject.runner.measure(*work, **subject.how)
+    done = runner.measure(*work, **subject.how)
     seconds = time.perf_counter() - started
     return done.correct, done.largest_perturbation, seconds
 
@@ -212,7 +219,7 @@ def measure_peer(
     ]
     # All images, since the last batch may be smaller than the others.
     build(*short)(images, labels)
-    # Python's, NumPy's and TensorFlow's; `torch_twin` sets PyTorch's.
+    # Python's, NumPy's and TensorFlow's; `torch_attacks` sets PyTorch's.
     keras.utils.set_random_seed(subject.seed)
     started = time.perf_counter()
     attacked = build(*plan.stages)(images, labels)
@@ -246,6 +253,11 @@ def jobs(
             own = dataclasses.replace(plan, protocol=protocol)
             measure = partial(measure_ours, subject, own)
             yield plan.name, f"tfgan_robust, {protocol}", measure
+        yield (
+            plan.name,
+            "tfgan_robust, worst, gradients in bfloat16",
+            partial(measure_ours, subject, plan, "bfloat16"),
+        )
         for name, peer in libraries.items():
             if family in peer:
                 measure = partial(measure_peer, subject, peer[family], plan)
@@ -263,9 +275,14 @@ def load(options: argparse.Namespace) -> Subject:
     size = min(options.batch_size, len(labels))
     return Subject(
         model,
-        AttackRunner(
-            classifier.logits_fn, classifier.num_classes, batch_size=size
-        ),
+        {
+            precision: AttackRunner(
+                classifier.followed_in(precision),
+                classifier.num_classes,
+                batch_size=size,
+            )
+            for precision in GRADIENT_PRECISIONS
+        },
         tf.function(partial(model, training=False), signature, autograph=False),
         images, labels, parse_eps(options.eps)[0], size, options.seed,
     )  # fmt: skip

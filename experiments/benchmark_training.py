@@ -1,8 +1,8 @@
 """Speed and memory of training, as ratios measured in one run.
 
-Three tables: the time of a step of each method relative to natural training;
-the whole training command relative to the bare compiled step; the peak memory
-of the training command.
+The peak memory of the training command, the command relative to its bare
+compiled step, and the time of a step of each method relative to natural
+training, beside PyTorch's if `torch` of `requirements-bench.txt` is installed.
 
     python experiments/benchmark_training.py --data_dir=DIR
 
@@ -13,6 +13,7 @@ import argparse
 import csv
 import datetime
 import json
+import os
 import platform
 import resource
 import statistics
@@ -21,6 +22,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +43,13 @@ SHAPE, CLASSES = (32, 32, 3), 10
 SAME_OBJECTIVE = {"clean_weight": 1.0}
 # That decide how fast convolutions are in which precision.
 INSTRUCTIONS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
+IN_TORCH = ("natural", "fgsm", "pgd-7")
 LOOP_STEPS = 30
 MEMORY_STEPS = 6
+
+
+# Takes one step of training.
+Step = Callable[[], object]
 
 
 def variants() -> Iterator[tuple[str, dict[str, Any]]]:
@@ -74,14 +82,19 @@ def variants() -> Iterator[tuple[str, dict[str, Any]]]:
             )
 
 
-def compiled_step(settings: dict[str, Any]) -> Callable[[], None]:
+def fixed_batch(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns images and labels, drawn at random."""
+    generator = np.random.default_rng(0)
+    images = generator.random((count, *SHAPE), np.float32)
+    return images, generator.integers(CLASSES, size=count)
+
+
+def compiled_step(settings: dict[str, Any]) -> Step:
     """Returns a bare step on one fixed batch, compiled and warm."""
     config = resolve(settings)
     count = config.batch_size
     model = build_model(config, SHAPE, CLASSES, num_images=count)
-    generator = np.random.default_rng(0)
-    images = tf.constant(generator.random((count, *SHAPE), np.float32))
-    labels = tf.constant(generator.integers(CLASSES, size=count))
+    images, labels = (tf.constant(part) for part in fixed_batch(count))
     batch: Any = (images, labels)
     if model.method.remembers:
         still = tf.zeros([count, 1], tf.int32)
@@ -96,7 +109,27 @@ def compiled_step(settings: dict[str, Any]) -> Callable[[], None]:
     return run
 
 
-def seconds(run: Callable[[], None], steps: int) -> float:
+def step_in_torch(settings: dict[str, Any], *, bfloat16: bool) -> Step:
+    """Returns the same in PyTorch, of a method without generators."""
+    from torch_training import torch_step
+
+    config: Any = resolve({**settings, "precision": "float32"})
+    count = {"natural": 0, "fgsm": 1}.get(config.method)
+    ratio = 1.25
+    if count is None:
+        count = config.attack_steps
+        ratio = 2.5 / count
+    return torch_step(
+        build_model(config, SHAPE, CLASSES).classifier,
+        *fixed_batch(config.batch_size),
+        num_steps=count,
+        eps=config.eps,
+        step_size=ratio * config.eps,
+        bfloat16=bfloat16,
+    )
+
+
+def seconds(run: Step, steps: int) -> float:
     """Returns the median time of a step."""
     times = []
     for _ in range(steps):
@@ -107,7 +140,7 @@ def seconds(run: Callable[[], None], steps: int) -> float:
 
 
 def time_steps(
-    variants: Mapping[Any, dict[str, Any]], steps: int
+    builders: Mapping[Any, Callable[[], Step]], steps: int
 ) -> dict[Any, float]:
     """Returns the seconds of a step of each variant.
 
@@ -115,13 +148,13 @@ def time_steps(
     else the machine does only adds.
 
     Args:
-        variants: Settings by name.
+        builders: What makes a step, by name.
         steps: How many steps are timed at once.
     """
     found: dict[Any, float] = {}
     for _ in range(2):
-        for name, settings in variants.items():
-            taken = seconds(compiled_step(settings), steps)
+        for name, build in builders.items():
+            taken = seconds(build(), steps)
             found[name] = min(taken, found.get(name, taken))
             print(f"{name}: {taken:.4f} s", flush=True)
             keras.backend.clear_session()
@@ -135,15 +168,20 @@ def print_steps(common: dict[str, Any], steps: int) -> None:
         common: Settings of all.
         steps: How many steps are timed at once.
     """
-    wanted = {}
-    for name, settings in variants():
-        wanted[name, "as trained"] = {**common, **settings}
+    wanted: dict[Any, Callable[[], Step]] = {}
+    for name, given in variants():
+        settings = {**common, **given}
+        wanted[name, "as trained"] = partial(compiled_step, settings)
         if settings["method"] not in ("natural", "trades"):
-            wanted[name, "both terms"] = {
-                **common,
-                **settings,
-                **SAME_OBJECTIVE,
-            }
+            both = {**settings, **SAME_OBJECTIVE}
+            wanted[name, "both terms"] = partial(compiled_step, both)
+        if name not in IN_TORCH or not find_spec("torch"):
+            continue
+        for precision in ("float32", "bfloat16"):
+            build = partial(
+                step_in_torch, settings, bfloat16=precision == "bfloat16"
+            )
+            wanted[f"{name}, PyTorch {precision}", "as trained"] = build
     found = time_steps(wanted, steps)
     unit = found["natural", "as trained"]
     print("\n| step | objective | seconds | relative to natural |")
@@ -247,7 +285,11 @@ def main() -> None:
         "batch_size": arguments.batch_size,
     }
     data = {"data_dir": arguments.data_dir} if arguments.data_dir else {}
-    # First, while this process holds little memory of its own.
+    # PyTorch's idle threads spin unless told to sleep, and starve the rest.
+    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+    # Memory first, while this process holds little of its own.
+    for name, value in about().items():
+        print(f"{name}: {value}")
     measure_memory(common, data)
     time_loop(common, data)
     print_steps(common, arguments.steps)

@@ -17,6 +17,7 @@ import argparse
 import csv
 import statistics
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -176,10 +177,15 @@ def measured_costs(file: Path) -> dict[str, float]:
     missing = [name for name in VARIANTS if name not in costs]
     if missing:
         # What needs TensorFlow, which trials have in processes of their own.
-        from experiments.benchmark_training import about, time_steps
+        from experiments.benchmark_training import (
+            about,
+            compiled_step,
+            time_steps,
+        )
 
         wanted = {
-            name: {**COMMON, **VARIANTS[name]} for name in (UNIT, *missing)
+            name: partial(compiled_step, {**COMMON, **VARIANTS[name]})
+            for name in (UNIT, *missing)
         }
         found = time_steps(wanted, _STEPS)
         # On the scale of what is stored, should the machine be another one.

@@ -1,22 +1,12 @@
-"""The paper's classifier in PyTorch, and torchattacks' attacks on it.
+"""The paper's classifier in PyTorch.
 
-Needs the packages that `benchmark_attacks.py` names.
+Needs `torch` of `requirements-bench.txt`.
 """
-
-from collections.abc import Callable
-from functools import partial
-from typing import Any
 
 import keras
 import numpy as np
 import torch
-import torchattacks
 from torch import nn
-
-from tfgan_robust.attacks.plan import Stage
-
-# From images and labels to attacked images.
-Attack = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 class _FlattenAsKeras(nn.Module):
@@ -27,16 +17,18 @@ class _FlattenAsKeras(nn.Module):
         return x.permute(0, 2, 3, 1).flatten(1)
 
 
-def torch_twin(model: keras.Model) -> nn.Module:
+def torch_twin(model: keras.Model, *, trainable: bool = False) -> nn.Module:
     """Ports a plain chain of layers, such as `networks.vgg.build_vgg`.
 
     Args:
         model: From float32 [batch, height, width, channels] in [0, 1] to
-            [batch, num_classes].
+            [batch, num_classes], without dropout if it is to be trained.
+        trainable: Whether it is in training mode, with gradients of its
+            weights.
 
     Returns:
-        The same in inference mode, from [batch, channels, height, width], with
-        weights that take no gradients.
+        The same, from [batch, channels, height, width]; unless `trainable` in
+        inference mode, with weights that take no gradients.
 
     Raises:
         ValueError: for a layer that has no port here.
@@ -45,6 +37,8 @@ def torch_twin(model: keras.Model) -> nn.Module:
     # Weights in this layout make PyTorch use it throughout, its fastest on a
     # CPU. Images must keep the usual one: attacks reshape them by `view`.
     twin = nn.Sequential(*layers).to(memory_format=torch.channels_last)
+    if trainable:
+        return twin.train()
     # Attacks need the gradient of the image alone; this spares PyTorch the
     # weights' gradients, which FAB would have it compute as well.
     return twin.eval().requires_grad_(False)
@@ -64,95 +58,6 @@ def largest_difference(
     with torch.no_grad():
         ported = twin(to_torch(images)).numpy()
     return float(np.abs(logits - ported).max())
-
-
-def attacks_on_twin(
-    model: keras.Model,
-    images: np.ndarray,
-    in_batches: Callable[[Attack], Attack],
-    *,
-    eps: float,
-    seed: int,
-) -> dict[str, Callable[..., Attack]]:
-    """Returns torchattacks' attacks on the twin.
-
-    Args:
-        model: The classifier.
-        images: float32 [n, height, width, channels] in [0, 1]; both networks
-            are compared on them.
-        in_batches: Makes an attack on a batch one on any number of images.
-        eps: Radius.
-        seed: Of everything that is drawn.
-
-    Returns:
-        By our names without their budgets: from a plan's stages to an attack.
-
-    Raises:
-        ValueError: if the model cannot be ported.
-    """
-    twin = torch_twin(model)
-    difference = largest_difference(model, twin, images)
-    print(f"largest difference of a logit in PyTorch: {difference:.2g}")
-    if not difference <= 1e-4:
-        raise ValueError("The port to PyTorch answers differently.")
-
-    def prepare(build: Callable[..., Any], *stages: Stage) -> Attack:
-        torch.manual_seed(seed)
-        attack = build(twin, {"eps": eps, "seed": seed}, *stages)
-        return in_batches(
-            lambda images, labels: to_numpy(
-                attack(to_torch(images), torch.from_numpy(labels))
-            )
-        )
-
-    return {name: partial(prepare, build) for name, build in BUILDERS.items()}
-
-
-def _pgd(twin: nn.Module, how: dict[str, Any], stage: Stage) -> Any:
-    eps = how["eps"]
-    step_size = stage.settings["step_ratio"] * eps
-    return torchattacks.PGD(twin, eps, step_size, stage.settings["num_steps"])
-
-
-def _apgd(twin: nn.Module, how: dict[str, Any], stage: Stage) -> Any:
-    return torchattacks.APGD(twin, steps=stage.settings["num_steps"], **how)
-
-
-def _square(twin: nn.Module, how: dict[str, Any], stage: Stage) -> Any:
-    # The schedule is squeezed into the budget, as by ART and by us.
-    budget = stage.settings["num_queries"]
-    return torchattacks.Square(twin, n_queries=budget, **how)
-
-
-def _autoattack(twin: Any, how: dict[str, Any], *stages: Stage) -> Any:
-    """Returns AutoAttack with the budgets of arXiv:2003.01690.
-
-    torchattacks' own takes 10 steps and cannot be told otherwise. Of the same
-    parts, all that is not set here is as published (read in version 3.5.1). A
-    batch is not filled up again after an attack, as the authors' code does.
-    """
-    first, second, third = (s.settings["num_steps"] for s in stages[:3])
-    last = stages[-1].settings["num_queries"]
-    classes = {"n_classes": twin[-1].out_features}
-    return torchattacks.MultiAttack(
-        [
-            torchattacks.APGD(twin, steps=first, **how),
-            torchattacks.APGDT(twin, steps=second, **classes, **how),
-            torchattacks.FAB(
-                twin, steps=third, multi_targeted=True, **classes, **how
-            ),
-            # The authors' AutoAttack keeps to the schedule of 10,000 queries;
-            # torchattacks' does not.
-            torchattacks.Square(
-                twin, n_queries=last, resc_schedule=False, **how
-            ),
-        ]
-    )
-
-
-BUILDERS: dict[str, Callable[..., Any]] = {
-    "pgd": _pgd, "apgd-ce": _apgd, "square": _square, "autoattack": _autoattack,
-}  # fmt: skip
 
 
 def to_torch(images: np.ndarray) -> torch.Tensor:

@@ -269,6 +269,9 @@ def test_two_evaluations_in_one_folder_never_mix(tmp_path, case):
             "model": str(models[generator.integers(2)]),
             "num_images": int(generator.choice([12, 20])),
             "norm": str(generator.choice(["linf", "l2"])),
+            "gradient_precision": str(
+                generator.choice(["float32", "bfloat16"])
+            ),
             "seed": int(generator.integers(2)),
             "attacks": str(generator.choice(["fgsm", "noise", "fgsm,noise"])),
             "eps": str(generator.choice(["0.1", "0.2", "0.1,0.2"])),

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,9 @@ from tfgan_robust.identity import Identity, of_network, probes, structure_of
 from tfgan_robust.networks.logits import (
     LogitsFn,
     classifier_logits,
+    to_bfloat16,
     to_float32,
+    with_gradients_of,
 )
 from tfgan_robust.networks.shapes import shapes_of
 
@@ -59,6 +61,7 @@ class Classifier:
         input_range: The pixels that its network gets; None if nobody said
             so, and it gets [0, 1].
         class_names: Of its logits, in their order, if they are known.
+        lower: Builds `logits_fn` computed in bfloat16, if that can be done.
     """
 
     logits_fn: LogitsFn
@@ -71,6 +74,7 @@ class Classifier:
     structure: bytes = b""
     input_range: InputRange | None = None
     class_names: tuple[str, ...] | None = None
+    lower: Callable[[], LogitsFn] | None = None
 
     @functools.cached_property
     def identity(self) -> Identity:
@@ -100,15 +104,40 @@ class Classifier:
                 f"`input_range` must hold one number or {channels}, one for "
                 f"each channel. Received: {input_range.text}."
             )
-        raw_fn, logits_fn = self.raw_fn, self.logits_fn
+
+        def fed(network: LogitsFn) -> LogitsFn:
+            return lambda images: network(input_range(images))
+
+        raw_fn, lower = self.raw_fn, self.lower
         return dataclasses.replace(
             self,
-            logits_fn=lambda images: logits_fn(input_range(images)),
-            raw_fn=raw_fn and (lambda images: raw_fn(input_range(images))),
+            logits_fn=fed(self.logits_fn),
+            raw_fn=raw_fn and fed(raw_fn),
+            lower=lower and (lambda: fed(lower())),
             structure=self.structure + repr(input_range).encode(),
             input_range=input_range,
             description=f"{self.description} (pixels {input_range.text})",
         )
+
+    def followed_in(self, precision: str) -> LogitsFn:
+        """Returns `logits_fn` with gradients of some precision.
+
+        Args:
+            precision: One of `execution.GRADIENT_PRECISIONS`. Logits, and so
+                all verdicts, stay float32.
+
+        Raises:
+            UsageError: if bfloat16 is asked of what is no Keras model, or one
+                that Keras cannot copy.
+        """
+        if precision == "float32":
+            return self.logits_fn
+        if self.lower is None:
+            raise UsageError(
+                "Only a Keras model can be followed in bfloat16. Received: "
+                f"gradient_precision={precision} with {self.description}."
+            )
+        return with_gradients_of(self.lower(), self.logits_fn)
 
     @classmethod
     def from_keras(
@@ -152,16 +181,22 @@ class Classifier:
         model = to_float32(model)
         network, squashed = before_squashing(model)
         found = network is not model and outputs in ("auto", squashed)
+        folded = fold_batchnorm(network if found else model)
         classifier = cls._of(
-            classifier_logits(
-                fold_batchnorm(network if found else model), "inference"
-            ),
+            classifier_logits(folded, "inference"),
             "logits" if found else outputs,
             image_shape,
             num_classes,
             model.variables,
             description,
             _structure(model),
+        )
+        kind = classifier.outputs if classifier.raw_fn else "logits"
+        classifier = dataclasses.replace(
+            classifier,
+            lower=lambda: to_logits(
+                classifier_logits(to_bfloat16(folded), "inference"), kind
+            ),
         )
         if not found:
             return classifier

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from tfgan_robust.attacks.compile import resolve_jit_compile
-from tfgan_robust.attacks.engine.execution import Execution
+from tfgan_robust.attacks.engine.execution import GRADIENT_PRECISIONS, Execution
 from tfgan_robust.attacks.engine.outcome import CleanPass, Outcome
 from tfgan_robust.attacks.engine.runner import AttackRunner
 from tfgan_robust.attacks.generators import (
@@ -29,6 +29,7 @@ from tfgan_robust.evaluation.summary import (
     pointwise_rows,
     summarize,
 )
+from tfgan_robust.networks.logits import LogitsFn
 from tfgan_robust.reports.numbers import check_radii
 from tfgan_robust.reports.results import Evaluation
 from tfgan_robust.reports.tables import format_report
@@ -56,6 +57,7 @@ def evaluate_classifier(
     batch_size: int = Execution.batch_size,
     seed: int = Execution.seed,
     jit_compile: str = Execution.jit_compile,
+    gradient_precision: str = GRADIENT_PRECISIONS[0],
     surrogate: Classifier | None = None,
     generators: Sequence[tuple[keras.Model, Perturbation | LearnedStep]] = (),
     allow_random: bool = False,
@@ -75,6 +77,8 @@ def evaluate_classifier(
         seed: Seed of everything that is drawn.
         jit_compile: "auto", "true" or "false"; see
             `attacks.compile.resolve_jit_compile`.
+        gradient_precision: One of `execution.GRADIENT_PRECISIONS`; each
+            verdict is the float32 network's.
         surrogate: Another classifier; PGD and FGSM are run with its
             gradients too, as `transfer-...`.
         generators: For the attack `generators`: trained generators and how
@@ -125,8 +129,11 @@ def evaluate_classifier(
             allow_random=allow_random,
         )
     ]
+    if gradient_precision != GRADIENT_PRECISIONS[0]:
+        told.append(f"attacks followed gradients in {gradient_precision}")
     measurement = _Measurement(
         networks,
+        classifier.followed_in(gradient_precision),
         images,
         labels.astype(np.int64),
         plans,
@@ -152,6 +159,7 @@ class _Measurement:
     def __init__(
         self,
         networks: EvaluationNetworks,
+        logits_fn: LogitsFn,
         images: np.ndarray,
         labels: np.ndarray,
         plans: Sequence[AttackPlan],
@@ -167,7 +175,7 @@ class _Measurement:
         followed = {False: None, True: networks.surrogate}
         self._runners = {
             transfer: AttackRunner(
-                classifier.logits_fn,
+                logits_fn,
                 classifier.num_classes,
                 batch_size=execution.batch_size,
                 jit_compile=execution.jit_compile,

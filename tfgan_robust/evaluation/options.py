@@ -4,7 +4,11 @@ import dataclasses
 import functools
 from pathlib import Path
 
-from tfgan_robust.attacks.engine.execution import JIT_CHOICES, Execution
+from tfgan_robust.attacks.engine.execution import (
+    GRADIENT_PRECISIONS,
+    JIT_CHOICES,
+    Execution,
+)
 from tfgan_robust.attacks.options import NORMS, PROTOCOLS
 from tfgan_robust.attacks.plan import AttackPlan, parse_attack
 from tfgan_robust.attacks.table import known_attacks
@@ -90,6 +94,12 @@ class EvaluateSettings:
     )
     momentum: float = _attack(
         0.0, "Share of the past gradients that PGD keeps.", minimum=0, maximum=1
+    )
+    gradient_precision: str = _attack(
+        GRADIENT_PRECISIONS[0],
+        "Precision of the gradients that attacks follow; each verdict is the "
+        "float32 network's, and so are the checks of the audit.",
+        choices=GRADIENT_PRECISIONS,
     )
     transfer_from: str | None = _attack(
         None,

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import tfgan_robust
 from tfgan_robust import identity
+from tfgan_robust.attacks.engine.execution import GRADIENT_PRECISIONS
 from tfgan_robust.attacks.plan import is_usual
 from tfgan_robust.audit.audit import audit_classifier
 from tfgan_robust.data.loading import load_test, load_training
@@ -122,6 +123,9 @@ def _open_store(
         **dataclasses.asdict(options.execution),
         "version": tfgan_robust.__version__,
     }
+    if options.gradient_precision != GRADIENT_PRECISIONS[0]:
+        # Evaluations before there was a choice do not name it.
+        belongs_to["gradient precision"] = options.gradient_precision
     conditions = {
         "checkpoint": options.checkpoint if options.run_dir else None,
         "dataset": {
@@ -180,6 +184,7 @@ def _measure(
             eps=radii,
             surrogate=networks.surrogate,
             generators=networks.generators,
+            gradient_precision=options.gradient_precision,
             allow_random=options.allow_random,
             notes=inputs.info.notes,
             progress=progress,
@@ -208,6 +213,8 @@ def _audit(
         return known
     # Only attacks that are set as the audit would set them.
     usual = {plan.name for plan in options.plans if is_usual(plan)}
+    if options.gradient_precision != GRADIENT_PRECISIONS[0]:
+        usual = set()
     with audit_progress() as progress:
         checks = audit_classifier(
             inputs.networks.classifier,

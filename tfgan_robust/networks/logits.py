@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -109,8 +110,58 @@ def to_float32(model: keras.Model) -> keras.Model:
     return copy
 
 
-def copy_network(model: keras.Model) -> keras.Model:
+def to_bfloat16(model: keras.Model) -> keras.Model:
+    """Returns a copy of a model that computes in bfloat16 throughout.
+
+    Its variables are float32, and have the values of now.
+
+    Raises:
+        UsageError: if Keras cannot copy it.
+    """
+    copy = copy_network(
+        model,
+        "Gradients in bfloat16 need a copy of the classifier",
+        "gradient_precision=float32",
+    )
+    for layer in all_layers(copy):
+        layer.dtype_policy = "mixed_bfloat16"
+    return copy
+
+
+def with_gradients_of(followed: LogitsFn, logits_fn: LogitsFn) -> LogitsFn:
+    """Returns a classifier whose gradients are those of another one.
+
+    Args:
+        followed: Whose gradients it has.
+        logits_fn: Whose logits it has.
+    """
+
+    @tf.custom_gradient
+    def logits(images: tf.Tensor) -> Any:
+        def gradient(upstream: tf.Tensor, variables: Any = ()) -> Any:
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(images)
+                answers = followed(images)
+            found = tape.gradient(answers, images, output_gradients=upstream)
+            # TensorFlow asks for theirs as well, which nobody follows.
+            return (found, [None] * len(variables)) if variables else found
+
+        return logits_fn(images), gradient
+
+    return logits
+
+
+def copy_network(
+    model: keras.Model,
+    purpose: str = "The average of a classifier's weights needs a copy of it",
+    remedy: str = "averaging=0",
+) -> keras.Model:
     """Returns a copy of a model, with the weights of now.
+
+    Args:
+        model: Any Keras model that was built.
+        purpose: Why, for the error.
+        remedy: The setting that does without.
 
     Raises:
         UsageError: if Keras cannot copy it.
@@ -126,8 +177,8 @@ def copy_network(model: keras.Model) -> keras.Model:
     # Custom code surfaces as almost anything.
     except Exception as error:
         raise UsageError(
-            "The average of a classifier's weights needs a copy of it, and "
-            f"Keras cannot make one ({in_one_line(error)}); set averaging=0."
+            f"{purpose}, and Keras cannot make one ({in_one_line(error)}); "
+            f"set {remedy}."
         ) from None
     finally:
         keras.config.set_dtype_policy(previous)

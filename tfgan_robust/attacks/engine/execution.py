@@ -6,6 +6,8 @@ from tfgan_robust.errors import UsageError
 
 # Whether XLA compiles attacks; "auto" means on a GPU only.
 JIT_CHOICES = ("auto", "true", "false")
+# Of the gradients that attacks follow; verdicts are always float32's.
+GRADIENT_PRECISIONS = ("float32", "bfloat16")
 
 
 @dataclasses.dataclass(frozen=True)
