@@ -85,7 +85,7 @@ setuptools.setup(
     packages=setuptools.find_packages(
         include=["tfgan_robust", "tfgan_robust.*"]
     ),
-    package_data={"tfgan_robust": ["py.typed"]},
+    package_data={"tfgan_robust": ["py.typed", "pretrained/*"]},
     install_requires=INSTALL_REQUIRES,
     extras_require={"gpu": GPU, "test": TEST, "dev": DEV},
     entry_points={

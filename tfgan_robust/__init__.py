@@ -8,7 +8,10 @@ if TYPE_CHECKING:
     from tfgan_robust.attacks.plan import parse_attack
     from tfgan_robust.audit.audit import audit_classifier
     from tfgan_robust.classifiers.classifier import Classifier
-    from tfgan_robust.classifiers.loading import load_classifier
+    from tfgan_robust.classifiers.loading import (
+        load_classifier,
+        load_pretrained,
+    )
     from tfgan_robust.data.batches import training_batches
     from tfgan_robust.data.loading import load_test, load_training
     from tfgan_robust.evaluation.measure import evaluate_classifier
@@ -28,6 +31,7 @@ __all__ = [
     "build_model",
     "evaluate_classifier",
     "load_classifier",
+    "load_pretrained",
     "load_test",
     "load_training",
     "parse_attack",
@@ -44,6 +48,7 @@ _MODULES = {
     "build_model": "training.build",
     "evaluate_classifier": "evaluation.measure",
     "load_classifier": "classifiers.loading",
+    "load_pretrained": "classifiers.loading",
     "load_test": "data.loading",
     "load_training": "data.loading",
     "parse_attack": "attacks.plan",

@@ -1,7 +1,6 @@
 """Command line of the evaluation: `python -m tfgan_robust.evaluate`."""
 
 import sys
-from pathlib import Path
 from typing import Any
 
 from tfgan_robust.cli import command, signals
@@ -9,6 +8,7 @@ from tfgan_robust.cli.flags import Part
 from tfgan_robust.errors import UsageError
 from tfgan_robust.evaluation.options import EvaluateSettings
 from tfgan_robust.lazy import load
+from tfgan_robust.networks.pretrained import locate
 from tfgan_robust.reports.tables import format_report
 from tfgan_robust.reports.verdicts import format_audit
 from tfgan_robust.runs.directory import load_run_config
@@ -61,7 +61,7 @@ def _check_paths(options: EvaluateSettings) -> None:
     if options.run_dir is not None:
         load_run_config(options.run_dir)
     for path in (options.model, options.transfer_from, options.undefended):
-        if path is not None and not Path(path).exists():
+        if path is not None and not locate(path).exists():
             raise UsageError(f"There is no model at {path}.")
 
 

@@ -10,6 +10,7 @@ from tfgan_robust.classifiers.answers import check_outputs
 from tfgan_robust.classifiers.classifier import Classifier
 from tfgan_robust.classifiers.interface import UNIT, parse_input_range
 from tfgan_robust.errors import UsageError, in_one_line
+from tfgan_robust.networks import pretrained
 from tfgan_robust.networks.logits import to_float32
 from tfgan_robust.runs.directory import (
     RunDirectory,
@@ -32,7 +33,8 @@ def load_classifier(
     Args:
         run_dir: Folder of a training run.
         checkpoint: "best" or "last", for a run.
-        model: A `.keras` file or the folder of a SavedModel instead.
+        model: A `.keras` file, the folder of a SavedModel, or "pretrained:"
+            with the name of a classifier that comes with the package, instead.
         outputs: What that model answers with, one of `interface.OUTPUTS`.
         input_range: The pixels that it was made for, if not [0, 1]; see
             `interface.parse_input_range`.
@@ -76,8 +78,21 @@ def load_classifier(
             classifier, input_range=UNIT, class_names=_trained_classes(run)
         )
     pixels = None if input_range is None else parse_input_range(input_range)
-    path = Path(str(model))
-    if path.is_dir():
+    path = pretrained.locate(str(model))
+    if pretrained.is_pretrained(model):
+        if pixels is not None or outputs not in ("auto", "logits"):
+            raise UsageError(
+                "`input_range` and `outputs` go with models of others; what "
+                f"{model} takes and gives is known."
+            )
+        classifier = dataclasses.replace(
+            Classifier.from_keras(
+                load_float32(path), outputs="logits", description=str(model)
+            ),
+            input_range=UNIT,
+            class_names=tuple(pretrained.card(str(model))["class_names"]),
+        )
+    elif path.is_dir():
         classifier = Classifier.from_saved_model(path, outputs=outputs)
     elif path.is_file():
         classifier = Classifier.from_keras(
@@ -86,6 +101,24 @@ def load_classifier(
     else:
         raise UsageError(f"There is no model at {path}.")
     return classifier if pixels is None else classifier.fed(pixels)
+
+
+def load_pretrained(name: str) -> keras.Model:
+    """Loads a classifier that comes with the package.
+
+    Args:
+        name: One of `pretrained.names`, such as "cifar10-jpeg75". What it is
+            says `pretrained.card`.
+
+    Returns:
+        From float32 [batch, height, width, channels] in [0, 1] to logits
+        [batch, num_classes], computing in float32.
+
+    Raises:
+        UsageError: for an unknown name, or a file that is absent or damaged.
+    """
+    name = name.removeprefix(pretrained.PREFIX)
+    return load_float32(pretrained.locate(pretrained.PREFIX + name))
 
 
 def load_float32(path: str | Path) -> keras.Model:

@@ -19,6 +19,7 @@ from tfgan_robust.cli.fields import setting
 from tfgan_robust.data.registry import DATASETS
 from tfgan_robust.errors import UsageError
 from tfgan_robust.evaluation.radii import eps_help, parse_eps, parse_length
+from tfgan_robust.networks.pretrained import card, is_pretrained
 from tfgan_robust.networks.registry import NETWORKS
 
 _classifier, _attack, _audit, _images, _machine = (
@@ -49,8 +50,8 @@ class EvaluateSettings:
     )
     model: str | None = _classifier(
         None,
-        "Instead of a run: a .keras or .h5 file or the folder of a "
-        "SavedModel, from images to one value for each class.",
+        "Instead of a run: a .keras or .h5 file, the folder of a SavedModel, "
+        "or pretrained:NAME; from images to one value for each class.",
     )
     outputs: str = _classifier(
         "auto",
@@ -165,7 +166,7 @@ class EvaluateSettings:
         fields.check(self)
         if (self.run_dir is None) == (self.model is None):
             raise UsageError("Give either `run_dir` or `model`.")
-        if self.model is not None and self.dataset is None:
+        if self.model is not None and self.images_of is None:
             raise UsageError("`model` needs `dataset`, to know the images.")
         if self.model is not None and self.split == "validation":
             raise UsageError("Only a run has validation images.")
@@ -184,6 +185,13 @@ class EvaluateSettings:
             )
         # Refused now, rather than when they are first used.
         _ = self.plans, self.radii
+
+    @functools.cached_property
+    def images_of(self) -> str | None:
+        """The data set of `model`; a pretrained one knows its own."""
+        if self.dataset is None and is_pretrained(self.model):
+            return str(card(str(self.model))["dataset"])
+        return self.dataset
 
     @property
     def execution(self) -> Execution:

@@ -80,7 +80,8 @@ def _load(options: EvaluateSettings) -> _Inputs:
         config = directory.load_run_config(options.run_dir)
         learnt = directory.stored_dataset(options.run_dir).get("notes", ())
     trained = options if config is None else config
-    dataset, names = str(trained.dataset), networks.classifier.class_names
+    dataset = str(options.images_of if config is None else config.dataset)
+    names = networks.classifier.class_names
     data_dir = options.data_dir or trained.data_dir
     if config is None or options.split == "test":
         info, split = load_test(

@@ -11,6 +11,7 @@ from tfgan_robust.attacks.engine.execution import JIT_CHOICES
 from tfgan_robust.cli.fields import setting
 from tfgan_robust.data.registry import DATASETS
 from tfgan_robust.methods.registry import METHODS
+from tfgan_robust.networks.pretrained import is_pretrained
 from tfgan_robust.networks.registry import NETWORKS
 from tfgan_robust.runs.learning import LearningSettings
 
@@ -86,8 +87,8 @@ class CommonSettings(LearningSettings):
     )
     classifier: str = setting(
         "vgg",
-        "The network that is trained: a name, or a .keras file, "
-        "whose weights are where training starts.",
+        "The network that is trained: a name, or a .keras file or "
+        "pretrained:NAME, whose weights are where training starts.",
         group=_NETWORKS,
         names=NETWORKS,
     )
@@ -185,9 +186,11 @@ class CommonSettings(LearningSettings):
         devices = self.num_devices or 1
         yield (
             self.classifier not in NETWORKS
-            and not self.classifier.endswith(_MODEL_FILES),
-            f"`classifier` must be one of {', '.join(NETWORKS)}, or a file "
-            f"that ends in .keras. Received: classifier={self.classifier}.",
+            and not self.classifier.endswith(_MODEL_FILES)
+            and not is_pretrained(self.classifier),
+            f"`classifier` must be one of {', '.join(NETWORKS)}, a file "
+            "that ends in .keras, or pretrained:NAME. Received: "
+            f"classifier={self.classifier}.",
         )
         yield (
             self.image_size is not None and self.image_size % 4 != 0,

@@ -13,6 +13,7 @@ from tfgan_robust.methods.generator_settings import GeneratorNetworkSettings
 from tfgan_robust.methods.registry import settings_of
 from tfgan_robust.networks.batchnorm import fused
 from tfgan_robust.networks.logits import compute_dtypes
+from tfgan_robust.networks.pretrained import locate
 from tfgan_robust.networks.registry import NETWORKS
 from tfgan_robust.runs.config import TrainConfig
 from tfgan_robust.training import optimizers
@@ -99,7 +100,7 @@ def _build_classifier(
 ) -> keras.Model:
     if config.classifier not in NETWORKS:
         with fused():
-            return load_float32(config.classifier)
+            return load_float32(locate(config.classifier))
     build = load(NETWORKS[config.classifier].build)
     classifier = build(image_shape, num_classes, **config.network_settings)
     if not isinstance(classifier, keras.Model):
