@@ -21,9 +21,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
 from experiments import study
 from tfgan_robust.files import read_json_object, write_json
 from tfgan_robust.reports.numbers import mcnemar
+from tfgan_robust.reports.plot_style import GREY, PALETTE, STYLE
 from tfgan_robust.reports.reading import read_evaluation
 from tfgan_robust.runs.presets import resolve
 
@@ -91,6 +96,26 @@ VARIANTS: dict[str, dict[str, Any]] = {
     },
     "start noise": {"method": "start", "start_from": "noise"},
     "start remembered": {"method": "start", "start_from": "remembered"},
+}
+
+
+# The panels of the plot; the reference is drawn in each.
+REFERENCE = "nfgsm"
+COLORS = (*PALETTE, "#000000")
+FAMILIES = {
+    "yardsticks": [
+        name for name in VARIANTS if not name.startswith(("gan", "start"))
+    ],
+    "generators": [
+        name
+        for name in VARIANTS
+        if name.startswith("gan") or "formulation" in VARIANTS[name]
+    ],
+    "in a generator's place": [
+        name
+        for name in VARIANTS
+        if name.startswith("start") and "formulation" not in VARIANTS[name]
+    ],
 }
 
 
@@ -244,6 +269,12 @@ def publish(
             writer = csv.DictWriter(file, trials[0], lineterminator="\n")
             writer.writeheader()
             writer.writerows(trials)
+        images = trials[0]["images"]
+        note = (
+            f"{images} {split} images of CIFAR-10 (JPEG q75), eps 8/255, "
+            "quarter width; bars: range of seeds"
+        )
+        draw(trials, note).savefig(stem.with_suffix(".png"), dpi=110)
 
 
 def paired(masks: dict[Trial, Any]) -> Iterator[dict[str, Any]]:
@@ -263,17 +294,60 @@ def paired(masks: dict[Trial, Any]) -> Iterator[dict[str, Any]]:
             }
 
 
-def summary(trials: Iterable[dict[str, Any]]) -> dict[str, list[Any]]:
-    """Returns for each variant and budget the mean and range of its seeds."""
+Curve = list[tuple[int, float, float, float]]
+
+
+def curves(trials: Iterable[dict[str, Any]]) -> dict[str, Curve]:
+    """Returns for each variant, by budget, the mean and range of its seeds."""
     groups: dict[tuple[str, int], list[float]] = {}
     for trial in trials:
         key = (trial["variant"], trial["budget"])
-        groups.setdefault(key, []).append(trial[DECIDING])
-    found: dict[str, list[Any]] = {}
+        groups.setdefault(key, []).append(100 * trial[DECIDING])
+    found: dict[str, Curve] = {}
     for (variant, budget), values in sorted(groups.items()):
         spread = (statistics.mean(values), min(values), max(values))
         found.setdefault(variant, []).append((budget, *spread))
     return found
+
+
+@matplotlib.rc_context(STYLE)
+def draw(trials: list[dict[str, Any]], note: str) -> Figure:
+    """Draws robust accuracy over training time, a panel for each family.
+
+    Args:
+        trials: As in the file.
+        note: What a reader must know with it.
+    """
+    found = curves(trials)
+    figure = Figure(figsize=(10, 3.8), layout="constrained")
+    panels = figure.subplots(1, len(FAMILIES), sharex=True, sharey=True)
+    for panel, (family, variants) in zip(panels, FAMILIES.items(), strict=True):
+        panel.set_title(family)
+        shown = [name for name in variants if name in found]
+        if REFERENCE in found and REFERENCE not in shown:
+            _curve(panel, found[REFERENCE], REFERENCE, GREY, linestyle=":")
+        for name, color in zip(shown, COLORS, strict=False):
+            _curve(panel, found[name], name, color)
+        panel.set_xscale("log")
+        budgets = sorted({trial["budget"] for trial in trials})
+        panel.set_xticks(budgets, [str(budget) for budget in budgets])
+        panel.minorticks_off()
+        panel.grid(axis="y")
+        panel.set_xlabel("training time, in epochs of fgsm")
+        panel.legend(fontsize=7)
+    panels[0].set_ylabel(f"accuracy under {DECIDING}, %")
+    figure.supxlabel(note, x=0.01, ha="left", fontsize=7.5, color=GREY)
+    return figure
+
+
+def _curve(
+    panel: Axes, curve: Curve, name: str, color: str, linestyle: str = "-"
+) -> None:
+    budgets, means, low, high = zip(*curve, strict=True)
+    panel.plot(
+        budgets, means, linestyle, marker="o", color=color, label=name, ms=4
+    )
+    panel.vlines(budgets, low, high, color=color, linewidth=3, alpha=0.4)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Which precision this machine trains fastest in."""
 
 import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -8,7 +9,7 @@ import tensorflow as tf
 # bfloat16 rounds more: it must pay. Where processors have units for it
 # convolutions run several times as fast, elsewhere rather slower.
 _WORTH = 1.5
-_BATCH, _SIDE, _CHANNELS, _TRIES = 32, 16, 64, 7
+_BATCH, _SIDE, _CHANNELS, _TRIES = 32, 16, 64, 30
 # Tensor cores for bfloat16 (NVIDIA's compute capability).
 _CAPABILITY = (8, 0)
 
@@ -37,7 +38,8 @@ def choose(setting: str) -> Precision:
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
         return _of_gpu(tf.config.experimental.get_device_details(gpus[0]))
-    ratio = _seconds(tf.float32) / _seconds(tf.bfloat16)
+    exact, lower = _seconds(tf.float32, tf.bfloat16)
+    ratio = exact / lower
     name = "mixed_bfloat16" if ratio >= _WORTH else "float32"
     return Precision(
         name,
@@ -55,18 +57,24 @@ def _of_gpu(details: dict[str, object]) -> Precision:
     return Precision("float32", "this GPU has no tensor cores for bfloat16")
 
 
-def _seconds(dtype: tf.DType) -> float:
-    """The least time of a convolution."""
+def _seconds(*dtypes: tf.DType) -> list[float]:
+    """The least time of a convolution in each type.
+
+    Taken in turn and often, since other programs may slow each of them.
+    """
+    looks = [_convolution(dtype) for dtype in dtypes]
+    times: list[list[float]] = [[] for _ in dtypes]
+    for _ in range(_TRIES):
+        for look, taken in zip(looks, times, strict=True):
+            start = time.perf_counter()
+            look().numpy()
+            taken.append(time.perf_counter() - start)
+    return [min(taken) for taken in times]
+
+
+def _convolution(dtype: tf.DType) -> Callable[[], tf.Tensor]:
     images = tf.ones([_BATCH, _SIDE, _SIDE, _CHANNELS], dtype)
     kernel = tf.ones([3, 3, _CHANNELS, _CHANNELS], dtype)
-
-    @tf.function(autograph=False)
-    def convolve() -> tf.Tensor:
-        return tf.nn.conv2d(images + 1, kernel, 1, "SAME")
-
-    times = []
-    for _ in range(_TRIES):
-        start = time.perf_counter()
-        convolve().numpy()
-        times.append(time.perf_counter() - start)
-    return min(times)
+    return tf.function(
+        lambda: tf.nn.conv2d(images + 1, kernel, 1, "SAME"), autograph=False
+    )
