@@ -173,13 +173,13 @@ def test_every_method_trains_with_all_refinements(method):
 def test_the_average_is_that_of_the_weights():
     images, labels = batch()
     network = linear()
-    model = natural(network, keras.optimizers.SGD(0.5), averaging=0.75)
+    model = natural(network, keras.optimizers.SGD(0.5), averaging=0.4)
     assert model.trained is model.averaged is not network
     expected = network.get_weights()
-    for _ in range(4):
+    for momentum in (1 / 5, 2 / 6, 0.4, 0.4):
         model.train_step((images, labels))
         expected = [
-            0.75 * mean + 0.25 * new
+            momentum * mean + (1 - momentum) * new
             for mean, new in zip(expected, network.get_weights(), strict=True)
         ]
     for mean, found in zip(expected, model.averaged.get_weights(), strict=True):

@@ -89,9 +89,10 @@ class LearningSettings:
     )
     averaging: float = setting(
         0.998,
-        "Momentum of a moving average of the classifier's weights, which is "
-        "then what is validated, saved and measured, with statistics of batch "
-        "normalisation of its own; 0 for none.",
+        "Momentum of a moving average of the classifier's weights, smaller in "
+        "the first steps; the average is what is validated, saved and "
+        "measured, with statistics of batch normalisation of its own; 0 for "
+        "none.",
         group=_OPTIMIZERS,
         minimum=0,
         maximum=0.99999,

@@ -27,6 +27,9 @@ from tfgan_robust.training.optimizers import spare_vectors
 from tfgan_robust.training.players import Player, descend, follow
 from tfgan_robust.training.refinements import NONE, Refinements
 
+# At first a moving average is over about a quarter of the steps so far.
+_EARLY = 4
+
 
 @keras.saving.register_keras_serializable(package="tfgan_robust")
 class AdversarialClassifier(KerasFile):
@@ -219,7 +222,7 @@ class AdversarialClassifier(KerasFile):
         if memory is not None:
             memory.write(places, found.gradient)
         if self.averaged is not None:
-            follow(self.averaged, self.classifier, self.refinements.averaging)
+            follow(self.averaged, self.classifier, self._memory_of_weights())
         return metrics.update(self.trackers, logs)
 
     def test_step(self, data: tuple[tf.Tensor, ...]) -> dict[str, Any]:
@@ -284,6 +287,11 @@ class AdversarialClassifier(KerasFile):
         )
         length = refinements.weight_perturbation * tf.cast(begun, tf.float32)
         return weights.worst(self.classifier, tape, loss, length)
+
+    def _memory_of_weights(self) -> tf.Tensor:
+        """The average's momentum, shorter at first, to forget the start."""
+        step = tf.cast(self.optimizer.iterations, tf.float32)
+        return tf.minimum(self.refinements.averaging, step / (step + _EARLY))
 
     def _warmup(self) -> tf.Tensor:
         step = tf.cast(self.optimizer.iterations, tf.float32) + 1

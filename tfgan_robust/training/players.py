@@ -102,7 +102,9 @@ def _all_or_none(gradients: list[list[tf.Tensor]]) -> list[list[tf.Tensor]]:
     return [[part + (total - total) for part in each] for each in gradients]
 
 
-def follow(average: keras.Model, network: keras.Model, momentum: float) -> None:
+def follow(
+    average: keras.Model, network: keras.Model, momentum: float | tf.Tensor
+) -> None:
     """Moves an average of weights, and of moving statistics, on.
 
     Args:
