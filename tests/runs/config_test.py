@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-import tfgan_robust
 from tfgan_robust.attacks.formulations import FORMULATIONS
 from tfgan_robust.cli import fields
 from tfgan_robust.cli.flags import Flags, Part
@@ -33,7 +32,8 @@ LIMITED = [
     for name, (kind, _) in FIELDS.items()
     if fields.value_type(kind, name)[0] in (int, float)
 ]
-OLDER = Path(tfgan_robust.__file__).parents[1] / "experiments" / "cifar10"
+# Files of runs by earlier versions.
+OLDER = Path(__file__).parent / "older"
 
 
 def refusal(*sources):
@@ -46,11 +46,11 @@ def refusal(*sources):
 
 
 def test_later_sources_win(monkeypatch):
-    """default < data set < preset < method < file < command line."""
+    """default < preset < data set < method < file < command line."""
     assert resolve().epochs == config.default_of("epochs")
-    monkeypatch.setitem(DATASETS["cifar10"].defaults, "epochs", 2)
+    monkeypatch.setitem(presets.PRESETS["recommended"], "epochs", 2)
     assert resolve().epochs == 2
-    monkeypatch.setitem(presets.PRESETS["recommended"], "epochs", 3)
+    monkeypatch.setitem(DATASETS["cifar10"].defaults, "epochs", 3)
     assert resolve().epochs == 3
     monkeypatch.setattr(
         GeneratorSettings,
@@ -345,7 +345,7 @@ def test_a_configuration_has_the_settings_of_its_parts_alone():
 @pytest.mark.parametrize("run", ["natural", "grad_x", "pgd"])
 def test_settings_that_older_versions_stored_still_load(run):
     """They hold the settings of all methods, whatever the method."""
-    stored = json.loads((OLDER / run / "config.json").read_text())["settings"]
+    stored = json.loads((OLDER / f"{run}.json").read_text())["settings"]
     loaded = config.from_stored(stored)
     assert loaded.run_label == run
     for name, value in dataclasses.asdict(loaded).items():
@@ -357,7 +357,7 @@ def test_settings_that_older_versions_stored_still_load(run):
 
 def test_an_older_run_is_trained_again_as_it_was():
     """Given to `--config`, its file means what it did."""
-    file = OLDER / "natural" / "config.json"
+    file = OLDER / "natural.json"
     again = resolve(load_settings(file), {"seed": 3})
     assert again == config.from_stored(
         json.loads(file.read_text())["settings"]

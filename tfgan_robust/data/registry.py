@@ -94,7 +94,6 @@ DATASETS.add(
             "eval_eps": 0.1,
             "eval_images": 144,
             "classifier_width": 0.25,
-            "generator_width": 0.25,
             "batch_size": 64,
             "epochs": 30,
             "eval_every": 5,

@@ -45,7 +45,7 @@ class GeneratorNetworkSettings(Equation5Settings):
         maximum=64,
     )
     generator_width: float = setting(
-        1.0,
+        0.0625,
         "Scales the generators' filters: 1 and 2 are the paper's x1 and x2.",
         group=NETWORK,
         above=0,

@@ -46,7 +46,7 @@ class CommonSettings(LearningSettings):
         choices=METHODS,
     )
     eps: float = setting(
-        16 / 255,
+        8 / 255,
         "L-infinity radius of the training perturbations.",
         group=_ADVERSARY,
         length=True,

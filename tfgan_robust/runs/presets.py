@@ -16,6 +16,8 @@ from tfgan_robust.runs.config import TrainConfig, default_of
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "recommended": {},
     "paper": {
+        "eps": 16 / 255,
+        "generator_width": 1.0,
         "random_start": 0.0,
         "generator_step": 1.0,
         "gradient_skip": 0.0,
@@ -47,8 +49,8 @@ _SELECTORS = (
 def resolve(*sources: Mapping[str, Any]) -> TrainConfig:
     """Builds the configuration of a run from defaults and given values.
 
-    Later ones win: the defaults of the fields, those of the data set, of the
-    preset, of the method, then each source. A source that holds the whole
+    Later ones win: the defaults of the fields, those of the preset, of the
+    data set, of the method, then each source. A source that holds the whole
     configuration of a run gives only what differs from the defaults of its
     own data set, preset and method, so that a later source can choose others.
 
@@ -77,8 +79,8 @@ def resolve(*sources: Mapping[str, Any]) -> TrainConfig:
     defaults = _defaults_for(given)
     idle = {
         **config.field_defaults(),
-        **DATASETS[defaults.dataset].defaults,
         **PRESETS[defaults.preset],
+        **DATASETS[defaults.dataset].defaults,
     }
     own = fields.field_names(type(defaults))
     # What another method has by default anyway contradicts nothing.
@@ -143,8 +145,8 @@ def _defaults_for(given: Mapping[str, Any]) -> TrainConfig:
     if "formulation" in own and "formulation" in given:
         selected["formulation"] = given["formulation"]
     defaults = {
-        **DATASETS[selected["dataset"]].defaults,
         **PRESETS[selected["preset"]],
+        **DATASETS[selected["dataset"]].defaults,
         **kind.method_defaults(given),
         **selected,
     }
