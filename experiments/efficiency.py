@@ -334,7 +334,8 @@ def draw(trials: list[dict[str, Any]], note: str) -> Figure:
         panel.minorticks_off()
         panel.grid(axis="y")
         panel.set_xlabel("training time, in epochs of fgsm")
-        panel.legend(fontsize=7)
+        if panel.get_legend_handles_labels()[0]:
+            panel.legend(fontsize=7)
     panels[0].set_ylabel(f"accuracy under {DECIDING}, %")
     figure.supxlabel(note, x=0.01, ha="left", fontsize=7.5, color=GREY)
     return figure

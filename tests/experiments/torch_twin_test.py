@@ -1,32 +1,38 @@
 """The port of the classifier that attacks of PyTorch's libraries run on."""
 
+import importlib
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from toys import small_vgg
 
 from tfgan_robust.attacks.plan import parse_attack
+from tfgan_robust.networks.losses import cross_entropy
 
 pytest.importorskip("torch")
-pytest.importorskip("torchattacks")
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 
 
 @pytest.fixture
-def twin(monkeypatch):
+def imported(monkeypatch):
+    """Imports a module of the benchmarks."""
     monkeypatch.syspath_prepend(str(EXPERIMENTS))
-    import torch_twin
+    return importlib.import_module
 
-    return torch_twin
+
+@pytest.fixture
+def twin(imported):
+    return imported("torch_twin")
 
 
 @pytest.fixture
 def model():
     """A classifier whose averages, gains and offsets are not the first."""
-    model = small_vgg((16, 32, 3), classifier_width=0.1)
+    model = small_vgg((16, 32, 3), classifier_width=0.1, dropout_scale=0)
     rng = np.random.default_rng(0)
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -59,8 +65,9 @@ def test_a_layer_without_a_port_is_refused(twin):
 
 
 @pytest.mark.parametrize("name", ["pgd-2", "apgd-ce-3", "square-3"])
-def test_attacks_stay_in_the_ball(twin, model, images, name):
-    builders = twin.attacks_on_twin(
+def test_attacks_stay_in_the_ball(imported, model, images, name):
+    pytest.importorskip("torchattacks")
+    builders = imported("torch_attacks").attacks_on_twin(
         model, images, lambda attack: attack, eps=0.1, seed=0
     )
     plan = parse_attack(name)
@@ -69,3 +76,51 @@ def test_attacks_stay_in_the_ball(twin, model, images, name):
     attacked = build(*plan.stages)(images, labels)
     assert attacked.shape == images.shape
     assert np.abs(attacked - images).max() <= 0.1 + 1e-6
+
+
+def kept(imported, training):
+    """Lists the networks that are trained."""
+    networks = []
+    port = imported("torch_twin").torch_twin
+    training.torch_twin = lambda *args, **kwargs: (
+        networks.append(port(*args, **kwargs)) or networks[-1]
+    )
+    return networks
+
+
+def test_a_step_is_that_of_keras(imported, model, images):
+    """Momentum's first step with Nesterov's is 1.9 rates of the gradient."""
+    training = imported("torch_training")
+    labels = np.arange(4)
+    networks = kept(imported, training)
+    training.torch_step(
+        model, images, labels, num_steps=0, eps=0.1, step_size=0.1,
+        bfloat16=False,
+    )  # fmt: skip
+    kernel = model.layers[-1].kernel
+    with tf.GradientTape() as tape:
+        logits = model(images, training=True)
+        loss = tf.reduce_mean(cross_entropy(tf.constant(labels), logits))
+    gradient = tape.gradient(loss, kernel.value).numpy()
+    gradient = gradient + 5e-4 * kernel.numpy()
+    expected = kernel.numpy() - 0.1 * 1.9 * gradient
+    found = networks[0][-1].weight.detach().numpy().T
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("num_steps", [0, 2])
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_steps_move_all_weights(imported, model, images, num_steps, bfloat16):
+    training = imported("torch_training")
+    networks = kept(imported, training)
+    run = training.torch_step(
+        model, images, np.arange(4), num_steps=num_steps, eps=0.1,
+        step_size=0.1, bfloat16=bfloat16,
+    )  # fmt: skip
+    before = [part.detach().clone() for part in networks[0].parameters()]
+    run()
+    after = list(networks[0].parameters())
+    assert all(
+        (one != two).any() for one, two in zip(before, after, strict=True)
+    )
+    assert networks[0].training
