@@ -83,11 +83,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "start_noise": 1.0,
         "clip_to_ball": False,
     },
-    "start x, paired": {**_START, "formulation": "x", "pairing_weight": 10.0},
+    "start x, paired": {**_START, "formulation": "x", "pairing_weight": 1.0},
     "start noise, paired": {
         "method": "start",
         "start_from": "noise",
-        "pairing_weight": 10.0,
+        "pairing_weight": 1.0,
     },
     "start universal": {
         "method": "start",
@@ -178,7 +178,7 @@ def run(
     """Trains and measures one trial, as far as that is not done."""
     folder = arguments.output / trial.name
     measured = folder / arguments.split
-    if (measured / "results.json").exists():
+    if study.is_measured(measured):
         return
     data = {"data_dir": arguments.data_dir}
     study.train({**settings_of(trial, costs), **data}, folder / "run")
@@ -227,7 +227,8 @@ def done(output: Path, split: str) -> Iterator[tuple[Trial, Path]]:
         prefix = Trial(variant, 0, 0).name.removesuffix("-0-0")
         for file in sorted(output.glob(f"{prefix}-*-*/{split}/results.json")):
             rest = file.parents[1].name.removeprefix(f"{prefix}-").split("-")
-            if len(rest) == 2 and all(part.isdigit() for part in rest):
+            numbered = len(rest) == 2 and all(part.isdigit() for part in rest)
+            if numbered and study.is_measured(file.parent):
                 yield Trial(variant, *map(int, rest)), file.parent
 
 

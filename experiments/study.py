@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tfgan_robust.files import read_json_object
 from tfgan_robust.reports.reading import StoredEvaluation, read_evaluation
 
 Settings = Mapping[str, Any]
@@ -37,9 +38,15 @@ def evaluate(folder: Path, output: Path, **settings: Any) -> StoredEvaluation:
         output: Where the evaluation goes.
         **settings: Of `python -m tfgan_robust.evaluate`, by name.
     """
-    if not (output / "results.json").exists():
+    if not is_measured(output):
         command("evaluate", run_dir=folder, output=output, **settings)
     return read_evaluation(output)
+
+
+def is_measured(output: Path) -> bool:
+    """Tells whether a folder holds an evaluation that went to its end."""
+    file = output / "results.json"
+    return file.exists() and bool(read_json_object(file).get("complete"))
 
 
 def command(name: str, **flags: Any) -> None:

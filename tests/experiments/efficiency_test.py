@@ -44,7 +44,10 @@ def test_names_of_folders_are_those_of_trials(tmp_path):
     for trial in trials:
         folder = tmp_path / trial.name / "validation"
         folder.mkdir(parents=True)
-        (folder / "results.json").touch()
+        (folder / "results.json").write_text('{"complete": true}')
+    stopped = tmp_path / "gan-50-0" / "validation"
+    stopped.mkdir(parents=True)
+    (stopped / "results.json").write_text('{"complete": false}')
     found = dict(efficiency.done(tmp_path, "validation"))
     assert found.keys() == trials
     assert all(path.parent.name == t.name for t, path in found.items())
