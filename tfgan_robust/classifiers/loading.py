@@ -116,6 +116,12 @@ def load_pretrained(name: str) -> keras.Model:
 
     Raises:
         UsageError: for an unknown name, or a file that is absent or damaged.
+
+    Example:
+        >>> from tfgan_robust.networks import pretrained
+        >>> models = [load_pretrained(name) for name in pretrained.names()]
+        >>> all(model.compute_dtype == "float32" for model in models)
+        True
     """
     name = name.removeprefix(pretrained.PREFIX)
     return load_float32(pretrained.locate(pretrained.PREFIX + name))
