@@ -410,8 +410,8 @@ def two_replicas():
 @pytest.mark.parametrize(
     ("update", "mode"),
     [
-        ("alternating", "inference"),
-        ("alternating", "training"),
+        pytest.param("alternating", "inference", marks=pytest.mark.slow),
+        pytest.param("alternating", "training", marks=pytest.mark.slow),
         ("simultaneous", "training"),
     ],
 )
