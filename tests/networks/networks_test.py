@@ -14,6 +14,7 @@ from tfgan_robust.networks.batchnorm import fused
 from tfgan_robust.networks.generator import build_generator
 from tfgan_robust.networks.registry import NETWORKS
 from tfgan_robust.networks.resnet18 import build_resnet18
+from tfgan_robust.networks.vit import build_vit
 
 SHAPES = [(16, 16, 3), (20, 20, 3), (28, 28, 1), (32, 32, 3), (16, 24, 3)]
 
@@ -25,7 +26,14 @@ def small_resnet(image_shape=(16, 16, 3), num_classes=10):
     )  # fmt: skip
 
 
-CLASSIFIERS = [small_vgg, small_resnet]
+def small_vit(image_shape=(16, 16, 3), num_classes=10):
+    return build_vit(
+        image_shape, num_classes, classifier_width=1 / 32,
+        batchnorm_momentum=0.9,
+    )  # fmt: skip
+
+
+CLASSIFIERS = [small_vgg, small_resnet, small_vit]
 ALL = [*CLASSIFIERS, small_generator]
 
 
@@ -34,7 +42,7 @@ def inputs_of(model, count=2):
     return np.random.default_rng(0).random(shape, np.float32)
 
 
-@pytest.mark.parametrize("name", ["vgg", "resnet18"])
+@pytest.mark.parametrize("name", ["vgg", "resnet18", "vit"])
 def test_a_row_builds_with_its_own_settings_alone(name):
     row = NETWORKS[name]
     settings = {**vars(row.settings()), "classifier_width": 1 / 32}
@@ -47,7 +55,7 @@ def test_a_row_builds_with_its_own_settings_alone(name):
     ("build", "shape"),
     [
         *itertools.product(CLASSIFIERS, SHAPES),
-        *itertools.product([small_resnet], [(9, 9, 3), (33, 17, 1)]),
+        *itertools.product([small_resnet, small_vit], [(9, 9, 3), (33, 17, 1)]),
     ],
 )
 def test_classifiers_take_other_sizes(build, shape):

@@ -81,7 +81,7 @@ def assert_moved(before, after):
     assert any(np.any(a != b) for a, b in zip(before, after, strict=True))
 
 
-@pytest.mark.parametrize("classifier", ["vgg", "resnet18"])
+@pytest.mark.parametrize("classifier", ["vgg", "resnet18", "vit"])
 def test_weights_are_a_function_of_the_seed(classifier):
     settings = {
         "classifier": classifier,

@@ -21,7 +21,7 @@ class ConvolutionalSettings(NetworkSettings):
     classifier_width: float = setting(
         1.0,
         "Scales the classifier's filters: 64-128-256-256 of vgg, "
-        "64-128-256-512 of resnet18.",
+        "64-128-256-512 of resnet18, 64-128 and 256 features of vit.",
         group=_NETWORKS,
         above=0,
         maximum=16,
@@ -79,6 +79,14 @@ NETWORKS.add(
     Network(
         "tfgan_robust.networks.resnet18:build_resnet18",
         "pre-activation ResNet-18 (arXiv:1603.05027)",
+        ConvolutionalSettings,
+    ),
+)
+NETWORKS.add(
+    "vit",
+    Network(
+        "tfgan_robust.networks.vit:build_vit",
+        "small vision transformer, convolutional stem (arXiv:2106.14881)",
         ConvolutionalSettings,
     ),
 )
