@@ -58,7 +58,13 @@ def test_a_run_gives_its_best_or_its_last_classifier(tmp_path):
 def test_a_run_without_that_classifier_is_refused(tmp_path):
     run = fake_run(tmp_path / "run", linear_model())
     message = refused(run_dir=run, checkpoint="last")
-    assert "no last classifier yet" in message and str(run) in message
+    assert "no last classifier yet; it has best." in message
+    assert str(run) in message
+    message = refused(run_dir=run, checkpoint="epoch-9")
+    assert "no epoch-9 classifier yet" in message
+    for name in ("epoch-0", "epoch-", "../best", "newest", ""):
+        message = refused(run_dir=run, checkpoint=name)
+        assert f"Received: checkpoint={name}." in message
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path):

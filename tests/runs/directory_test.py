@@ -197,6 +197,19 @@ def test_every_file_lies_within_the_run(run):
     assert run.classifier("best").parent == run.networks("best")
 
 
+def test_kept_networks_are_found_in_order(run):
+    for name in ("epoch-10", "epoch-9", "last", "best", "epoch-x", "logs"):
+        run.networks(name).mkdir(parents=True)
+        run.classifier(name).touch()
+    run.networks("epoch-11").mkdir()  # without a classifier
+    assert run.kept() == ["best", "last", "epoch-9", "epoch-10"]
+    assert run.trained_classifier("epoch-9") == run.classifier("epoch-9")
+    with pytest.raises(
+        UsageError, match="it has best, last, epoch-9, epoch-10"
+    ):
+        run.trained_classifier("epoch-11")
+
+
 def test_versions_are_those_installed():
     found = directory.versions()
     assert found["keras"] == keras.__version__

@@ -180,7 +180,7 @@ def test_a_failed_check_leaves_nothing_behind(run, tmp_path, monkeypatch):
         ({"run_dir": None}, "`run_dir` is required"),
         ({"output": None}, "`output` is required"),
         ({"version": 0}, "at least 1. Received: version=0"),
-        ({"checkpoint": "newest"}, "one of best, last"),
+        ({"checkpoint": "newest"}, "best, last, or epoch-N"),
         ({"checkpoint": "last"}, "has no last classifier yet"),
     ],
 )

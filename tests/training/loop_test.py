@@ -12,6 +12,8 @@ import time
 import numpy as np
 import pytest
 
+from tfgan_robust.runs.directory import RunDirectory
+
 TINY = {
     "dataset": "digits",
     "classifier_width": 0.05,
@@ -22,6 +24,7 @@ TINY = {
     "epochs": 3,
     "eval_every": 1,
     "checkpoint_every": 2,
+    "keep_every": 2,
     "deterministic": True,
 }
 TIMINGS = ("images_per_second",)
@@ -106,8 +109,11 @@ def test_a_run_leaves_what_the_readme_says(finished):
         "best/classifier.keras",
         "best/generator_0.keras",
         "last/classifier.keras",
+        "epoch-2/classifier.keras",
+        "epoch-2/generator_0.keras",
     ):
         assert (folder / name).is_file(), name
+    assert RunDirectory(folder).kept() == ["best", "last", "epoch-2"]
     assert list((folder / "logs").glob("events.*"))
     stored = json.loads((folder / "config.json").read_text())
     assert stored["settings"]["batch_size"] == 128

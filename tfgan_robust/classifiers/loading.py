@@ -14,6 +14,7 @@ from tfgan_robust.networks import pretrained
 from tfgan_robust.networks.logits import to_float32
 from tfgan_robust.runs.directory import (
     RunDirectory,
+    check_checkpoint,
     load_run_config,
     naming_imports,
     stored_dataset,
@@ -32,7 +33,7 @@ def load_classifier(
 
     Args:
         run_dir: Folder of a training run.
-        checkpoint: "best" or "last", for a run.
+        checkpoint: "best", "last" or "epoch-N", for a run.
         model: A `.keras` file, the folder of a SavedModel, or "pretrained:"
             with the name of a classifier that comes with the package, instead.
         outputs: What that model answers with, one of `interface.OUTPUTS`.
@@ -61,12 +62,8 @@ def load_classifier(
     if run_dir is not None:
         run = RunDirectory(Path(run_dir))
         load_run_config(run.path)
-        path = run.classifier(checkpoint)
-        if not path.is_file():
-            raise UsageError(
-                f"{run.path} has no {checkpoint} classifier yet; let the "
-                "training reach its first evaluation."
-            )
+        check_checkpoint(checkpoint)
+        path = run.trained_classifier(checkpoint)
         with naming_imports(run.path):
             network = load_float32(path)
         classifier = Classifier.from_keras(

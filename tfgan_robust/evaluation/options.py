@@ -21,6 +21,7 @@ from tfgan_robust.errors import UsageError
 from tfgan_robust.evaluation.radii import eps_help, parse_eps, parse_length
 from tfgan_robust.networks.pretrained import card, is_pretrained
 from tfgan_robust.networks.registry import NETWORKS
+from tfgan_robust.runs.directory import check_checkpoint
 
 _classifier, _attack, _audit, _images, _machine = (
     functools.partial(setting, group=group)
@@ -46,7 +47,8 @@ class EvaluateSettings:
         ),
     )
     checkpoint: str = _classifier(
-        "best", "Which classifier of the run.", choices=("best", "last")
+        "best",
+        "Which classifier of the run: best, last, or epoch-N of those kept.",
     )
     model: str | None = _classifier(
         None,
@@ -164,6 +166,7 @@ class EvaluateSettings:
 
     def __post_init__(self) -> None:
         fields.check(self)
+        check_checkpoint(self.checkpoint)
         if (self.run_dir is None) == (self.model is None):
             raise UsageError("Give either `run_dir` or `model`.")
         if self.model is not None and self.images_of is None:

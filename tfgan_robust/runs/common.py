@@ -138,6 +138,13 @@ class CommonSettings(LearningSettings):
         group=_MONITORING,
         minimum=1,
     )
+    keep_every: int = setting(
+        0,
+        "Epochs between networks that are kept beside the best and the last, "
+        "as epoch-N; 0 keeps none.",
+        group=_MONITORING,
+        minimum=0,
+    )
     checkpoint_every: int = setting(
         200,
         "Steps between checkpoints from which a run resumes.",

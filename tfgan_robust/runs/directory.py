@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.metadata
 import platform
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ from tfgan_robust.runs.config import TrainConfig, from_stored
 
 # Where the data lie does not change what is trained.
 _MAY_DIFFER = ("data_dir",)
+_KEPT = re.compile(r"best|last|epoch-[1-9][0-9]*")
 _VERSIONED = (
     "tensorflow",
     "keras",
@@ -68,12 +70,55 @@ class RunDirectory:
         return self.path / "baseline"
 
     def networks(self, which: str) -> Path:
-        """The networks of the "best" or the "last" epoch as `.keras`."""
+        """The networks of the "best", the "last" or an "epoch-N"."""
         return self.path / which
 
     def classifier(self, which: str) -> Path:
-        """The classifier of the "best" or the "last" epoch."""
+        """The classifier among those networks, a `.keras` file."""
         return self.networks(which) / "classifier.keras"
+
+    def kept(self) -> list[str]:
+        """Which epochs' networks are there, as `networks` names them."""
+        if not self.path.is_dir():
+            return []
+        found = [
+            folder.name
+            for folder in self.path.iterdir()
+            if _KEPT.fullmatch(folder.name)
+            and self.classifier(folder.name).is_file()
+        ]
+        return sorted(found, key=lambda name: (len(name), name))
+
+    def trained_classifier(self, which: str) -> Path:
+        """Returns `classifier`.
+
+        Raises:
+            UsageError: if it is not there, with those that are.
+        """
+        file = self.classifier(which)
+        if file.is_file():
+            return file
+        raise UsageError(
+            f"{self.path} has no {which} classifier yet; it has "
+            f"{', '.join(self.kept()) or 'none'}. Let the training go on; "
+            "epoch-N is kept where `keep_every` divides N."
+        )
+
+
+def check_checkpoint(name: str) -> None:
+    """Refuses what names no networks of a run.
+
+    Args:
+        name: "best", "last" or "epoch-N".
+
+    Raises:
+        UsageError: for another name.
+    """
+    if not _KEPT.fullmatch(name):
+        raise UsageError(
+            "`checkpoint` is best, last, or epoch-N with the number of an "
+            f"epoch. Received: checkpoint={name}."
+        )
 
 
 def default_run_directory(config: TrainConfig) -> Path:

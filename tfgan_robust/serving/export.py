@@ -47,13 +47,13 @@ class ExportSettings:
     )
     checkpoint: str = setting(
         "best",
-        "Which classifier of the run.",
+        "Which classifier of the run: best, last, or epoch-N of those kept.",
         group=_GROUP,
-        choices=("best", "last"),
     )
 
     def __post_init__(self) -> None:
         fields.check(self)
+        directory.check_checkpoint(self.checkpoint)
         for name in ("run_dir", "output"):
             if not getattr(self, name):
                 raise UsageError(
@@ -124,12 +124,7 @@ def _describe(run: RunDirectory, options: ExportSettings) -> dict[str, Any]:
             f"{run.config} does not name the classes of its data set; it is "
             "no file of a training run."
         )
-    source = run.classifier(options.checkpoint)
-    if not source.is_file():
-        raise UsageError(
-            f"{run.path} has no {options.checkpoint} classifier yet: {source} "
-            "is absent. Let the training reach its first evaluation."
-        )
+    run.trained_classifier(options.checkpoint)  # Refuses what is absent.
     return {
         "version": options.version,
         "run": run.path.resolve().name,

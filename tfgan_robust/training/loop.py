@@ -201,11 +201,16 @@ class Trainer:
 
     def _end_epoch(self, epoch: int) -> None:
         figures = self._figures()
+        config = self._config
+        keeps = config.keep_every > 0 and epoch % config.keep_every == 0
         measures = (
-            epoch % self._config.eval_every == 0 or epoch == self._config.epochs
+            keeps or epoch % config.eval_every == 0 or epoch == config.epochs
         )
         if measures:
             figures |= self._validate(epoch)
+        if keeps:
+            kept = self._run.networks(f"epoch-{epoch}")
+            save_networks(self.model, kept)
         self._reporter.report_epoch(epoch, figures)
         if measures:
             self._raise_alarms()
