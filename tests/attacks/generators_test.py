@@ -72,6 +72,21 @@ def gradient_sign(images, labels):
     return np.sign(tape.gradient(loss, images))
 
 
+@pytest.mark.parametrize("label", ["true", "predicted"])
+def test_the_gradient_seen_is_of_the_chosen_label(label):
+    images = np.random.default_rng(5).random((COUNT, *SHAPE), np.float32)
+    predicted = np.argmax(logits_fn(images), axis=1)
+    given = np.where(np.arange(COUNT) % 2, predicted, (predicted + 1) % 4)
+    expected = given if label == "true" else predicted
+    sign = how("grad", gradient_label=label).gradient_sign(
+        logits_fn, tf.constant(images), tf.constant(given)
+    )
+    np.testing.assert_array_equal(sign, gradient_sign(images, expected))
+    assert np.any(
+        gradient_sign(images, given) != gradient_sign(images, predicted)
+    )
+
+
 @pytest.mark.parametrize("random_start", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize(
     ("formulation", "channels"),

@@ -222,6 +222,11 @@ def test_limits_are_exact(name):
             "needs a formulation with a gradient",
         ),
         (
+            {"gradient_label": "predicted", "formulation": "x"},
+            "gradient_label=predicted with formulation=x",
+            "goes with a formulation with a gradient",
+        ),
+        (
             {"gradient_skip": 0.5, "formulation": "xz"},
             "gradient_skip=0.5 with formulation=xz",
             "needs a formulation with a gradient",

@@ -14,6 +14,9 @@ FORMULATIONS.add("xz", ("image", "noise"))
 FORMULATIONS.add("grad", ("gradient",))
 FORMULATIONS.add("grad_x", ("gradient", "image"))
 
+# Whose loss the gradient is of: the true class, or the one predicted there.
+GRADIENT_LABELS = ("true", "predicted")
+
 
 def sees_gradient(formulation: str) -> bool:
     """Tells whether a formulation looks at the classifier's gradient."""

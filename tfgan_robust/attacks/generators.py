@@ -12,6 +12,7 @@ from tfgan_robust.attacks.formulations import FORMULATIONS, sees_gradient
 from tfgan_robust.attacks.gradients import input_gradient
 from tfgan_robust.attacks.linf import draw, project
 from tfgan_robust.networks.logits import LogitsFn
+from tfgan_robust.networks.losses import log_odds
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -47,8 +48,22 @@ class GeneratorInput:
         """
         if not sees_gradient(self.formulation):
             return tf.zeros_like(start)
-        gradient, _, _ = input_gradient(logits_fn, start, labels)
+        gradient, _, _ = input_gradient(
+            logits_fn, start, labels, self.seen_loss
+        )
         return tf.sign(gradient)
+
+    def seen_loss(self, labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+        """Returns the loss whose gradient is seen.
+
+        Args:
+            labels: Integer [batch].
+            logits: float32 [batch, num_classes].
+
+        Returns:
+            float32 [batch].
+        """
+        return log_odds(labels, logits)
 
     def directions(
         self,
@@ -87,12 +102,21 @@ class Perturbation(GeneratorInput):
     Attributes:
         random_start: Radius of the start, as a share of eps.
         generator_step: Size of the generator's output, as a multiple of eps.
+        gradient_label: One of `GRADIENT_LABELS`: whether the gradient is of
+            the loss of the "true" class or of the "predicted" one.
     """
 
     random_start: float = 0.0
     generator_step: float = 1.0
+    gradient_label: str = "true"
     # Gradients that are taken beside the one that the generator sees.
     looks = 0
+
+    def seen_loss(self, labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+        """See `GeneratorInput.seen_loss`."""
+        if self.gradient_label == "predicted":
+            labels = tf.argmax(logits, axis=-1)
+        return log_odds(labels, logits)
 
     def attack(
         self, generator: keras.Model, logits_fn: LogitsFn, problem: Problem

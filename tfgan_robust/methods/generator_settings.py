@@ -4,7 +4,11 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tfgan_robust.attacks.formulations import FORMULATIONS, sees_gradient
+from tfgan_robust.attacks.formulations import (
+    FORMULATIONS,
+    GRADIENT_LABELS,
+    sees_gradient,
+)
 from tfgan_robust.cli.fields import setting
 from tfgan_robust.methods.settings import (
     ADVERSARY,
@@ -120,6 +124,14 @@ class GeneratorSettings(GeneratorNetworkSettings, RandomStartSettings):
         minimum=0,
         maximum=10,
     )
+    gradient_label: str = setting(
+        "true",
+        "Class whose loss the gradient that a generator sees is of: the true "
+        "one, or the one that the classifier predicts, which gives no label "
+        "away (arXiv:1611.01236).",
+        group=ADVERSARY,
+        choices=GRADIENT_LABELS,
+    )
     update: str = setting(
         "simultaneous",
         "Whether generators and classifier update in turn, or "
@@ -173,6 +185,13 @@ class GeneratorSettings(GeneratorNetworkSettings, RandomStartSettings):
             and not sees_gradient(self.formulation),
             "direction=multiplied needs a formulation with a gradient. "
             f"Received: formulation={self.formulation}.",
+        )
+        yield (
+            self.gradient_label != "true"
+            and not sees_gradient(self.formulation),
+            "`gradient_label` goes with a formulation with a gradient. "
+            f"Received: gradient_label={self.gradient_label} with "
+            f"formulation={self.formulation}.",
         )
         yield (
             self.latent_channels != 1
