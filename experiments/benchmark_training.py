@@ -14,7 +14,6 @@ import csv
 import datetime
 import json
 import os
-import platform
 import resource
 import statistics
 import subprocess
@@ -41,8 +40,6 @@ from tfgan_robust.training.precision import choose
 SHAPE, CLASSES = (32, 32, 3), 10
 # Both terms of equation 5 for every method, so that they do the same job.
 SAME_OBJECTIVE = {"clean_weight": 1.0}
-# That decide how fast convolutions are in which precision.
-INSTRUCTIONS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
 IN_TORCH = ("natural", "fgsm", "pgd-7")
 LOOP_STEPS = 30
 MEMORY_STEPS = 6
@@ -192,18 +189,9 @@ def print_steps(common: dict[str, Any], steps: int) -> None:
 
 def about() -> dict[str, str]:
     """Says when and on what a time was measured."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    facts: dict[str, str] = {}
-    for line in lines:
-        name, _, value = line.partition(":")
-        facts[name.strip()] = value.strip()
-    known = facts.get("flags", "").split()
     return {
         "date": datetime.date.today().isoformat(),
         "device": describe_devices(),
-        "processor": facts.get("model name", platform.processor()),
-        "instructions": " ".join(f for f in INSTRUCTIONS if f in known),
         "precision": choose("auto").name,
     }
 

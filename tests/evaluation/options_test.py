@@ -37,6 +37,7 @@ def test_attacks_take_the_parameters_of_the_command_line():
         ({**MODEL, "run_dir": "r"}, "either `run_dir` or `model`"),
         ({"model": "m.keras"}, "`model` needs `dataset`"),
         ({**MODEL, "split": "validation"}, "Only a run has validation images"),
+        ({**MODEL, "split": "training"}, "Only a run has training images"),
         ({"run_dir": "r", "dataset": "digits"}, "dataset=digits"),
         ({"run_dir": "r", "image_size": 32}, "image_size=32"),
         ({**MODEL, "restarts": 2, "random_start": False}, "restarts=2"),

@@ -62,18 +62,19 @@ def test_a_run_is_measured_on_its_test_images_at_the_usual_radii(tmp_path):
     assert (tmp_path / "results.csv").is_file()
 
 
-def test_the_validation_images_are_those_that_the_run_held_out(tmp_path):
-    model = save_run(tmp_path, validation_images=40, seed=3)
+@pytest.mark.parametrize("split", ["training", "validation"])
+def test_images_of_a_run_are_those_that_it_had(tmp_path, split):
+    parts = {"train_images": 60, "validation_images": 40, "seed": 3}
+    model = save_run(tmp_path, **parts)
     found = evaluate(
-        options(run_dir=str(tmp_path), split="validation", num_images=None)
+        options(run_dir=str(tmp_path), split=split, num_images=None)
     )
 
-    _, _, held_out = load_training(
-        "digits", image_size=16, validation_images=40, seed=3
-    )
-    assert found.results[0].num_images == 40
-    assert found.results[0].num_correct == count_correct(model, held_out)
-    assert read_results(tmp_path)["dataset"]["split"] == "validation"
+    _, *loaded = load_training("digits", image_size=16, **parts)
+    images = dict(zip(("training", "validation"), loaded, strict=True))[split]
+    assert found.results[0].num_images == len(images.labels)
+    assert found.results[0].num_correct == count_correct(model, images)
+    assert read_results(tmp_path)["dataset"]["split"] == split
 
 
 def test_results_go_elsewhere_and_cover_all_images(tmp_path):

@@ -134,8 +134,9 @@ class EvaluateSettings:
     )
     split: str = _images(
         "test",
-        "Test images, or those that a run held out for validation.",
-        choices=("test", "validation"),
+        "Test images, those that a run held out for validation, or those "
+        "that it was trained on, as they are without augmentation.",
+        choices=("test", "validation", "training"),
     )
     num_images: int | None = _images(
         None,
@@ -171,8 +172,8 @@ class EvaluateSettings:
             raise UsageError("Give either `run_dir` or `model`.")
         if self.model is not None and self.images_of is None:
             raise UsageError("`model` needs `dataset`, to know the images.")
-        if self.model is not None and self.split == "validation":
-            raise UsageError("Only a run has validation images.")
+        if self.model is not None and self.split != "test":
+            raise UsageError(f"Only a run has {self.split} images.")
         if self.input_range is not None:
             parse_input_range(self.input_range)
         for name in ("dataset", "image_size", "input_range"):

@@ -91,14 +91,16 @@ def _load(options: EvaluateSettings) -> _Inputs:
             class_names=names,
         )
     else:
-        info, _, split = load_training(
+        info, *parts = load_training(
             dataset,
             data_dir=data_dir,
             image_size=config.image_size,
+            train_images=config.train_images,
             validation_images=config.validation_images,
             seed=config.seed,
             class_names=names,
         )
+        split = parts[options.split == "validation"]
     if names is None and networks.classifier.num_classes != info.num_classes:
         raise UsageError(
             f"The model knows {networks.classifier.num_classes} classes, and "

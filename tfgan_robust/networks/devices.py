@@ -1,6 +1,14 @@
 """What computes."""
 
+import os
+import platform
+from pathlib import Path
+
 import tensorflow as tf
+
+# What decides how fast a processor's convolutions are, and in which precision.
+_INSTRUCTIONS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
+_CPUINFO = Path("/proc/cpuinfo")
 
 
 def describe_devices(count: int | None = None) -> str:
@@ -11,7 +19,31 @@ def describe_devices(count: int | None = None) -> str:
     """
     gpus = tf.config.list_physical_devices("GPU")[:count]
     if not gpus:
-        return "CPU" if count in (None, 1) else f"{count} logical CPU devices"
+        devices = (
+            "CPU" if count in (None, 1) else f"{count} logical CPU devices"
+        )
+        return f"{devices} ({describe_processor()})"
     details = tf.config.experimental.get_device_details
     names = {details(gpu).get("device_name", "GPU") for gpu in gpus}
     return f"{len(gpus)} x {', '.join(sorted(names))}"
+
+
+def describe_processor() -> str:
+    """Returns the processor, its cores that are at hand, and instructions.
+
+    Such as "Intel Xeon Processor, 2 cores, avx2 avx512f amx_bf16"; where the
+    system does not tell, what Python knows of it.
+    """
+    facts: dict[str, str] = {}
+    if _CPUINFO.is_file():
+        for line in _CPUINFO.read_text("utf-8", "replace").splitlines():
+            name, _, value = line.partition(":")
+            facts.setdefault(name.strip(), value.strip())
+    name = facts.get("model name") or platform.processor() or "unknown"
+    flags = facts.get("flags", "").split()
+    parts = [
+        name.replace("(R)", "").replace("(TM)", ""),
+        f"{os.cpu_count()} cores",
+        " ".join(flag for flag in _INSTRUCTIONS if flag in flags),
+    ]
+    return ", ".join(filter(None, parts))
