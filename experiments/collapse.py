@@ -1,101 +1,102 @@
 """Who collapses in a long run at a large radius, and do the alarms say so?
 
 Training by one gradient step can overfit to that step: accuracy under FGSM
-goes up, under PGD to nothing (arXiv:2001.03994). Trials of `efficiency` train
-at eps 16/255 for the time of 60 epochs of FGSM with a random start; validation
+goes up, under PGD to nothing (arXiv:2001.03994). Variants of
+`experiments.efficiency` train at a large radius for a long time; validation
 images show when accuracy falls, and `alarms.json` what was said.
-
-    python -m experiments.collapse --output=runs/collapse --data_dir=DIR \
-        --costs=runs/efficiency/costs.json
 """
 
-import argparse
-import csv
 import json
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
-from experiments import study
-from experiments.efficiency import Trial, measured_costs, settings_of
-from tfgan_robust.files import write_json
-from tfgan_robust.reports.results import Evaluation
+from matplotlib.figure import Figure
+
+from experiments import efficiency
+from experiments.experiment import Experiment, Row, main
+from experiments.options import Preset, Section
+from experiments.study import Measurement, Study, Trial, read_metrics
+from tfgan_robust.reports.plot_style import PALETTE
 from tfgan_robust.runs.directory import RunDirectory
 
-METHODS = ("fgsm", "nfgsm", "gan, as it was", "gan", "start x")
-BUDGET = 60
-EPS = "16/255"
-SETTINGS = {"eps": EPS, "eval_eps": EPS, "eval_every": 2}
-ATTACK = "autoattack-fast"
+NAME = "collapse"
 # Of the best so far: less is a collapse.
 FALLEN = 0.5
 
 
-def main() -> None:
-    """Trains and measures, and writes collapse.json after each trial."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--data_dir", required=True)
-    parser.add_argument("--costs", type=Path, required=True)
-    parser.add_argument("--results", type=Path, help="default: --output")
-    arguments = parser.parse_args()
-    costs = measured_costs(arguments.costs)
-    results = arguments.results or arguments.output
-    data = {"data_dir": arguments.data_dir}
-    rows = []
-    for method in METHODS:
-        trial = Trial(method, BUDGET, 0)
-        folder = arguments.output / trial.name
-        settings = {**settings_of(trial, costs), **SETTINGS}
-        study.train({**settings, **data}, folder / "run")
-        run = RunDirectory(folder / "run")
-        row = {"method": method, **history(run)}
-        for checkpoint in ("best", "last"):
-            stored = study.evaluate(
-                run.path,
-                folder / checkpoint,
-                checkpoint=checkpoint,
-                split="validation",
-                attacks=ATTACK,
-                eps="8/255,16/255",
-                num_images=1000,
-                audit=False,
-                **data,
-            )
-            row[checkpoint] = accuracies(stored.evaluation)
-        rows.append(row)
-        results.mkdir(parents=True, exist_ok=True)
-        write_json(results / "collapse.json", rows)
-        print(json.dumps(row), flush=True)
+def trials(preset: Preset, study: Study) -> list[Trial]:
+    """Returns a run for each method, its best and its last networks."""
+    section = preset.section(NAME)
+    measurements = tuple(
+        Measurement(which, {**section.measuring, "checkpoint": which})
+        for which in ("best", "last")
+    )
+    return [
+        Trial(
+            f"{NAME}/{efficiency.trial_name(variant, section['budget'], seed)}",
+            {
+                **efficiency.settings_of(
+                    variant, section, study, section["budget"]
+                ),
+                "seed": seed,
+            },
+            measurements,
+            {"variant": variant},
+        )
+        for seed in section["seeds"]
+        for variant in section["variants"]
+    ]
 
 
 def history(run: RunDirectory) -> dict[str, Any]:
     """Returns what happened while training: accuracies and alarms by epoch."""
-    with run.metrics.open(newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["val_pgd_accuracy"]]
-    pgd = [float(row["val_pgd_accuracy"]) for row in rows]
-    epochs = [int(float(row["epoch"])) for row in rows]
-    fallen = [
-        epoch
-        for n, epoch in enumerate(epochs)
-        if pgd[n] < FALLEN * max(pgd[: n + 1])
-    ]
+    rows = [row for row in read_metrics(run) if "val_pgd_accuracy" in row]
+    pgd = [row["val_pgd_accuracy"] for row in rows]
+    epochs = [int(row["epoch"]) for row in rows]
     alarms = json.loads(run.alarms.read_text("utf-8"))
     return {
-        "epochs": epochs[-1],
-        "fallen": fallen,
-        "alarms": [(alarm["epoch"], alarm["name"]) for alarm in alarms],
-        "fgsm": [float(row["val_fgsm_accuracy"]) for row in rows],
+        "at": epochs,
+        "fgsm": [row["val_fgsm_accuracy"] for row in rows],
         "pgd": pgd,
+        "fallen": [
+            epoch
+            for n, epoch in enumerate(epochs)
+            if pgd[n] < FALLEN * max(pgd[: n + 1])
+        ],
+        "alarms": [(alarm["epoch"], alarm["name"]) for alarm in alarms],
     }
 
 
-def accuracies(evaluation: Evaluation) -> dict[str, float]:
-    """Returns clean accuracy, and that at each radius."""
-    return {
-        f"{result.attack} {255 * result.eps:.0f}/255": result.accuracy
-        for result in evaluation.results
-    }
+def draw(rows: Sequence[Row], _: Section) -> Figure:
+    """Draws validation accuracy over epochs, and when alarms were given."""
+    shown = [row for row in rows if row["measurement"] == "last"] or rows
+    figure = Figure(figsize=(2.6 * len(shown), 3), layout="constrained")
+    panels = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
+    for panel, row in zip(panels, shown, strict=True):
+        found = row["history"]
+        panel.set_title(row["variant"])
+        for number, attack in enumerate(("fgsm", "pgd")):
+            values = [100 * each for each in found[attack]]
+            panel.plot(
+                found["at"], values, color=PALETTE[number],
+                label=f"{attack}, validation",
+                linestyle="-:"[number],
+            )  # fmt: skip
+        for epoch in dict.fromkeys(epoch for epoch, _ in found["alarms"]):
+            panel.axvline(epoch, color=PALETTE[4], linewidth=0.8, zorder=0)
+        panel.set_ylim(0, 100)
+        panel.set_xlabel("epoch (lines: alarms)")
+        panel.grid(axis="y")
+    panels[0].set_ylabel("accuracy, %")
+    panels[0].legend(fontsize=7)
+    return figure
 
+
+EXPERIMENT = Experiment(
+    NAME, "Collapse in long runs at a large radius", "4.2",
+    trials, draw,
+    more=lambda trial, study: {"history": history(study.kept(trial))},
+)  # fmt: skip
 
 if __name__ == "__main__":
-    main()
+    main(EXPERIMENT)

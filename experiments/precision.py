@@ -2,63 +2,71 @@
 
 One configuration in both precisions, with the same seeds and epochs, measured
 on the same validation images.
-
-    python -m experiments.precision --output=runs/precision --data_dir=DIR
 """
 
-import argparse
-import statistics
-from pathlib import Path
+from collections.abc import Sequence
 
-from experiments import study
-from experiments.collapse import accuracies
-from experiments.efficiency import COMMON
-from tfgan_robust.files import write_json
+from matplotlib.figure import Figure
 
+from experiments.experiment import (
+    Experiment,
+    Row,
+    accuracy,
+    attacks_in,
+    main,
+    radii_in,
+)
+from experiments.options import Preset, Section
+from experiments.study import Measurement, Study, Trial
+from tfgan_robust.reports.plot_style import CLEAN_COLOR, PALETTE
+
+NAME = "precision"
 PRECISIONS = ("mixed_bfloat16", "float32")
-SETTINGS = {**COMMON, "method": "nfgsm", "epochs": 5}
-SEEDS = (0, 1, 2)
-ATTACKS = "pgd-20,autoattack-fast"
 
 
-def main() -> None:
-    """Trains and measures, and writes precision.json after each seed."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--data_dir", required=True)
-    parser.add_argument("--results", type=Path, help="default: --output")
-    arguments = parser.parse_args()
-    results = arguments.results or arguments.output
-    data = {"data_dir": arguments.data_dir}
-    found: dict[str, list[dict[str, float]]] = {p: [] for p in PRECISIONS}
-    for seed in SEEDS:
-        for precision in PRECISIONS:
-            folder = arguments.output / f"{precision}-{seed}"
-            settings = {**SETTINGS, "precision": precision, "seed": seed}
-            study.train({**settings, **data}, folder / "run")
-            stored = study.evaluate(
-                folder / "run",
-                folder / "validation",
-                checkpoint="last",
-                split="validation",
-                attacks=ATTACKS,
-                eps="8/255",
-                num_images=1000,
-                audit=False,
-                **data,
-            )
-            found[precision].append(accuracies(stored.evaluation))
-        results.mkdir(parents=True, exist_ok=True)
-        means = {
-            precision: {
-                name: statistics.mean(each[name] for each in rows)
-                for name in rows[0]
-            }
-            for precision, rows in found.items()
-        }
-        write_json(results / "precision.json", {"seeds": found, "means": means})
-        print(means, flush=True)
+def trials(preset: Preset, _: Study) -> list[Trial]:
+    """Returns a run for each seed and precision."""
+    section = preset.section(NAME)
+    return [
+        Trial(
+            f"{NAME}/{precision}-{seed}",
+            {**section.training, "precision": precision, "seed": seed},
+            (Measurement("validation", section.measuring),),
+            {"precision": precision},
+        )
+        for seed in section["seeds"]
+        for precision in PRECISIONS
+    ]
 
+
+def draw(rows: Sequence[Row], _: Section) -> Figure:
+    """Draws each seed's accuracies in both precisions."""
+    figure = Figure(figsize=(5.4, 2.8), layout="constrained")
+    panel = figure.subplots()
+    shown = [("clean", 0.0, CLEAN_COLOR)] + [
+        (attack, eps, color)
+        for eps in radii_in(rows)
+        for attack, color in zip(attacks_in(rows), PALETTE[1:], strict=False)
+    ]
+    for row in rows:
+        at = PRECISIONS.index(row["precision"]) + 0.08 * (row["seed"] - 1)
+        for attack, eps, color in shown:
+            value = accuracy(row, attack, eps)
+            if value is not None:
+                label = attack if row is rows[0] else None
+                panel.plot([at], [value], "o", color=color, label=label)
+    panel.set_xticks(range(len(PRECISIONS)), PRECISIONS)
+    panel.set_xlim(-0.5, len(PRECISIONS) - 0.5)
+    panel.set_ylim(0, 100)
+    panel.set_ylabel("accuracy, %")
+    panel.grid(axis="y")
+    panel.legend(fontsize=7)
+    return figure
+
+
+EXPERIMENT = Experiment(
+    NAME, "Training in bfloat16 and in float32", "none", trials, draw
+)
 
 if __name__ == "__main__":
-    main()
+    main(EXPERIMENT)

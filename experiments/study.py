@@ -1,64 +1,238 @@
-"""Runs of the command lines, each done once, whatever stops in between.
+"""Trials: trainings with what is measured of them, each done once.
 
-What the experiments of this folder share. A training that was stopped goes on,
-a finished one is not repeated, and neither is an evaluation.
+What is trained lies in one folder, in any place that has room; what was
+measured is copied to another, which is small, goes into the repository, and is
+all that tables, figures and the report read. A trial whose measurements are
+there is not trained again, wherever its networks went.
 """
 
+import csv
+import dataclasses
 import json
+import math
+import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tfgan_robust.files import read_json_object
+from tfgan_robust.errors import TfganRobustError, UsageError
+from tfgan_robust.files import read_json_object, write_json
 from tfgan_robust.reports.reading import StoredEvaluation, read_evaluation
+from tfgan_robust.runs.config import TrainConfig
+from tfgan_robust.runs.directory import RunDirectory
+from tfgan_robust.runs.presets import resolve
 
 Settings = Mapping[str, Any]
+# What is kept of a run, and of an evaluation.
+_OF_RUN = ("config.json", "metrics.csv", "alarms.json")
+_OF_EVALUATION = ("results.json", "masks.npz")
 
 
-def train(settings: Settings, folder: Path) -> None:
-    """Trains in a run directory, or finishes what was begun there.
+@dataclasses.dataclass(frozen=True)
+class Measurement:
+    """One evaluation of a trained classifier.
 
-    Args:
+    Attributes:
+        name: Of its folder.
+        flags: Of `python -m tfgan_robust.evaluate`, by name.
+    """
+
+    name: str
+    flags: Settings
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """One training, and what is measured of it.
+
+    Attributes:
+        name: Of its folder, such as "formulations/grad_x-paper-0".
         settings: Of `python -m tfgan_robust.train`, by name.
-        folder: The run directory; its settings are kept in a file beside it.
+        measurements: In the order in which they are taken.
+        about: What tells it from the others of its experiment, by column.
+        keeps_networks: Whether its networks are needed beside what is
+            measured, so that it is trained again where they are gone.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    file = folder.with_suffix(".json")
-    file.write_text(json.dumps(dict(settings), indent=1))
-    command("train", config=file, run_dir=folder, report_images=0)
+
+    name: str
+    settings: Settings
+    measurements: tuple[Measurement, ...]
+    about: Settings = dataclasses.field(default_factory=dict)
+    keeps_networks: bool = False
+
+    @property
+    def config(self) -> TrainConfig:
+        """All its settings."""
+        return resolve(self.settings)
 
 
-def evaluate(folder: Path, output: Path, **settings: Any) -> StoredEvaluation:
-    """Measures a run, unless that was done.
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """Where trials are.
 
-    Args:
-        folder: The run directory.
-        output: Where the evaluation goes.
-        **settings: Of `python -m tfgan_robust.evaluate`, by name.
+    Attributes:
+        runs: Of what is trained.
+        results: Of what is kept.
+        data_dir: Of the images, for data sets that have one.
     """
-    if not is_measured(output):
-        command("evaluate", run_dir=folder, output=output, **settings)
-    return read_evaluation(output)
+
+    runs: Path
+    results: Path
+    data_dir: str | None = None
+
+    def run(self, trial: Trial) -> RunDirectory:
+        """Returns the run directory of a trial."""
+        return RunDirectory(self.runs / trial.name / "run")
+
+    def kept(self, trial: Trial) -> RunDirectory:
+        """Returns what is kept of that directory."""
+        return RunDirectory(self.results / "trials" / trial.name)
+
+    def is_trained(self, trial: Trial) -> bool:
+        """Tells whether a training went to its end."""
+        run = self.run(trial)
+        if not (run.metrics.is_file() and run.classifier("last").is_file()):
+            return False
+        return int(read_metrics(run)[-1]["epoch"]) == trial.config.epochs
+
+    def is_measured(self, trial: Trial, measurement: Measurement) -> bool:
+        """Tells whether an evaluation went to its end and is kept.
+
+        Raises:
+            UsageError: if what is kept is of other settings.
+        """
+        folder = self._evaluation(trial, measurement)
+        if not is_complete(folder):
+            return False
+        for file, given in (
+            (self.kept(trial).path / "settings.json", trial.settings),
+            (folder / "flags.json", measurement.flags),
+        ):
+            stored = read_json_object(file)
+            # JSON knows no tuples.
+            if stored != json.loads(json.dumps(dict(given))):
+                raise UsageError(
+                    f"{file} is not what {trial.name} is measured with now. "
+                    "Give another folder for `--results`, or delete "
+                    f"{self.kept(trial).path}."
+                )
+        return True
+
+    def is_done(self, trial: Trial) -> bool:
+        """Tells whether all measurements of a trial are kept."""
+        return all(self.is_measured(trial, m) for m in trial.measurements)
+
+    def train(self, trial: Trial) -> None:
+        """Trains, or finishes what was begun; see `command`."""
+        run = self.run(trial)
+        settings = dict(trial.settings)
+        if self.data_dir is not None:
+            settings["data_dir"] = self.data_dir
+        file = run.path.with_name("settings.json")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_json(file, settings)
+        log = run.path.with_name("train.log")
+        command("train", log, config=file, run_dir=run.path, report_images=0)
+        kept = self.kept(trial).path
+        _copy(run.path, kept, _OF_RUN)
+        write_json(kept / "settings.json", dict(trial.settings))
+
+    def measure(self, trial: Trial, measurement: Measurement) -> None:
+        """Measures, or finishes what was begun; see `command`."""
+        run = self.run(trial).path
+        output = run.with_name(measurement.name)
+        flags = {"data_dir": self.data_dir, **measurement.flags}
+        given = {name: v for name, v in flags.items() if v is not None}
+        log = run.with_name(f"{measurement.name}.log")
+        command("evaluate", log, run_dir=run, output=output, **given)
+        kept = self._evaluation(trial, measurement)
+        _copy(output, kept, _OF_EVALUATION)
+        write_json(kept / "flags.json", dict(measurement.flags))
+
+    def evaluation(
+        self, trial: Trial, measurement: Measurement
+    ) -> StoredEvaluation:
+        """Returns what was measured.
+
+        Raises:
+            UsageError: if it was not.
+        """
+        return read_evaluation(self._evaluation(trial, measurement))
+
+    def training_seconds(self, trial: Trial) -> float:
+        """Returns how long training steps took, validation excluded."""
+        steps = trial.config.batch_size
+        before, seconds = 0.0, 0.0
+        for row in read_metrics(self.kept(trial)):
+            images = (row["step"] - before) * steps
+            seconds += images / row["images_per_second"]
+            before = row["step"]
+        return seconds
+
+    def device(self, trial: Trial) -> str:
+        """Returns what trained it."""
+        return str(read_json_object(self.kept(trial).config)["device"])
+
+    def _evaluation(self, trial: Trial, measurement: Measurement) -> Path:
+        return self.kept(trial).path / measurement.name
 
 
-def is_measured(output: Path) -> bool:
+def is_complete(folder: Path) -> bool:
     """Tells whether a folder holds an evaluation that went to its end."""
-    file = output / "results.json"
-    return file.exists() and bool(read_json_object(file).get("complete"))
+    file = folder / "results.json"
+    return file.is_file() and bool(read_json_object(file).get("complete"))
 
 
-def command(name: str, **flags: Any) -> None:
-    """Runs one of the package's command lines.
+def read_metrics(run: RunDirectory) -> list[dict[str, float]]:
+    """Returns the rows of a run's metrics, without what is empty."""
+    with run.metrics.open(newline="", encoding="utf-8") as file:
+        rows = [
+            {name: float(value) for name, value in row.items() if value}
+            for row in csv.DictReader(file)
+        ]
+    return [row for row in rows if not math.isnan(row["epoch"])]
+
+
+def command(name: str, log: Path, **flags: Any) -> None:
+    """Runs one of the package's command lines, in a process of its own.
+
+    An interruption is passed on once, and the command's own end awaited, so
+    that it leaves what it can go on from.
 
     Args:
         name: Such as "train".
+        log: Where its output is added.
         **flags: By name.
 
     Raises:
-        subprocess.CalledProcessError: if it fails.
+        TfganRobustError: if it fails, with its last line.
     """
     given = [f"--{flag}={value}" for flag, value in flags.items()]
-    module = f"tfgan_robust.{name}"
-    subprocess.run([sys.executable, "-m", module, *given], check=True)
+    words = [sys.executable, "-m", f"tfgan_robust.{name}", *given]
+    with log.open("a", encoding="utf-8") as file:
+        process = subprocess.Popen(
+            words, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
+        )
+        try:
+            code = process.wait()
+        except KeyboardInterrupt:
+            process.send_signal(signal.SIGTERM)
+            process.wait()
+            raise
+    if code:
+        lines = log.read_text("utf-8", "replace").split("\n")
+        said = [line.strip() for line in lines if line.strip()]
+        raise TfganRobustError(
+            f"{name} ended with exit code {code}: "
+            f"{said[-1] if said else 'it said nothing'} (log: {log})"
+        )
+
+
+def _copy(source: Path, target: Path, names: tuple[str, ...]) -> None:
+    target.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        if (source / name).is_file():
+            shutil.copyfile(source / name, target / name)

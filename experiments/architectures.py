@@ -1,0 +1,99 @@
+"""Does what works for the paper's VGG work for other networks? Section 5.
+
+The paper names networks with attention as its next step. The best method of
+`experiments.efficiency` trains the VGG, a ResNet-18 and a vision transformer
+for the same time.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from experiments import costs
+from experiments.experiment import (
+    Experiment,
+    Row,
+    attacks_in,
+    entry,
+    main,
+    radii_in,
+)
+from experiments.options import Preset, Section
+from experiments.study import Measurement, Study, Trial
+from tfgan_robust.reports.plot_style import CLEAN_COLOR, PALETTE
+
+NAME = "architectures"
+UNIT = "vgg"
+# What each needs beside the settings of all.
+NETWORKS: dict[str, dict[str, Any]] = {
+    UNIT: {},
+    "resnet18": {},
+    "vit": {"optimizer": "adam", "classifier_learning_rate": 1e-3},
+}
+
+
+def trials(preset: Preset, study: Study) -> list[Trial]:
+    """Returns a run for each network and seed, of equal time."""
+    section = preset.section(NAME)
+    wanted = {
+        name: {**section.training, **changes, "classifier": name}
+        for name, changes in NETWORKS.items()
+    }
+    epochs = costs.equal_time(
+        study.results / "costs.json", wanted, UNIT, section["epochs"]
+    )
+    return [
+        Trial(
+            f"{NAME}/{name}-{seed}",
+            {**settings, "epochs": epochs[name], "seed": seed},
+            (Measurement("test", section.measuring),),
+            {"network": name},
+        )
+        for seed in section["seeds"]
+        for name, settings in wanted.items()
+    ]
+
+
+def draw(rows: Sequence[Row], _: Section) -> Figure:
+    """Draws clean and robust accuracy of each network, with intervals."""
+    attack = attacks_in(rows)[-1]
+    figure = Figure(figsize=(6, 3.2), layout="constrained")
+    panel = figure.subplots()
+    names = list(dict.fromkeys(row["network"] for row in rows))
+    shown = [("clean", 0.0, CLEAN_COLOR, "clean")] + [
+        (attack, eps, color, f"{attack}, {255 * eps:.0f}/255")
+        for eps, color in zip(radii_in(rows), PALETTE[1:], strict=False)
+    ]
+    for kind, eps, color, label in shown:
+        for row in rows:
+            found = entry(row, kind, eps)
+            if found is not None:
+                value = found["accuracy"]
+                panel.errorbar(
+                    100 * value,
+                    names.index(row["network"]),
+                    xerr=[
+                        [100 * (value - found["low"])],
+                        [100 * (found["high"] - value)],
+                    ],
+                    fmt="o",
+                    color=color,
+                    capsize=3,
+                    label=label if row is rows[0] else None,
+                )
+    panel.set_yticks(range(len(names)), names)
+    panel.set_ylim(len(names) - 0.5, -0.5)
+    panel.set_xlim(0, 100)
+    panel.set_xlabel("accuracy, %")
+    panel.grid(axis="x")
+    panel.legend(fontsize=7)
+    return figure
+
+
+EXPERIMENT = Experiment(
+    NAME, "Other networks, trained for the same time", "5", trials, draw
+)
+
+if __name__ == "__main__":
+    main(EXPERIMENT)

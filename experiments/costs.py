@@ -1,0 +1,154 @@
+"""Seconds of a training step, measured once and kept.
+
+Methods are compared at equal training time, and how long a preset takes is
+computed, from these.
+
+    python -m experiments.costs --preset=paper
+
+times a step of each training of a preset on this machine, on random images,
+and says how long all of its trainings would take.
+"""
+
+import argparse
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from experiments import options
+from experiments.study import Study, Trial
+from tfgan_robust.errors import TfganRobustError
+from tfgan_robust.files import read_json_object, write_json
+
+Settings = Mapping[str, Any]
+_STEPS = 10
+# Of CIFAR-10, less what is held out.
+_TRAINING_IMAGES = 45_000
+# What changes no step.
+_OF_RUNS = (
+    "dataset", "epochs", "seed", "keep_every", "eval_every", "eval_images",
+    "train_images", "validation_images", "eval_eps", "horizontal_flip",
+)  # fmt: skip
+
+
+def key(settings: Settings) -> str:
+    """Returns what tells the step of a configuration from that of others."""
+    parts = sorted(f"{k}={v}" for k, v in settings.items() if k not in _OF_RUNS)
+    return ", ".join(parts)
+
+
+def measured(
+    file: Path, wanted: Sequence[Settings], steps: int = _STEPS
+) -> dict[str, float]:
+    """Returns the seconds of a step of each configuration, by `key`.
+
+    What is not in the file is timed and added, on the scale of the first
+    configuration there, should this be another machine.
+
+    Args:
+        file: Where they are kept.
+        wanted: The configurations.
+        steps: How many steps are timed at once.
+    """
+    stored = read_json_object(file) if file.exists() else {}
+    known: dict[str, float] = stored.get("seconds", {})
+    missing = {key(s): dict(s) for s in wanted if key(s) not in known}
+    if missing:
+        # What needs TensorFlow, which trials have in processes of their own.
+        from experiments.benchmark_training import (
+            about,
+            compiled_step,
+            time_steps,
+        )
+
+        first = stored.get("first", next(iter(missing.values())))
+        timed = {key(first): first, **missing}
+        found = time_steps(
+            {
+                name: partial(compiled_step, each)
+                for name, each in timed.items()
+            },
+            steps,
+        )
+        unit = found[key(first)]
+        scale = known.get(key(first), unit) / unit
+        known |= {name: scale * found[name] for name in missing}
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_json(
+            file, {**about(), **stored, "first": first, "seconds": known}
+        )
+    return {key(s): known[key(s)] for s in wanted}
+
+
+def equal_time(
+    file: Path, wanted: Mapping[str, Settings], unit: str, epochs: int
+) -> dict[str, int]:
+    """Returns the epochs of each configuration that cost the same time.
+
+    Args:
+        file: See `measured`.
+        wanted: Configurations by name.
+        unit: Which of them has `epochs`.
+        epochs: At least 1.
+    """
+    seconds = measured(file, list(wanted.values()))
+    whole = epochs * seconds[key(wanted[unit])]
+    return {
+        name: max(1, round(whole / seconds[key(settings)]))
+        for name, settings in wanted.items()
+    }
+
+
+def hours(trials: Sequence[Trial], seconds: Mapping[str, float]) -> float:
+    """Returns how long trainings take, from the seconds of their steps."""
+    total = 0.0
+    for trial in trials:
+        config = trial.config
+        images = config.train_images or _TRAINING_IMAGES
+        steps = math.floor(images / config.batch_size)
+        total += config.epochs * steps * seconds[key(trial.settings)]
+    return total / 3600
+
+
+def main() -> None:
+    """Times the trainings of a preset."""
+    from experiments.run_all import EXPERIMENTS
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--preset", choices=options.names(), required=True)
+    parser.add_argument("--results", type=Path)
+    parser.add_argument("--steps", type=int, default=3)
+    arguments = parser.parse_args()
+    name = arguments.preset
+    results = arguments.results or Path(__file__).parent / "results" / name
+    study = Study(Path("runs") / name, results)
+    preset = options.Preset.load(name)
+    rows: dict[str, Any] = {}
+    counted: set[str] = set()
+    try:
+        for experiment in EXPERIMENTS:
+            found = experiment.trials(preset, study)
+            # What experiments share is trained once.
+            trials = {t.name: t for t in found if t.name not in counted}
+            counted |= trials.keys()
+            each = [trial.settings for trial in trials.values()]
+            seconds = measured(results / "costs.json", each, arguments.steps)
+            rows[experiment.name] = {
+                "trainings": len(trials),
+                "hours": hours(list(trials.values()), seconds),
+            }
+    except TfganRobustError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    file = results / "costs.json"
+    write_json(file, {**read_json_object(file), "hours": rows})
+    for title, row in rows.items():
+        print(f"{title}: {row['trainings']} trainings, {row['hours']:.1f} h")
+    total = sum(row["hours"] for row in rows.values())
+    print(f"all: {total:.1f} h of training")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+"""Every preset is a set of configurations that the commands take."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from tfgan_robust.evaluation.options import EvaluateSettings
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT))
+costs = pytest.importorskip("experiments.costs")
+options = pytest.importorskip("experiments.options")
+run_all = pytest.importorskip("experiments.run_all")
+study = pytest.importorskip("experiments.study")
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        costs,
+        "measured",
+        lambda file, wanted, steps=0: {costs.key(s): 1.0 for s in wanted},
+    )
+    return study.Study(tmp_path / "runs", tmp_path / "results")
+
+
+@pytest.mark.parametrize("name", ["smoke", "cpu", "paper"])
+def test_trials_can_be_run(place, name):
+    preset = options.Preset.load(name)
+    settings = {}
+    for experiment in run_all.EXPERIMENTS:
+        trials = experiment.trials(preset, place)
+        assert trials
+        for trial in trials:
+            config = trial.config
+            assert settings.setdefault(trial.name, config) == config
+            for measurement in trial.measurements:
+                flags = EvaluateSettings(run_dir="r", **measurement.flags)
+                kept = flags.checkpoint.removeprefix("epoch-")
+                if kept.isdigit():
+                    assert int(kept) % config.keep_every == 0
+                    assert int(kept) <= config.epochs
+
+
+def test_paper_trains_what_the_paper_states(place):
+    preset = options.Preset.load("paper")
+    trials = {
+        trial.name: trial.config
+        for experiment in run_all.EXPERIMENTS
+        for trial in experiment.trials(preset, place)
+    }
+    grad_x = trials["formulations/grad_x-paper-0"]
+    assert (grad_x.epochs, grad_x.preset) == (100, "paper")
+    assert grad_x.generator_width == grad_x.classifier_width == 1.0
+    long = trials["epochs/grad-x2-0"]
+    assert (long.epochs, long.generator_width) == (300, 2.0)
+
+
+def test_equal_time_is_counted_in_epochs_of_the_unit(tmp_path, monkeypatch):
+    seconds = {"epsilon": 1.0, "pgd": 4.0, "slow": 100.0}
+    wanted = {name: {"method": name} for name in seconds}
+    monkeypatch.setattr(
+        costs,
+        "measured",
+        lambda file, settings, steps=0: {
+            costs.key(each): seconds[each["method"]] for each in settings
+        },
+    )
+    found = costs.equal_time(tmp_path / "costs.json", wanted, "epsilon", 10)
+    assert found == {"epsilon": 10, "pgd": 2, "slow": 1}
+
+
+def test_seeds_and_epochs_change_no_step():
+    one = {"method": "fgsm", "epochs": 1, "seed": 2, "classifier_width": 0.5}
+    other = {"classifier_width": 0.5, "method": "fgsm", "epochs": 7}
+    assert costs.key(one) == costs.key(other)
+    assert costs.key(one) != costs.key({**one, "classifier_width": 1.0})
