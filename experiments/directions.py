@@ -103,7 +103,9 @@ def walk(trial: Trial, section: Section, study: Study) -> Walk:
     from tfgan_robust.networks.logits import as_floats
 
     settings = EvaluateSettings(
-        run_dir=str(study.run(trial).path), checkpoint=section["checkpoint"]
+        run_dir=str(study.run(trial).path),
+        checkpoint=section["checkpoint"],
+        attacks=ATTACKS["generator"],
     )
     networks, config = load_networks(settings), trial.config
     classifier = networks.classifier

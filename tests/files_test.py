@@ -1,6 +1,7 @@
 """Files that are read with care, and names that TensorFlow cannot take."""
 
 import json
+import re
 
 import pytest
 
@@ -41,3 +42,24 @@ def test_a_pattern_above_the_working_folder_counts(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / "a[1]")
     with pytest.raises(UsageError, match="Received: run."):
         check_no_pattern("run_dir", "run")
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b'{"a": NaN}', "NaN, which JSON does not know"),
+        (b'{"a": -Infinity}', "-Infinity, which JSON"),
+        (b'{"a": {"b": 1, "b": 2}}', "gives 'b' twice"),
+        (b'{"a":' * 200_000, "nested too deep"),
+        (b"[" * 200_000, "nested too deep"),
+        (b'{"a": "\xff"}', "not valid JSON"),
+        (b'{"a": ' + b"9" * 5000 + b"}", "not valid JSON"),
+        (b"[1]", "must hold a JSON object"),
+        (b"", "not valid JSON"),
+    ],
+)
+def test_only_whole_and_plain_json_is_read(tmp_path, content, told):
+    path = tmp_path / "file.json"
+    path.write_bytes(content)
+    with pytest.raises(UsageError, match=re.escape(told)):
+        read_json_object(path)

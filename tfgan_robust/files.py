@@ -63,6 +63,19 @@ def write_json(path: Path, value: Mapping[str, Any] | list[Any]) -> None:
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
+def _no_constant(name: str) -> float:
+    raise ValueError(f"it holds {name}, which JSON does not know")
+
+
+def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"it gives {twice[:40]!r} twice")
+    return found
+
+
 def read_json_object(path: str | Path) -> dict[str, Any]:
     """Reads a JSON file that must hold one object.
 
@@ -70,10 +83,18 @@ def read_json_object(path: str | Path) -> dict[str, Any]:
         UsageError: if the file is absent, not JSON, or not an object.
     """
     try:
-        loaded = json.loads(Path(path).read_text(encoding="utf-8-sig"))
+        loaded = json.loads(
+            Path(path).read_text(encoding="utf-8-sig"),
+            parse_constant=_no_constant,
+            object_pairs_hook=_no_repeats,
+        )
     except OSError as error:
         raise UsageError(
             f"Cannot read the file {path}: {error.strerror}."
+        ) from None
+    except RecursionError:
+        raise UsageError(
+            f"{path} is not valid JSON: nested too deep."
         ) from None
     except ValueError as error:
         raise UsageError(f"{path} is not valid JSON: {error}.") from None

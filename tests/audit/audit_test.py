@@ -159,7 +159,7 @@ def test_a_soundly_trained_network_passes_everything(digits, sound, natural):
         progress=lambda *now: seen.append(now),
     )
     assert overall(checks) == "PASS", format_audit(checks)
-    assert seen == [(c.check, i, 12) for i, c in enumerate(checks, 1)]
+    assert seen == [(c.check, i, len(CHECKS)) for i, c in enumerate(checks, 1)]
     figures = {c.check: c.figures for c in checks}
     assert 0.05 < figures["square"]["white_box"] < 0.8
     assert figures["undefended"]["pgd-100"] < 0.05
@@ -197,6 +197,125 @@ def test_each_mask_is_found(context, natural, done, check):
 def test_large_logits_mask_nothing(context, natural, check):
     found = run(check, context(masked(natural, after=scaled)))
     assert found.verdict == "PASS", found
+
+
+def on_levels(images):
+    """Which images hold 256 levels, as files do; [batch, 1]."""
+    level = images * 255
+    off = tf.reduce_max(tf.abs(level - tf.round(level)), axis=[1, 2, 3])
+    return off[:, None] < 1e-3
+
+
+def either(one, other, chosen):
+    """One network on the images that `chosen` names, another on the rest."""
+
+    def logits_fn(images):
+        return tf.where(
+            chosen(images), one.logits_fn(images), other.logits_fn(images)
+        )
+
+    return dataclasses.replace(one, logits_fn=logits_fn)
+
+
+def test_robustness_between_the_levels_of_files_is_found(
+    context, sound, natural
+):
+    looked = context(either(natural, sound, on_levels))
+    found = run("stored_images", looked)
+    assert found.verdict == "FAIL", found
+    assert found.figures["white_box"] > found.figures["stored"] + 0.15
+    assert run("stored_images", context(sound)).verdict == "PASS"
+    few = run("stored_images", context(sound, eps=0.003))
+    assert few.verdict == "WARN" and "below one level" in few.message
+
+
+def test_a_network_that_knows_the_images_is_found(
+    context, digits, sound, natural
+):
+    known, radius = digits[0] / np.float32(255), 0.08
+
+    def is_known(images):
+        distance = tf.abs(images[:, None] - known[None])
+        nearest = tf.reduce_min(tf.reduce_max(distance, axis=[2, 3, 4]), 1)
+        return nearest[:, None] <= radius + 1e-3
+
+    looked = context(either(sound, natural, is_known), eps=radius)
+    found = run("shifted_images", looked)
+    assert found.verdict == "FAIL", found
+    for honest in (sound, natural):
+        assert run("shifted_images", context(honest)).verdict == "PASS"
+
+
+def test_classes_that_shadow_others_are_found(context, natural):
+    def shadowed(images):
+        logits = natural.logits_fn(images)
+        top = tf.reduce_max(logits, axis=-1, keepdims=True)
+        return tf.concat([logits, tf.repeat(top - 0.1, 10, axis=-1)], axis=-1)
+
+    hidden = dataclasses.replace(natural, logits_fn=shadowed, num_classes=20)
+    # As attacks would leave it that chase the largest of the others.
+    measured = {
+        name: np.ones(NUM_IMAGES, bool)
+        for name in ("pgd-100", "pgd-100-margin", "apgd-ce", "apgd-t")
+    }
+    found = run("occurring_classes", context(hidden, measured=measured))
+    assert found.verdict == "FAIL", found
+    assert found.figures["occurring"] < 0.1 < found.figures["white_box"]
+    plain = run("occurring_classes", context(natural))
+    assert (plain.verdict, plain.figures) == ("PASS", {"dropped": 0})
+    # Classes that nobody meets, and that shadow nothing.
+    unused = dataclasses.replace(
+        natural,
+        logits_fn=lambda images: tf.pad(
+            natural.logits_fn(images), [[0, 0], [0, 5]], constant_values=-20.0
+        ),
+        num_classes=15,
+    )
+    assert run("occurring_classes", context(unused)).verdict == "PASS"
+
+
+@pytest.mark.parametrize(
+    ("change", "how"),
+    [
+        (lambda images: tf.reduce_mean(images, axis=0), "one by one"),
+        (lambda images: images[0] - images, "in another order"),
+        (lambda images: tf.random.normal(tf.shape(images)), "again"),
+        (
+            lambda images: (
+                images if tf.executing_eagerly() else tf.zeros_like(images)
+            ),
+            "eagerly",
+        ),
+    ],
+)
+def test_answers_that_change_off_the_clean_images_are_found(
+    context, natural, change, how
+):
+    def before(images):
+        off = tf.logical_not(on_levels(images))[:, None, None]
+        return tf.where(off, images - 0.3 * change(images), images)
+
+    looked = context(masked(natural, before=before))
+    assert run("deterministic", looked).verdict == "PASS"
+    found = run("within_the_ball", looked)
+    assert found.verdict == "FAIL", found
+    assert how in found.message
+    assert run("within_the_ball", context(natural)).verdict == "PASS"
+
+
+def test_a_network_that_counts_its_calls_is_found(context, natural):
+    calls = tf.Variable(0)
+
+    def after(logits):
+        return tf.where(calls.assign_add(1) > 4, -logits, logits)
+
+    looked = context(masked(natural, after=after))
+    looked.attacked(4)
+    for _ in range(4):
+        looked.logits()
+    found = run("memory", looked)
+    assert found.verdict == "FAIL", found
+    assert run("memory", context(natural)).verdict == "PASS"
 
 
 def test_vanished_gradients_do_less_than_noise(context, natural):
@@ -381,7 +500,7 @@ def test_a_check_is_added_with_its_function(digits, natural, monkeypatch):
         masked(natural, before=rounded), *digits, eps=EPS, num_images=8
     )
     # What the others change is looked for at the end.
-    assert [c.check for c in checks][-2:] == [
-        "mean_pixel", "batch_independence",
+    assert [c.check for c in checks][-3:] == [
+        "mean_pixel", "memory", "batch_independence",
     ]  # fmt: skip
-    assert checks[-2].message == "8 images" and checks[-2].figures["mean"] > 0
+    assert checks[-3].message == "8 images" and checks[-3].figures["mean"] > 0

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -40,7 +41,7 @@ def test_a_run_brings_its_generators_and_its_baseline(tmp_path):
     config = save_run(tmp_path)
     assert load(tmp_path).undefended is None
     save_run(tmp_path / "baseline", config=baseline_of(config))
-    found = load(tmp_path)
+    found = load(tmp_path, attacks="generators")
     names = [generator.name for generator, _ in found.generators]
     assert names == ["generator_0", "generator_1"]
     assert {c.formulation for _, c in found.generators} == {"grad_x"}
@@ -83,7 +84,7 @@ def test_other_networks_are_runs_or_models_of_the_same_shape(tmp_path):
 
 def test_the_generators_of_a_run_attack_its_classifier(tmp_path):
     save_run(tmp_path)
-    found = load(tmp_path)
+    found = load(tmp_path, attacks="generators")
     images = np.random.default_rng(0).integers(0, 256, (12, *SHAPE), np.uint8)
     logits = found.classifier.logits_fn(images / np.float32(255)).numpy()
     evaluation = evaluate_classifier(
@@ -99,6 +100,34 @@ def test_the_generators_of_a_run_attack_its_classifier(tmp_path):
     assert 2 <= stage.forward_passes <= 4
     assert 1 <= stage.backward_passes <= 2
     assert 0 < evaluation.results[1].largest_perturbation <= 0.2 + 1e-6
+
+
+@pytest.mark.parametrize("damage", ["gone", "cut short", "another network"])
+def test_all_generators_are_there_or_none_attacks(tmp_path, damage):
+    save_run(tmp_path)
+    file = tmp_path / "best" / "generator_1.keras"
+    if damage == "gone":
+        file.unlink()
+    elif damage == "cut short":
+        file.write_bytes(file.read_bytes()[:1000])
+    else:
+        shutil.copyfile(file.with_name("classifier.keras"), file)
+    with pytest.raises(UsageError, match=r"generator_1\.keras.*leave the att"):
+        load(tmp_path, attacks="fgsm,generators")
+    # They are not looked at by what does not ask for them.
+    assert not load(tmp_path, attacks="fgsm").generators
+
+
+def test_a_broken_neighbour_keeps_nobody_from_measuring(tmp_path, capsys):
+    save_run(tmp_path / "digits-grad_x-0")
+    nearby = tmp_path / "digits-natural-0"
+    (nearby / "best").mkdir(parents=True)
+    (nearby / "config.json").write_text("{")
+    (nearby / "best" / "classifier.keras").touch()
+    assert load(tmp_path / "digits-grad_x-0").undefended is None
+    assert "digits-natural-0 is not looked at" in capsys.readouterr().out
+    load(tmp_path / "digits-grad_x-0", audit=False)
+    assert capsys.readouterr().out == ""
 
 
 def test_without_generators_there_is_no_such_attack(tmp_path):

@@ -368,8 +368,26 @@ def rewritten(folder, change):
         (lambda w: w.update(results=None), "results.json"),
         (
             lambda w: w["results"][1].update(num_correct=1),
+            "fgsm has the accuracy 0.75",
+        ),
+        (
+            lambda w: w["results"][1].update(
+                num_correct=0, accuracy=0.0, accuracy_low=0.0
+            ),
             "the same evaluation",
         ),
+        (lambda w: w["results"][1].update(num_correct=13), "13 of 12 images"),
+        (lambda w: w["results"][1].update(num_correct=-1), "-1 of 12 images"),
+        (lambda w: w["results"][1].update(accuracy=-7.0), "accuracy -7.0"),
+        (
+            lambda w: w["results"][1].update(accuracy=float("nan")),
+            "NaN, which JSON does not know",
+        ),
+        (lambda w: w["results"][1].update(eps=0.0), "has eps 0.0"),
+        (lambda w: w["results"][1].update(eps=1e999), "JSON does not know"),
+        (lambda w: w["results"][1].update(accuracy_low=0.9), "interval from"),
+        (lambda w: w["pointwise"][0].update(accuracy=0.1), "the accuracy 0.1"),
+        (lambda w: w.update(num_images=0), "num_images is 0"),
         (lambda w: w["results"][1].update(eps=0.5), "the same evaluation"),
     ],
 )
@@ -378,6 +396,26 @@ def test_bad_figures_are_refused(folder, change, fragment):
     with pytest.raises(UsageError, match=re.escape(fragment)):
         write_report(folder)
     assert not (folder / "evaluation.md").exists()
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.array(True),
+        np.zeros((12, 1), bool),
+        np.zeros(12, np.float32),
+        np.array(["a"] * 12),
+        np.zeros(3, bool),
+    ],
+)
+@pytest.mark.parametrize("name", ["labels", "clean", "clean:predicted"])
+def test_odd_arrays_are_refused(folder, name, array):
+    path = folder / "masks.npz"
+    with np.load(path) as stored:
+        arrays = {key: stored[key] for key in stored.files}
+    np.savez(path, **{**arrays, name: array})
+    with pytest.raises(UsageError, match="not of the same evaluation"):
+        read_evaluation(folder)
 
 
 def test_what_a_later_release_adds_is_no_matter(folder):

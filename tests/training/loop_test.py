@@ -269,6 +269,42 @@ def test_no_readable_checkpoint_is_an_error(killed, tmp_path):
     assert "Traceback" not in failed.stderr
 
 
+def test_a_begun_run_without_checkpoints_does_not_start_over(killed, tmp_path):
+    folder = shutil.copytree(killed, tmp_path / "emptied")
+    rows = (folder / "metrics.csv").read_text()
+    for file in (folder / "checkpoints").glob("*.index"):
+        file.unlink()
+    failed = train(folder)
+    assert failed.returncode == 1
+    assert "no checkpoint that it could go on from" in failed.stderr
+    assert "Traceback" not in failed.stderr
+    assert (folder / "metrics.csv").read_text() == rows
+
+
+def test_what_lies_beside_checkpoints_is_no_matter(finished, killed, tmp_path):
+    folder = shutil.copytree(killed, tmp_path / "littered")
+    checkpoints = folder / "checkpoints"
+    (checkpoints / "checkpoint").write_bytes(b"\xff\xfe\x00 no text")
+    (checkpoints / "ckpt-best.index").touch()
+    (checkpoints / "checkpoint.tmp0123").touch()
+    (checkpoints / "ckpt-3_temp").mkdir()
+    (checkpoints / "ckpt-3_temp" / "part-00000").touch()
+    resumed = train(folder)
+    assert resumed.returncode == 0, resumed.stderr
+    assert_same_run(finished[0], folder)
+    left = {file.name for file in checkpoints.iterdir()}
+    assert not {"checkpoint.tmp0123", "ckpt-3_temp"} & left
+
+
+def test_metrics_with_another_header_are_named(killed, tmp_path):
+    folder = shutil.copytree(killed, tmp_path / "other header")
+    (folder / "metrics.csv").write_text("a,b\n1,2\n")
+    failed = train(folder)
+    assert failed.returncode == 1
+    assert "metrics.csv is damaged" in failed.stderr
+    assert "Traceback" not in failed.stderr
+
+
 def test_divergence_stops_with_3_and_keeps_the_last_good(tmp_path):
     folder = tmp_path / "diverged"
     failed = train(

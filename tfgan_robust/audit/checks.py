@@ -43,6 +43,11 @@ for _place in (
     "gradients:saturation",
     "finite_differences:finite_differences",
     "black_box:undefended",
+    "images:stored_images",
+    "images:shifted_images",
+    "strength:occurring_classes",
+    "inference:within_the_ball",
+    "inference:memory",
     "inference:batch_independence",
 ):
     add_check(f"tfgan_robust.audit.{_place}")

@@ -11,6 +11,7 @@ import tensorflow as tf
 from tfgan_robust.attacks.compile import as_graph, resolve_jit_compile
 from tfgan_robust.attacks.engine.execution import Execution
 from tfgan_robust.attacks.engine.runner import AttackRunner
+from tfgan_robust.attacks.pgd import pgd
 from tfgan_robust.attacks.plan import follows_gradient, parse_attack
 from tfgan_robust.classifiers.classifier import Classifier
 
@@ -50,6 +51,7 @@ class AuditContext:
         self.variables_before = self.variables()
         # As one graph, however often it is called.
         self.logits_fn = self._compile(self.classifier.logits_fn)
+        self.first_logits = self.logits()
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -66,6 +68,8 @@ class AuditContext:
         where: np.ndarray | None = None,
         classifier: Classifier | None = None,
         surrogate: Classifier | None = None,
+        images: np.ndarray | None = None,
+        labels: np.ndarray | None = None,
     ) -> np.ndarray:
         """Runs an attack, unless its outcome is known already.
 
@@ -76,6 +80,8 @@ class AuditContext:
             where: bool [N], which images to attack; None for all.
             classifier: Whose verdict counts, if not the audited one's.
             surrogate: Whose gradient is followed, if another's.
+            images: Others in the images' place, uint8, shaped alike.
+            labels: Others in the labels' place, integer [N].
 
         Returns:
             bool [N], correct under the attack; of images outside `where`,
@@ -86,24 +92,49 @@ class AuditContext:
             (attack in self.measured and radius == self.eps)
             and classifier is None
             and surrogate is None
+            and images is None
+            and labels is None
         ):
             return self.measured[attack]
         if where is None:
             where = np.ones(len(self), bool)
         runner = self._runner(classifier or self.classifier, surrogate)
-        key = (runner, attack, radius, where.tobytes())
+        images = self.images if images is None else images
+        labels = self.labels if labels is None else labels
+        key = (
+            runner, attack, radius, where.tobytes(),
+            images.tobytes(), labels.tobytes(),
+        )  # fmt: skip
         if key not in self._found:
             correct = np.ones(len(self), bool)
             if where.any():
                 correct[where] = runner.measure(
                     parse_attack(attack, protocol="worst"),
-                    self.images[where],
-                    self.labels[where],
+                    images[where],
+                    labels[where],
                     eps=radius,
                     seed=self.execution.seed,
                 ).correct
             self._found[key] = correct
         return self._found[key]
+
+    def attacked(self, count: int) -> tf.Tensor:
+        """Returns what PGD makes of the first images, in the ball.
+
+        Args:
+            count: Of how many.
+
+        Returns:
+            float32 [count, height, width, channels] in [0, 1].
+        """
+        return pgd(
+            self.classifier.logits_fn,
+            tf.cast(self.images[:count], tf.float32) / 255,
+            tf.constant(self.labels[:count], tf.int64),
+            eps=self.eps,
+            num_steps=10,
+            seed=(self.execution.seed, 0),
+        )
 
     @functools.cached_property
     def white_box_correct(self) -> np.ndarray:

@@ -3,6 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
+from tfgan_robust.attacks.linf import project
 from tfgan_robust.audit.context import AuditContext
 from tfgan_robust.reports.verdicts import FAIL, PASS, Finding
 
@@ -46,6 +47,56 @@ def batch_independence(context: AuditContext) -> Finding:
         {"largest_difference": difference, "variables_changed": changed},
         f"alone and in a batch, logits differ by {difference:.1e} of the "
         f"largest; {changed or 'no'} variables changed",
+    )
+
+
+def within_the_ball(context: AuditContext) -> Finding:
+    """Points of the ball and attacked images get the same logits anyhow.
+
+    Again, eagerly, one by one, and in another order: some classifiers keep up
+    appearances on clean images only.
+    """
+    count = min(_NUM_ALONE, len(context))
+    images = tf.cast(context.images[:count], tf.float32) / 255
+    generator = np.random.default_rng(context.execution.seed)
+    noise = generator.uniform(-1, 1, images.shape).astype(np.float32)
+    drawn = project(images + context.eps * noise, images, context.eps)
+    together = tf.concat([drawn, context.attacked(count)], axis=0)
+    look = context.logits_fn
+    first = look(together).numpy()
+    others = {
+        "again": look(together),
+        "eagerly": context.classifier.logits_fn(together),
+        "one by one": tf.concat([look(each[None]) for each in together], 0),
+        "in another order": look(together[::-1])[::-1],
+    }
+    figures = {
+        name: _difference(first, np.asarray(logits))
+        for name, logits in others.items()
+    }
+    # Written so that NaN is a difference.
+    wrong = [name for name, found in figures.items() if not found <= ALONE]
+    return Finding(
+        FAIL if wrong else PASS,
+        figures,
+        f"logits of {len(together)} images within the ball are "
+        + (f"others {', '.join(wrong)}" if wrong else "the same anyhow"),
+    )
+
+
+def memory(context: AuditContext) -> Finding:
+    """At the end, clean images get the logits that they got at first.
+
+    A classifier that remembers what it was asked, or that counts, changes
+    what attacks meet.
+    """
+    difference = _difference(context.first_logits, context.logits())
+    same = difference <= REPEATED
+    return Finding(
+        PASS if same else FAIL,
+        {"largest_difference": difference},
+        f"after all attacks, logits of clean images differ by "
+        f"{difference:.1e} of the largest logit from those before",
     )
 
 

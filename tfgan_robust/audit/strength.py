@@ -1,10 +1,14 @@
 """Stronger attacks must do more harm (arXiv:1902.06705)."""
 
+import dataclasses
 import itertools
+
+import numpy as np
+import tensorflow as tf
 
 from tfgan_robust.audit.context import AuditContext
 from tfgan_robust.audit.sampling import judge, judge_weaker
-from tfgan_robust.reports.verdicts import PASS, Finding, worst
+from tfgan_robust.reports.verdicts import PASS, WARN, Finding, worst
 
 STEPS = (10, 100, 1000)
 # From 0.5 on every image can be made the same grey, from 1 on any other.
@@ -41,6 +45,38 @@ def whole_range(context: AuditContext) -> Finding:
     if verdict != PASS:
         message = "an attack that may change everything leaves images correct"
     return _finding(verdict, figures, message)
+
+
+def occurring_classes(context: AuditContext) -> Finding:
+    """An attack among the classes that occur is not stronger than among all.
+
+    Classes that no image has can shadow the largest logit, so that attacks
+    chase them.
+    """
+    classifier = context.classifier
+    logits = context.first_logits
+    occurring = np.union1d(context.labels, logits.argmax(axis=-1))
+    dropped = classifier.num_classes - len(occurring)
+    if len(occurring) < 2:
+        return Finding(WARN, {}, "not checked: only one class occurs")
+    if not dropped:
+        return Finding(PASS, {"dropped": 0}, "all classes occur")
+    places = np.searchsorted(occurring, context.labels)
+    few = dataclasses.replace(
+        classifier,
+        logits_fn=lambda images: tf.gather(
+            classifier.logits_fn(images), occurring, axis=-1
+        ),
+        num_classes=len(occurring),
+    )
+    correct = context.correct_under("pgd-100", classifier=few, labels=places)
+    left = context.white_box_correct
+    return _finding(
+        judge_weaker(correct, left),
+        {"white_box": left.mean(), "occurring": correct.mean()},
+        f"pgd-100 among the {len(occurring)} classes that occur is compared "
+        f"with white-box attacks among {classifier.num_classes}",
+    )
 
 
 def _no_stronger(context: AuditContext, weak: str, strong: str) -> Finding:

@@ -17,7 +17,7 @@ from tfgan_robust.attacks.plan import (
 from tfgan_robust.attacks.table import that_take
 from tfgan_robust.classifiers.classifier import Classifier
 from tfgan_robust.classifiers.loading import load_classifier
-from tfgan_robust.errors import UsageError
+from tfgan_robust.errors import UsageError, in_one_line
 from tfgan_robust.evaluation.options import EvaluateSettings
 from tfgan_robust.identity import Identity, of_network, structure_of
 from tfgan_robust.methods.generator_settings import (
@@ -107,22 +107,52 @@ def load_networks(options: EvaluateSettings) -> EvaluationNetworks:
     if options.run_dir is not None:
         run = RunDirectory(Path(options.run_dir))
         config = load_run_config(run.path)
-        undefended = undefended or _own_baseline(run.path, config)
-        if isinstance(config, GeneratorNetworkSettings):
-            folder = run.networks(options.checkpoint)
-            generators = [
-                (
-                    keras.models.load_model(path, compile=False),
-                    _perturbation(config),
-                )
-                for path in sorted(folder.glob("generator_*.keras"))
-            ]
+        if options.audit:
+            undefended = undefended or _own_baseline(run.path, config)
+        if options.asks_for_generators and isinstance(
+            config, GeneratorNetworkSettings
+        ):
+            generators = _load_generators(run, options.checkpoint, config)
     return EvaluationNetworks(
         classifier,
         _load_alike("transfer_from", options.transfer_from, classifier),
         _load_alike("undefended", undefended, classifier),
         generators,
     )
+
+
+def _load_generators(
+    run: RunDirectory, checkpoint: str, config: GeneratorNetworkSettings
+) -> list[tuple[keras.Model, Perturbation | LearnedStep]]:
+    """Loads all generators of a run.
+
+    Raises:
+        UsageError: if one is absent, damaged, or no generator.
+    """
+    found = []
+    for number in range(config.num_networks):
+        path = run.networks(checkpoint) / f"generator_{number}.keras"
+        if not path.is_file():
+            raise UsageError(
+                f"{run.path} was trained with {config.num_networks} "
+                f"generators, and {path.name} is not in {path.parent}. "
+                "Restore it, or leave the attack `generators` out."
+            )
+        try:
+            model = keras.models.load_model(path, compile=False)
+        # A damaged file surfaces as almost anything.
+        except Exception as error:
+            raise UsageError(
+                f"Cannot load {path}: {in_one_line(error)}. Restore it, or "
+                "leave the attack `generators` out."
+            ) from None
+        if model.name != path.stem:
+            raise UsageError(
+                f"{path} holds another network, {model.name}. Restore it, or "
+                "leave the attack `generators` out."
+            )
+        found.append((model, _perturbation(config)))
+    return found
 
 
 def _perturbation(
@@ -140,12 +170,17 @@ def _own_baseline(run: Path, config: TrainConfig) -> str | None:
     for folder in (RunDirectory(run).baseline, nearby):
         found = RunDirectory(folder)
         if (
-            folder != run
-            and found.config.is_file()
-            and found.classifier("best").is_file()
-            and _network(load_run_config(folder)) == _network(twin)
+            folder == run
+            or not found.config.is_file()
+            or not found.classifier("best").is_file()
         ):
-            return str(folder)
+            continue
+        try:
+            if _network(load_run_config(folder)) == _network(twin):
+                load_classifier(run_dir=str(folder))
+                return str(folder)
+        except UsageError as error:
+            print(f"NOTE: {folder} is not looked at: {error}")
     return None
 
 

@@ -208,6 +208,15 @@ class EvaluateSettings:
         folder = self.output or self.run_dir
         return None if folder is None else Path(folder)
 
+    @property
+    def asks_for_generators(self) -> bool:
+        """Whether an attack is a run's own generators."""
+        return any(
+            "generators" in stage.row.takes
+            for plan in self.plans
+            for stage in plan.stages
+        )
+
     @functools.cached_property
     def plans(self) -> list[AttackPlan]:
         """The attacks."""

@@ -10,13 +10,19 @@ from typing import Any
 import numpy as np
 
 from tfgan_robust import files, identity
-from tfgan_robust.attacks.engine.outcome import Outcome, StageTotals
+from tfgan_robust.attacks.engine.outcome import Outcome
 from tfgan_robust.attacks.plan import AttackPlan
 from tfgan_robust.errors import UsageError
+from tfgan_robust.evaluation.kept import (
+    DamagedError,
+    Entry,
+    Kept,
+    read_kept,
+    write_npz,
+)
 from tfgan_robust.identity import Identity
 from tfgan_robust.lazy import load
 from tfgan_robust.reports import tables
-from tfgan_robust.reports.reading import read_arrays
 from tfgan_robust.reports.results import (
     SCHEMA_VERSION,
     Evaluation,
@@ -27,7 +33,6 @@ from tfgan_robust.reports.verdicts import Check
 
 _SECONDS_BETWEEN_SAVES = 30.0
 _RESULTS, _PROGRESS = "results.json", "progress.npz"
-_ARRAYS = ("fooled", "predicted", "stage", "size")
 
 
 class EvaluationStore:
@@ -47,9 +52,6 @@ class EvaluationStore:
             what they are called in `load` and `save`.
         overwrite: Whether what the folder holds is dropped, whatever it is.
 
-    Attributes:
-        smallest: The smallest perturbations known so far.
-
     Raises:
         UsageError: if the folder holds an evaluation of something else.
     """
@@ -65,10 +67,7 @@ class EvaluationStore:
     ) -> None:
         self._folder, self._conditions = folder, conditions
         self._belongs_to, self._guides = belongs_to, guides or {}
-        self._entries: dict[str, dict[str, Any]] = {}
-        self._arrays: dict[str, np.ndarray] = {}
-        self.smallest = Smallest()
-        self._audits: dict[str, Any] = {}
+        self._kept = Kept()
         self._saved = time.monotonic()
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
@@ -80,10 +79,17 @@ class EvaluationStore:
         stored = {}
         if (folder / _RESULTS).is_file():
             stored = files.read_json_object(folder / _RESULTS)
-        meta, arrays = _read_progress(folder / _PROGRESS)
-        if not stored and not meta:
+        try:
+            there, kept = read_kept(folder / _PROGRESS) or (None, Kept())
+        except DamagedError as error:
+            print(
+                f"NOTE: {folder / _PROGRESS} is damaged ({error}); what it "
+                "held is measured again"
+            )
+            there, kept = None, Kept()
+        if not stored and there is None:
             return
-        there = meta.get("identity", stored.get("identity"))
+        there = there or stored.get("identity")
         if there is not None:
             other = identity.differences(there, self._belongs_to)
             reason = f"something else: different are {', '.join(other)}"
@@ -91,24 +97,24 @@ class EvaluationStore:
             other = ["identity"]
             reason = "an earlier version, which does not say what it belongs to"
         if not other:
-            self._adopt(meta, arrays)
+            self._kept = kept
         elif not stored.get("replaceable"):
             raise UsageError(
                 f"{folder} holds an evaluation of {reason}. Give another "
                 "`output`, or `overwrite` to replace what is there."
             )
 
+    @property
+    def smallest(self) -> Smallest:
+        """The smallest perturbations known so far."""
+        return self._kept.smallest
+
     def load(self, plan: AttackPlan, eps: float) -> Outcome | None:
         """Returns what is known of an attack at a radius, None for nothing."""
-        key = result_name(plan.name, eps)
-        entry = self._entries.get(key)
-        if entry is None or entry["plan"] != self._described(plan):
+        entry = self._kept.entries.get(result_name(plan.name, eps))
+        if entry is None or entry.plan != self._described(plan):
             return None
-        return Outcome(
-            **{name: self._arrays[f"{key}:{name}"] for name in _ARRAYS},
-            totals=[StageTotals(**t) for t in entry["totals"]],
-            largest_perturbation=entry["largest_perturbation"],
-        )
+        return entry.outcome
 
     def is_due(self) -> bool:
         """Tells whether it is time to save again."""
@@ -117,13 +123,7 @@ class EvaluationStore:
     def save(self, plan: AttackPlan, eps: float, outcome: Outcome) -> None:
         """Writes what is known of an attack at a radius, and `smallest`."""
         key = result_name(plan.name, eps)
-        self._entries[key] = {
-            "plan": self._described(plan),
-            "totals": [dataclasses.asdict(t) for t in outcome.totals],
-            "largest_perturbation": outcome.largest_perturbation,
-        }
-        for name in _ARRAYS:
-            self._arrays[f"{key}:{name}"] = getattr(outcome, name)
+        self._kept.entries[key] = Entry(self._described(plan), outcome)
         self._write_progress()
         self._saved = time.monotonic()
 
@@ -139,8 +139,7 @@ class EvaluationStore:
 
     def load_audit(self, key: str) -> list[Check] | None:
         """Returns the audit that was made under the same conditions."""
-        known = self._audits.get(key)
-        return known and [Check(**check) for check in known]
+        return self._kept.audits.get(key)
 
     def save_audit(self, key: str, checks: Sequence[Check]) -> None:
         """Keeps an audit.
@@ -149,7 +148,7 @@ class EvaluationStore:
             key: Names the conditions, such as the radius.
             checks: What was found.
         """
-        self._audits[key] = [dataclasses.asdict(check) for check in checks]
+        self._kept.audits[key] = list(checks)
         self._write_progress()
 
     def write(
@@ -175,8 +174,8 @@ class EvaluationStore:
             name = result_name(attack, eps)
             masks[name] = mask
             masks[f"{name}:predicted"] = evaluation.predicted[attack, eps]
-        _write_npz(self._folder / "masks.npz", masks)
-        _write_npz(
+        write_npz(self._folder / "masks.npz", masks)
+        write_npz(
             self._folder / "smallest.npz",
             _smallest_arrays(self.smallest, images, labels),
         )
@@ -188,43 +187,8 @@ class EvaluationStore:
             load("tfgan_robust.reports.page:write_report")(self._folder)
 
     def _write_progress(self) -> None:
-        if self._folder is None:
-            return
-        found = self.smallest.found
-        meta = {
-            "identity": self._belongs_to,
-            "entries": self._entries,
-            "smallest": [[i, *found[i][:3]] for i in found],
-            "audits": self._audits,
-        }
-        images = {f"smallest:{i}": found[i][3] for i in found}
-        _write_npz(
-            self._folder / _PROGRESS,
-            {**self._arrays, **images, "meta": np.array(json.dumps(meta))},
-        )
-
-    def _adopt(
-        self, meta: dict[str, Any], arrays: dict[str, np.ndarray]
-    ) -> None:
-        if not meta:
-            return
-        self._entries, self._audits = meta["entries"], meta["audits"]
-        for index, *parts in meta["smallest"]:
-            image = arrays.pop(f"smallest:{index}")
-            self.smallest.found[index] = (*parts, image)
-        self._arrays = arrays
-
-
-def _read_progress(
-    path: Path,
-) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Returns what a file of progress holds, nothing if it is damaged."""
-    try:
-        arrays = read_arrays(path)
-        return json.loads(str(arrays.pop("meta"))), arrays
-    # A file that is not there, or that a full disk cut short.
-    except (KeyError, ValueError):
-        return {}, {}
+        if self._folder is not None:
+            self._kept.write(self._folder / _PROGRESS, self._belongs_to)
 
 
 def _smallest_arrays(
@@ -253,9 +217,3 @@ def _in_words(value: Any) -> str:
     if isinstance(value, Mapping):
         return " ".join(f"{k}={v}" for k, v in value.items())
     return str(value)
-
-
-def _write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    with files.replacing(path) as partial, partial.open("wb") as file:
-        # Typed as if any of the names could be `allow_pickle`.
-        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]

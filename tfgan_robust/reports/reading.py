@@ -1,6 +1,7 @@
 """Evaluations as their folders keep them."""
 
 import dataclasses
+import math
 import types
 import typing
 import zipfile
@@ -16,6 +17,8 @@ from tfgan_robust.errors import UsageError
 from tfgan_robust.reports.results import (
     SCHEMA_VERSION,
     Evaluation,
+    Pointwise,
+    Result,
     result_name,
 )
 from tfgan_robust.reports.stage_settings import upgraded_stage
@@ -109,7 +112,8 @@ def read_evaluation(folder: Path) -> StoredEvaluation:
             _upgrade(stored)
         evaluation = _from_json(Evaluation, stored)
         conditions = _from_json(Conditions, stored)
-    except (AttributeError, KeyError, TypeError) as error:
+        _check_figures(evaluation)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UsageError(
             f"{path} is not as schema_version {version} has it: {error}."
         ) from None
@@ -123,6 +127,39 @@ def read_evaluation(folder: Path) -> StoredEvaluation:
     labels = arrays.get("labels", np.zeros(0, np.int64))
     smallest = read_arrays(folder / "smallest.npz")
     return StoredEvaluation(evaluation, conditions, labels, smallest)
+
+
+def _check_figures(evaluation: Evaluation) -> None:
+    """Refuses figures that no evaluation gives.
+
+    Raises:
+        ValueError: saying what is wrong.
+    """
+    if evaluation.num_images < 1:
+        raise ValueError(f"num_images is {evaluation.num_images}")
+    for result in evaluation.results:
+        name = f"the figure of {result.attack}"
+        clean = result.attack == CLEAN
+        if not (result.eps == 0 if clean else 0 < result.eps < math.inf):
+            raise ValueError(f"{name} has eps {result.eps}")
+        _check_share(result, name)
+    for worst in evaluation.pointwise:
+        _check_share(worst, f"the worst case at {worst.eps}")
+
+
+def _check_share(found: Result | Pointwise, name: str) -> None:
+    if not 0 <= found.num_correct <= found.num_images or not found.num_images:
+        raise ValueError(
+            f"{name} counts {found.num_correct} of {found.num_images} images"
+        )
+    share = found.num_correct / found.num_images
+    if not math.isclose(found.accuracy, share, rel_tol=1e-9):
+        raise ValueError(f"{name} has the accuracy {found.accuracy}")
+    if not 0 <= found.accuracy_low <= share <= found.accuracy_high <= 1:
+        raise ValueError(
+            f"{name} has an interval from {found.accuracy_low} to "
+            f"{found.accuracy_high}"
+        )
 
 
 def _check_masks(evaluation: Evaluation, folder: Path) -> None:
@@ -187,8 +224,8 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     if not path.is_file():
         return {}
     broken = (
-        OSError, EOFError, ValueError, AttributeError, zipfile.BadZipFile,
-        zlib.error,
+        OSError, EOFError, ValueError, AttributeError, RuntimeError,
+        zipfile.BadZipFile, zlib.error,
     )  # fmt: skip
     try:
         # What it opens itself, NumPy leaves open when it cannot read it.
@@ -201,13 +238,19 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
 
 def _attach(evaluation: Evaluation, arrays: dict[str, np.ndarray]) -> bool:
     """Gives an evaluation its masks and predictions, if they are its own."""
-    none = np.zeros(0, bool)
+    none = np.zeros(0, np.int64)
+    if not all(array.ndim == 1 for array in arrays.values()):
+        return False
+    if arrays.get("labels", none).dtype.kind not in "iu":
+        return False
     for result in evaluation.results:
         name = result_name(result.attack, result.eps)
         mask, predicted = (
             arrays.get(name, none),
             arrays.get(f"{name}:predicted", none),
         )
+        if mask.dtype != bool or predicted.dtype.kind not in "iu":
+            return False
         sizes = {len(mask), len(predicted), len(arrays.get("labels", none))}
         if sizes != {result.num_images}:
             return False

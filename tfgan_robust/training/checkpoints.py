@@ -6,6 +6,8 @@ does not hold each of them is refused.
 """
 
 import json
+import re
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from tfgan_robust.files import replacing
 from tfgan_robust.training.model import AdversarialClassifier
 
 _KEPT = 2
+_OURS = re.compile(r"ckpt-[0-9]+\.index")
 
 
 class RunState:
@@ -45,6 +48,7 @@ class RunState:
                 for optimizer in [model.optimizer, *model.generator_optimizers]
             ],
         )
+        _clear(directory)
         self._manager = tf.train.CheckpointManager(
             self._checkpoint, str(directory), max_to_keep=_KEPT
         )
@@ -76,7 +80,10 @@ class RunState:
         # By the files, not by TensorFlow's list of them: were that list
         # damaged, the run would silently start over.
         files = Path(self._manager.directory).glob("ckpt-*.index")
-        paths = sorted((str(f.with_suffix("")) for f in files), key=_step)
+        paths = sorted(
+            (str(f.with_suffix("")) for f in files if _OURS.fullmatch(f.name)),
+            key=_step,
+        )
         for path in reversed(paths):
             try:
                 self._checkpoint.restore(path).assert_consumed()
@@ -96,6 +103,23 @@ class RunState:
                 "Remove the run directory to start over."
             )
         return False
+
+
+def _clear(directory: Path) -> None:
+    """Removes what a kill leaves, and a list that TensorFlow cannot read.
+
+    Checkpoints are found by their files, so that the list is not missed.
+    """
+    for leftover in (*directory.glob("*_temp"), *directory.glob("*.tmp*")):
+        if leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            leftover.unlink(missing_ok=True)
+    try:
+        tf.train.get_checkpoint_state(str(directory))
+    # Whatever the text parser says of a damaged file.
+    except Exception:
+        (directory / "checkpoint").unlink(missing_ok=True)
 
 
 def save_networks(model: AdversarialClassifier, directory: Path) -> None:

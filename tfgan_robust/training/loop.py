@@ -12,7 +12,11 @@ from tfgan_robust.cli.signals import StopRequest
 from tfgan_robust.data.batches import training_batches
 from tfgan_robust.data.registry import DATASETS
 from tfgan_robust.data.splits import DatasetInfo, Split
-from tfgan_robust.errors import DivergenceError, UsageError
+from tfgan_robust.errors import (
+    DivergenceError,
+    TfganRobustError,
+    UsageError,
+)
 from tfgan_robust.networks.devices import describe_devices
 from tfgan_robust.reports.progress import say
 from tfgan_robust.runs import directory
@@ -93,8 +97,17 @@ class Trainer:
         Raises:
             DivergenceError: if a loss is no finite number; the last
                 checkpoint is from before.
+            TfganRobustError: if the run was begun and no checkpoint of it is
+                whole.
         """
         resumed = self._state.restore()
+        if not resumed and self._run.metrics.exists():
+            raise TfganRobustError(
+                f"{self._run.path} has the metrics of a run and no "
+                "checkpoint that it could go on from. Restore "
+                f"{self._run.checkpoints.name}/, or remove the folder to "
+                "start over."
+            )
         if not resumed:
             self._state.progress = {
                 "step": 0,

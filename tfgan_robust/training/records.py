@@ -53,10 +53,13 @@ class MetricsFile:
 def _read_rows(path: Path) -> list[dict[str, float]]:
     with path.open(newline="", encoding="utf-8") as file:
         try:
-            return [
+            rows = [
                 {k: float(v) for k, v in row.items() if v != ""}
                 for row in csv.DictReader(file)
             ]
+            if not all("epoch" in row for row in rows):
+                raise ValueError("no epochs")
+            return rows
         except (KeyError, TypeError, ValueError):
             raise TfganRobustError(
                 f"{path} is damaged; restore it, or remove it to go on "
