@@ -12,7 +12,7 @@ from tfgan_robust.attacks.engine.runner import AttackRunner
 from tfgan_robust.attacks.pgd import pgd
 from tfgan_robust.audit.audit import audit_classifier
 from tfgan_robust.audit.checks import CHECKS, add_check
-from tfgan_robust.audit.context import AuditContext
+from tfgan_robust.audit.context import STRONGER, WHITE_BOX, AuditContext
 from tfgan_robust.classifiers.classifier import Classifier
 from tfgan_robust.data.batches import training_batches
 from tfgan_robust.data.loading import load_test, load_training
@@ -132,6 +132,17 @@ def rippled(images):
     return images + 0.005 * tf.sin(images * 4000)
 
 
+def without_channel(images):
+    """No gradient reaches one of the channels."""
+    return pretend(images, images * [1.0, 1.0, 0.0])
+
+
+def below_the_top(images):
+    """No gradient reaches the lower half."""
+    rows = tf.range(16)[None, :, None, None]
+    return pretend(images, tf.where(rows < 8, images, 0.0))
+
+
 def noisy(images):
     return images + tf.random.normal(tf.shape(images), stddev=0.1)
 
@@ -175,6 +186,8 @@ def test_a_soundly_trained_network_passes_everything(digits, sound, natural):
         ({"before": lambda images: straight_through(images, levels=255)},
          "finite_differences"),
         ({"before": rippled}, "finite_differences"),
+        ({"before": without_channel}, "finite_differences"),
+        ({"before": below_the_top}, "finite_differences"),
         ({"before": only_where_clean}, "one_step"),
         ({"before": noisy}, "deterministic"),
         ({"before": lambda images: images - tf.reduce_mean(images, 0)},
@@ -255,8 +268,7 @@ def test_classes_that_shadow_others_are_found(context, natural):
     hidden = dataclasses.replace(natural, logits_fn=shadowed, num_classes=20)
     # As attacks would leave it that chase the largest of the others.
     measured = {
-        name: np.ones(NUM_IMAGES, bool)
-        for name in ("pgd-100", "pgd-100-margin", "apgd-ce", "apgd-t")
+        name: np.ones(NUM_IMAGES, bool) for name in ("pgd-100", *WHITE_BOX)
     }
     found = run("occurring_classes", context(hidden, measured=measured))
     assert found.verdict == "FAIL", found
@@ -330,6 +342,50 @@ def test_what_knows_less_finds_what_a_false_gradient_misses(context, natural):
         found = run(check, false)
         assert found.verdict == "FAIL"
         assert found.figures["fooled_beyond"] > 0.2
+
+
+def test_any_other_network_that_fools_counts(context, natural, sound):
+    false = masked(natural, before=mirrored)
+    found = run("transfer", context(false, surrogates=[sound, natural]))
+    assert found.verdict == "FAIL"
+    # Of another shape, none is left.
+    other = dataclasses.replace(natural, num_classes=3)
+    found = run("transfer", context(false, surrogates=[other]))
+    assert found.verdict == "WARN" and "--undefended" in found.message
+
+
+def test_what_was_measured_beyond_white_box_attacks_counts(context, natural):
+    left = dict.fromkeys(("pgd-100", *WHITE_BOX), wrong_on((0, 2)))
+    for fooled, verdict in ((4, "PASS"), (40, "FAIL")):
+        measured = left | {"autoattack": wrong_on((0, fooled))}
+        found = run("measured_attacks", context(natural, measured=measured))
+        assert found.verdict == verdict
+        assert found.figures["fooled_beyond"] == (fooled - 2) / NUM_IMAGES
+    found = run("measured_attacks", context(natural, measured=left))
+    assert (found.verdict, found.figures) == ("PASS", {})
+
+
+def test_a_stronger_attack_that_was_measured_saves_the_weaker(
+    context, natural, monkeypatch
+):
+    monkeypatch.delattr(AttackRunner, "measure")
+    measured = {"pgd-100": wrong_on((0, 9)), STRONGER: wrong_on((3, 20))}
+    looked = context(natural, measured=measured)
+    assert np.array_equal(looked.white_box_correct, wrong_on((0, 20)))
+
+
+def test_passes_are_counted(context, natural):
+    looked = context(natural)
+    taken = looked.forward_passes
+    assert taken == NUM_IMAGES
+    run("gradients", looked)
+    assert looked.forward_passes == taken + NUM_IMAGES
+    assert looked.backward_passes == 2 * NUM_IMAGES
+    clean = np.count_nonzero(looked.clean_correct)
+    looked.correct_under("fgsm")
+    # The clean images, and a step and its verdict on those that are right.
+    assert looked.forward_passes == taken + 2 * NUM_IMAGES + 2 * clean
+    assert looked.backward_passes == 2 * NUM_IMAGES + 2 * clean
 
 
 def test_an_undefended_network_that_is_not_fooled_shows_a_weak_attack(
@@ -420,7 +476,7 @@ def test_what_is_measured_is_not_run_again(digits, natural, monkeypatch):
 
     monkeypatch.setattr(AttackRunner, "measure", refuse)
     names = ["fgsm", "noise", "pgd-10", "pgd-100", "pgd-1000", "square",
-             "pgd-100-margin", "apgd-ce", "apgd-t"]  # fmt: skip
+             *WHITE_BOX]  # fmt: skip
     images, labels = digits
     measured = {name: wrong_on((0, 40)) for name in names}
     measured["fab-t"] = wrong_on((40, 48))

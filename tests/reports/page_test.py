@@ -35,7 +35,14 @@ FOOLED = {
     ("pgd-10", LARGE): {1, 2, 3, 5, 6, 10, 11},
 }
 CHECKS = [
-    Check("more_steps", "PASS", {"pgd-10": 0.5, "pgd-100": 0.25}, "stronger"),
+    Check(
+        "more_steps",
+        "PASS",
+        {"pgd-10": 0.5, "pgd-100": 0.25},
+        "stronger",
+        forward_passes=75.66,
+        backward_passes=73.0,
+    ),
     Check("noise", "WARN", {"noise": 1 / 3}, "noise is as strong as fgsm"),
 ]
 
@@ -157,10 +164,13 @@ def test_no_robust_accuracy_is_without_its_audit(page, folder):
 
 def test_the_audit_is_told_in_full(page):
     assert table(page, "Audit") == [
-        ["check", "verdict", "finding", "figures"],
-        ["more_steps", "PASS", "stronger", "pgd-10 0.5, pgd-100 0.25"],
-        ["noise", "WARN", "noise is as strong as fgsm", "noise 0.3333"],
-    ]
+        ["check", "verdict", "finding", "figures", "forward", "backward"],
+        ["more_steps", "PASS", "stronger", "pgd-10 0.5, pgd-100 0.25",
+         "75.7", "73.0"],
+        ["noise", "WARN", "noise is as strong as fgsm", "noise 0.3333",
+         "0.0", "0.0"],
+    ]  # fmt: skip
+    assert "The audit took 76 forward and 73 backward passes for each" in page
 
 
 def test_stages_are_listed_with_all_settings(tmp_path):

@@ -5,8 +5,9 @@ a broken attack. The checks of arXiv:1902.06705 and arXiv:1802.00420 tell one
 from the other.
 """
 
+import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -34,6 +35,7 @@ def audit_classifier(
     eps: float,
     correct: Mapping[str, np.ndarray] | None = None,
     undefended: Classifier | None = None,
+    surrogates: Sequence[Classifier] = (),
     seed: int = Execution.seed,
     batch_size: int = Execution.batch_size,
     jit_compile: str = Execution.jit_compile,
@@ -52,6 +54,8 @@ def audit_classifier(
             run again.
         undefended: A network of the same shape, trained without a defence;
             without it two checks are left out.
+        surrogates: Other networks, robust ones too, whose gradients may fool
+            it; those of another shape are left out.
         seed: Seed of all attacks.
         batch_size: Images in a batch.
         jit_compile: "auto", "true" or "false"; see
@@ -93,6 +97,7 @@ def audit_classifier(
         eps,
         {name: mask[drawn] for name, mask in correct.items()},
         undefended,
+        surrogates,
         execution.for_images(count),
     )
     found = []
@@ -104,6 +109,19 @@ def audit_classifier(
 
 
 def _run(name: str, context: AuditContext) -> Check:
+    before = context.forward_passes, context.backward_passes
+    check = _check(name, context)
+    after = context.forward_passes, context.backward_passes
+    forward, backward = (
+        (new - old) / len(context)
+        for old, new in zip(before, after, strict=True)
+    )
+    return dataclasses.replace(
+        check, forward_passes=forward, backward_passes=backward
+    )
+
+
+def _check(name: str, context: AuditContext) -> Check:
     try:
         finding: Finding = load(CHECKS[name])(context)
     # A classifier is anybody's code, and may raise anything.

@@ -38,6 +38,7 @@ for _place in (
     "strength:noise",
     "black_box:square",
     "black_box:transfer",
+    "black_box:measured_attacks",
     "gradients:gradients",
     "inference:deterministic",
     "gradients:saturation",

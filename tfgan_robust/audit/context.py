@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,8 +15,11 @@ from tfgan_robust.attacks.pgd import pgd
 from tfgan_robust.attacks.plan import follows_gradient, parse_attack
 from tfgan_robust.classifiers.classifier import Classifier
 
-# White-box attacks beside PGD-100, cheapest first.
-WHITE_BOX = ("pgd-100-margin", "apgd-ce", "apgd-t")
+# White-box attacks beside PGD-100, cheapest first; and one that they add
+# nothing to.
+WHITE_BOX = ("pgd-50-margin", "apgd-ce-50", "apgd-t-20")
+STRONGER = "autoattack-fast"
+_PGD_STEPS = 10
 
 
 @dataclasses.dataclass
@@ -33,7 +36,11 @@ class AuditContext:
         measured: By an attack's name, bool [N], correct under it at `eps`
             with protocol "worst"; these attacks are not run again.
         undefended: A network of the same shape, trained without a defence.
+        surrogates: Other networks, robust ones too, whose gradients may fool
+            it.
         execution: Batch size, seed and compilation of all attacks.
+        forward_passes: Of the classifier, on single images, so far.
+        backward_passes: On single images, so far.
     """
 
     classifier: Classifier
@@ -42,7 +49,10 @@ class AuditContext:
     eps: float
     measured: Mapping[str, np.ndarray]
     undefended: Classifier | None = None
+    surrogates: Sequence[Classifier] = ()
     execution: Execution = Execution()
+    forward_passes: int = 0
+    backward_passes: int = 0
 
     def __post_init__(self) -> None:
         self._found: dict[tuple[Any, ...], np.ndarray] = {}
@@ -50,7 +60,7 @@ class AuditContext:
         self._runners: dict[tuple[Any, ...], AttackRunner] = {}
         self.variables_before = self.variables()
         # As one graph, however often it is called.
-        self.logits_fn = self._compile(self.classifier.logits_fn)
+        self._graph = self._compile(self.classifier.logits_fn)
         self.first_logits = self.logits()
 
     def __len__(self) -> int:
@@ -108,13 +118,18 @@ class AuditContext:
         if key not in self._found:
             correct = np.ones(len(self), bool)
             if where.any():
-                correct[where] = runner.measure(
+                outcome = runner.measure(
                     parse_attack(attack, protocol="worst"),
                     images[where],
                     labels[where],
                     eps=radius,
                     seed=self.execution.seed,
-                ).correct
+                )
+                correct[where] = outcome.correct
+                for totals in outcome.totals:
+                    self.count(totals.forward_passes, totals.backward_passes)
+                # Of the clean images.
+                self.count(int(np.count_nonzero(where)), 0)
             self._found[key] = correct
         return self._found[key]
 
@@ -127,14 +142,30 @@ class AuditContext:
         Returns:
             float32 [count, height, width, channels] in [0, 1].
         """
+        self.count((_PGD_STEPS + 1) * count, _PGD_STEPS * count)
         return pgd(
             self.classifier.logits_fn,
             tf.cast(self.images[:count], tf.float32) / 255,
             tf.constant(self.labels[:count], tf.int64),
             eps=self.eps,
-            num_steps=10,
+            num_steps=_PGD_STEPS,
             seed=(self.execution.seed, 0),
         )
+
+    def logits_fn(self, images: tf.Tensor) -> tf.Tensor:
+        """The classifier's logits, as one graph; each call is counted."""
+        self.count(len(images), 0)
+        return self._graph(images)
+
+    def count(self, forward: int, backward: int) -> None:
+        """Adds passes on single images to what the audit took."""
+        self.forward_passes += int(forward)
+        self.backward_passes += int(backward)
+
+    @property
+    def clean_correct(self) -> np.ndarray:
+        """Correct while clean, bool [N]."""
+        return self.first_logits.argmax(axis=-1) == self.labels
 
     @functools.cached_property
     def white_box_correct(self) -> np.ndarray:
@@ -143,7 +174,9 @@ class AuditContext:
         Each attack is run only on images that those before it left correct.
         """
         correct = self.correct_under("pgd-100")
-        for name in (*filter(follows_gradient, self.measured), *WHITE_BOX):
+        measured = list(filter(follows_gradient, self.measured))
+        more = () if STRONGER in measured else WHITE_BOX
+        for name in (*measured, *more):
             correct = correct & self.correct_under(name, where=correct)
         return correct
 
@@ -170,17 +203,24 @@ class AuditContext:
         )
 
     def map_batches(
-        self, function: Callable[..., tuple[tf.Tensor, ...]]
+        self,
+        function: Callable[..., tuple[tf.Tensor, ...]],
+        *,
+        forward: int,
+        backward: int,
     ) -> tuple[np.ndarray, ...]:
         """Maps a function of images, labels and a seed over all batches.
 
         Args:
             function: From float32 [batch, height, width, channels] in [0, 1],
                 int64 [batch] and int32 [2] to tensors [batch, ...].
+            forward: Passes that it takes for each image.
+            backward: Passes that it takes for each image.
 
         Returns:
             Its results for all images.
         """
+        self.count(forward * len(self), backward * len(self))
         compiled = self._compile(function)
         parts = [compiled(*batch) for batch in self._batches()]
         return tuple(map(np.concatenate, zip(*parts, strict=True)))

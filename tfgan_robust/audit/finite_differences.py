@@ -24,6 +24,10 @@ MOVED = 1 / 64
 ROUNDING = 1e-5
 # With fewer images whose change can be measured, nothing is said.
 MEASURED = 0.5
+# All pixels move at random, so that no part of the gradient stays unseen: by
+# the norm over so many directions, of which kinks change up to a tenth, and a
+# gradient that lacks one of three channels the 0.6th part.
+DIRECTIONS, DENSE_ERROR = 8, 0.3
 # Kinks of ReLU and max-pooling make a few images of a sound network change
 # otherwise than predicted, by over a tenth; a staircase makes most.
 ERROR, ERROR_WARN, ERROR_FAIL = 0.1, 0.1, 0.25
@@ -39,11 +43,16 @@ def finite_differences(context: AuditContext) -> Finding:
     flat areas put max-pooling on its kinks.
     """
     logits_fn, eps = context.classifier.logits_fn, context.eps
+
+    def measure(
+        images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor
+    ) -> tuple[tf.Tensor, ...]:
+        start = linf.random_start(images, eps, seed)
+        return _changes(logits_fn, start, labels, eps, seed)
+
     with _full_float32():
-        predicted, actual, rise, largest = context.map_batches(
-            lambda images, labels, seed: _changes(
-                logits_fn, linf.random_start(images, eps, seed), labels, eps
-            )
+        predicted, actual, rise, largest, dense = context.map_batches(
+            measure, forward=4 + 2 * DIRECTIONS, backward=1
         )
     size = np.maximum(np.abs(predicted), np.abs(actual))
     # Written so that NaN counts against the gradient.
@@ -55,28 +64,36 @@ def finite_differences(context: AuditContext) -> Finding:
     with np.errstate(invalid="ignore"):
         error = np.abs(actual - predicted)[measured] / size[measured]
     wrong, lower = ~(error < ERROR), ~(rise > 0)
+    hidden = ~(dense < DENSE_ERROR)[measured]
     figures["median_error"] = float(np.median(error))
     figures["agree"] = 1 - wrong.mean()
+    figures["agree_everywhere"] = 1 - hidden.mean()
     figures["rise"] = 1 - lower.mean()
     return Finding(
         worst(
             [
                 judge_share(wrong, warn=ERROR_WARN, fail=ERROR_FAIL),
+                judge_share(hidden, warn=ERROR_WARN, fail=ERROR_FAIL),
                 judge_share(lower, warn=LOWER_WARN, fail=LOWER_FAIL),
             ]
         ),
         figures,
         f"the loss changes as its gradient says for "
         f"{100 * figures['agree']:.1f} % of the images (median error "
-        f"{100 * figures['median_error']:.2g} %); a step of "
+        f"{100 * figures['median_error']:.2g} %), in all pixels for "
+        f"{100 * figures['agree_everywhere']:.1f} %; a step of "
         f"{STEP_AWAY:g} eps raises it for {100 * figures['rise']:.1f} %",
     )
 
 
 def _changes(
-    logits_fn: LogitsFn, images: tf.Tensor, labels: tf.Tensor, eps: float
+    logits_fn: LogitsFn,
+    images: tf.Tensor,
+    labels: tf.Tensor,
+    eps: float,
+    seed: tf.Tensor,
 ) -> tuple[tf.Tensor, ...]:
-    """Predicted and actual change, change by a step, largest logit."""
+    """Predicted and actual change, by a step; largest logit; dense error."""
     # Inside the pixel range, where a classifier may clip.
     images = tf.clip_by_value(images, STEP, 1 - STEP)
     gradient, logits, before = input_gradient(logits_fn, images, labels, margin)
@@ -85,14 +102,35 @@ def _changes(
     moved = max(1, round(MOVED * flat.shape[1]))
     limit = tf.math.top_k(flat, moved).values[:, -1]
     chosen = tf.abs(gradient) >= tf.reshape(limit, [-1, 1, 1, 1])
-    change = STEP * tf.where(chosen, direction, 0.0)
-    above, below = images + change, images - change
-    # By the difference that float32 made of it.
-    predicted = tf.reduce_sum(gradient * (above - below), [1, 2, 3])
-    actual = margin(labels, logits_fn(above)) - margin(labels, logits_fn(below))
+
+    def change(by: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        above, below = images + STEP * by, images - STEP * by
+        # By the difference that float32 made of it.
+        predicted = tf.reduce_sum(gradient * (above - below), [1, 2, 3])
+        after, before = (margin(labels, logits_fn(x)) for x in (above, below))
+        return predicted, after - before
+
+    predicted, actual = change(tf.where(chosen, direction, 0.0))
+    told, found = zip(
+        *(
+            change(_signs(tf.shape(images), seed + [1 + number, 0]))
+            for number in range(DIRECTIONS)
+        ),
+        strict=True,
+    )
+    told, found = tf.stack(told), tf.stack(found)
+    size = tf.maximum(tf.norm(told, axis=0), tf.norm(found, axis=0))
+    dense = tf.norm(found - told, axis=0) / size
     step = tf.clip_by_value(images + STEP_AWAY * eps * direction, 0.0, 1.0)
     rise = margin(labels, logits_fn(step)) - before
-    return predicted, actual, rise, tf.reduce_max(tf.abs(logits), axis=-1)
+    largest = tf.reduce_max(tf.abs(logits), axis=-1)
+    return predicted, actual, rise, largest, dense
+
+
+def _signs(shape: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Draws -1 or 1 for each pixel and channel."""
+    drawn = tf.random.stateless_uniform(shape, seed, -1.0, 1.0)
+    return tf.where(drawn < 0, -1.0, 1.0)
 
 
 @contextlib.contextmanager

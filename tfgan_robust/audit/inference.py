@@ -63,6 +63,8 @@ def within_the_ball(context: AuditContext) -> Finding:
     drawn = project(images + context.eps * noise, images, context.eps)
     together = tf.concat([drawn, context.attacked(count)], axis=0)
     look = context.logits_fn
+    # Eagerly.
+    context.count(len(together), 0)
     first = look(together).numpy()
     others = {
         "again": look(together),

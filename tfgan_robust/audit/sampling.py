@@ -12,6 +12,16 @@ WARN_LEVEL, FAIL_LEVEL = 0.01, 0.001
 SLACK = 0.01
 
 
+def first(mask: np.ndarray, count: int) -> np.ndarray:
+    """Returns a mask of the first images, at most `count`, that one names.
+
+    Args:
+        mask: bool [N].
+        count: How many are enough.
+    """
+    return mask & (np.cumsum(mask) <= count)
+
+
 def tail(count: int, trials: int, share: float) -> float:
     """Returns the probability of at least `count` successes.
 

@@ -29,6 +29,7 @@ from tfgan_robust.reports.tables import (
     format_norm,
     markdown_table,
 )
+from tfgan_robust.reports.verdicts import cost_line
 
 _FIGURES = ("accuracy", "classes", "confusion", "smallest")
 _NORMS = {"linf": "L-infinity, on the [0, 1] pixel scale", "l2": "Euclidean"}
@@ -157,10 +158,16 @@ def _audit(evaluation: Evaluation) -> list[str]:
     if evaluation.norm != "linf":
         blocks.append("Audits attack in the L-infinity ball.")
     rows = [
-        (c.check, c.verdict, c.message, _figures_of(c.figures)) for c in checks
-    ]
-    header = ("check", "verdict", "finding", "figures")
-    return [*blocks, markdown_table(header, rows)]
+        (
+            c.check, c.verdict, c.message, _figures_of(c.figures),
+            f"{c.forward_passes:.1f}", f"{c.backward_passes:.1f}",
+        )
+        for c in checks
+    ]  # fmt: skip
+    header = ("check", "verdict", "finding", "figures", "forward", "backward")
+    blocks.append(markdown_table(header, rows))
+    cost = [f"{line[0].upper()}{line[1:]}." for line in cost_line(checks)]
+    return [*blocks, *cost]
 
 
 def _attacks(evaluation: Evaluation) -> list[str]:

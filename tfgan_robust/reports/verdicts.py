@@ -32,12 +32,16 @@ class Check:
         verdict: "PASS", "WARN" or "FAIL".
         figures: What was measured; shares are of 1.
         message: One line for a person.
+        forward_passes: That it took, mean for each image of the audit.
+        backward_passes: That it took, mean for each image of the audit.
     """
 
     check: str
     verdict: str
     figures: dict[str, float]
     message: str
+    forward_passes: float = 0.0
+    backward_passes: float = 0.0
 
 
 def worst(verdicts: Sequence[str]) -> str:
@@ -70,5 +74,18 @@ def format_audit(checks: Sequence[Check]) -> str:
         [
             f"audit: {overall(checks)} ({counts or 'nothing checked'})",
             *(f"  {c.verdict}  {c.check:{width}}  {c.message}" for c in checks),
+            *cost_line(checks),
         ]
     )
+
+
+def cost_line(checks: Sequence[Check]) -> list[str]:
+    """Returns what an audit took, in a line; none if that is not known."""
+    forward = sum(check.forward_passes for check in checks)
+    backward = sum(check.backward_passes for check in checks)
+    if not forward:
+        return []
+    return [
+        f"the audit took {forward:,.0f} forward and {backward:,.0f} backward "
+        "passes for each of its images"
+    ]
