@@ -55,11 +55,11 @@ def test_a_shell_measures_a_keras_file_and_keeps_the_results(tmp_path):
     assert done.stderr == ""
     assert "\naudit: " in done.stdout and "finite_differences" in done.stdout
     assert (folder / "evaluation.md").is_file()
-    assert "| classifier | attack     | clean | 0.05" in done.stdout
+    assert "| classifier | attack            | clean | 0.05" in done.stdout
     assert "seed 5" in done.stdout and "INCOMPLETE" not in done.stdout
     assert str(folder / "results.json") in done.stdout
     stored = read_results(folder)
-    assert len(stored["audit"]) == 12
+    assert len(stored["audit"]) == len(CHECKS)
     assert stored["complete"] is True
     assert stored["schema_version"] == SCHEMA_VERSION
     assert stored["dataset"]["name"] == "digits"

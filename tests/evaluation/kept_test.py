@@ -18,6 +18,7 @@ def make_kept():
         predicted=np.arange(5, dtype=np.int32),
         stage=np.array([0, 1, -1, 1, 1], np.int32),
         size=np.array([0.1, np.nan, 0, np.nan, np.nan], np.float32),
+        stored=np.array([False, False, True, False, False]),
         totals=[StageTotals(3, 6, 3, 0.5), StageTotals()],
         largest_perturbation=0.1,
     )

@@ -23,6 +23,7 @@ from tfgan_robust.evaluation import session
 from tfgan_robust.evaluation.options import EvaluateSettings
 from tfgan_robust.evaluation.session import evaluate
 from tfgan_robust.reports.reading import read_evaluation
+from tfgan_robust.reports.results import accuracy_fields
 
 
 def options(**given):
@@ -227,7 +228,8 @@ def test_figures_of_several_evaluations_are_refused_where_they_are_read(
     masks["fgsm@0.1"][:] = False
     results = read_results(tmp_path)
     masks["fgsm@0.1"][wrong] = True
-    results["results"][1]["num_correct"] = 1
+    counted = results["results"][1]
+    counted.update(accuracy_fields(1, counted["num_images"]))
     np.savez(tmp_path / "masks.npz", **masks)
     (tmp_path / "results.json").write_text(json.dumps(results))
     with pytest.raises(UsageError, match="are not of one evaluation: fgsm@0.1"):

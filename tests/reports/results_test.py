@@ -95,6 +95,8 @@ def test_json_tells_an_audit_from_none():
             "verdict": "WARN",
             "figures": {"fgsm": 0.5},
             "message": "weak",
+            "forward_passes": 0.0,
+            "backward_passes": 0.0,
         }
     ]
 

@@ -16,7 +16,9 @@ from tfgan_robust.reports.results import Smallest
 from tfgan_robust.reports.verdicts import Check
 
 # Of an outcome, with the kinds of their values.
-_ARRAYS = {"fooled": "b", "predicted": "iu", "stage": "iu", "size": "f"}
+_ARRAYS = {
+    "fooled": "b", "predicted": "iu", "stage": "iu", "size": "f", "stored": "b",
+}  # fmt: skip
 
 
 @dataclasses.dataclass

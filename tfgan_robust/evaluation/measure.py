@@ -19,6 +19,7 @@ from tfgan_robust.attacks.plan import CLEAN, AttackPlan
 from tfgan_robust.classifiers.classifier import Classifier
 from tfgan_robust.classifiers.preflight import check_classifier
 from tfgan_robust.errors import UsageError
+from tfgan_robust.evaluation.levels import StoredImages
 from tfgan_robust.evaluation.networks import EvaluationNetworks
 from tfgan_robust.evaluation.options import DEFAULT_ATTACKS
 from tfgan_robust.evaluation.radii import DEFAULT_EPS
@@ -196,6 +197,13 @@ class _Measurement:
             notes=notes,
             smallest=store.smallest,
         )
+        # Radii of other norms say nothing of levels.
+        self._levels = None
+        self._stored: dict[tuple[str, float], np.ndarray] = {}
+        if images.dtype == np.uint8 and self._evaluation.norm == "linf":
+            self._levels = StoredImages(
+                classifier.logits_fn, images, labels, execution=execution
+            )
         self._smallest = SmallestSearch(
             classifier.logits_fn,
             images,
@@ -227,6 +235,7 @@ class _Measurement:
         clean = self._runners[False].clean(self._images, self._labels, progress)
         evaluation.results.append(clean_result(evaluation.norm, clean))
         evaluation.masks[CLEAN, 0.0] = clean.correct
+        self._stored[CLEAN, 0.0] = clean.correct
         evaluation.predicted[CLEAN, 0.0] = clean.predicted
         return clean
 
@@ -242,6 +251,8 @@ class _Measurement:
                 plan, self._images, self._labels, clean, outcome,
                 eps=eps, seed=self._execution.seed,
             ):  # fmt: skip
+                if done.fooled and self._levels is not None:
+                    self._levels.add(outcome, eps, done)
                 if done.fooled and clean.correct[done.number]:
                     self._smallest.add(plan.name, done)
                 self._show(plan, eps, outcome)
@@ -252,7 +263,10 @@ class _Measurement:
         evaluation.results.append(summarize(plan, eps, outcome))
         evaluation.masks[plan.name, eps] = outcome.correct
         evaluation.predicted[plan.name, eps] = outcome.predicted
-        evaluation.pointwise = pointwise_rows(evaluation)
+        evaluation.pointwise = pointwise_rows(evaluation.masks)
+        if self._levels is not None:
+            self._stored[plan.name, eps] = ~outcome.stored
+            evaluation.stored = pointwise_rows(self._stored)
         self._write()
 
     def _show(self, plan: AttackPlan, eps: float, outcome: Outcome) -> None:
@@ -263,6 +277,8 @@ class _Measurement:
     def _keep(self, plan: AttackPlan, eps: float, outcome: Outcome) -> None:
         """Keeps what is needed to go on from here."""
         self._smallest.flush()
+        if self._levels is not None:
+            self._levels.flush()
         self._store.save(plan, eps, outcome)
 
     def _write(self) -> None:

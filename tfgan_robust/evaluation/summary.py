@@ -1,6 +1,6 @@
 """What attacks did to single images, summed up; needs no TensorFlow."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -8,7 +8,6 @@ import numpy as np
 from tfgan_robust.attacks.engine.outcome import CleanPass, Outcome
 from tfgan_robust.attacks.plan import CLEAN, AttackPlan
 from tfgan_robust.reports.results import (
-    Evaluation,
     Pointwise,
     Result,
     StageResult,
@@ -66,14 +65,18 @@ def _stages(plan: AttackPlan, outcome: Outcome) -> Iterator[StageResult]:
         )
 
 
-def pointwise_rows(evaluation: Evaluation) -> list[Pointwise]:
-    """Returns, for each radius, what nothing fooled up to there."""
-    attacked = [key for key in evaluation.masks if key[0] != CLEAN]
+def pointwise_rows(
+    found: Mapping[tuple[str, float], np.ndarray],
+) -> list[Pointwise]:
+    """Returns, for each radius, what nothing fooled up to there.
+
+    Args:
+        found: bool [n] by attack and radius, correct under it.
+    """
+    attacked = [key for key in found if key[0] != CLEAN]
     rows = []
     for radius in sorted({eps for _, eps in attacked}):
-        masks = [
-            mask for (_, eps), mask in evaluation.masks.items() if eps <= radius
-        ]
+        masks = [mask for (_, eps), mask in found.items() if eps <= radius]
         names = tuple(attack for attack, eps in attacked if eps == radius)
         accuracy = _accuracy(np.logical_and.reduce(masks))
         rows.append(Pointwise(eps=radius, attacks=names, **accuracy))

@@ -7,7 +7,13 @@ import numpy as np
 from tfgan_robust.attacks.plan import CLEAN
 from tfgan_robust.reports.numbers import format_eps, wilson
 from tfgan_robust.reports.reading import StoredEvaluation
-from tfgan_robust.reports.results import WORST, Evaluation, Pointwise, Result
+from tfgan_robust.reports.results import (
+    STORED,
+    WORST,
+    Evaluation,
+    Pointwise,
+    Result,
+)
 
 # An accuracy, and the ends of its interval.
 Share = tuple[float, float, float]
@@ -31,10 +37,14 @@ def correct_within(
 
 
 def named_rows(evaluation: Evaluation) -> list[tuple[str, Result | Pointwise]]:
-    """Returns every accuracy with its attack, the worst case as `WORST`."""
+    """Returns every accuracy with its attack, worst cases last.
+
+    These are named `WORST` and, of images of 256 levels, `STORED`.
+    """
     return [
         *((result.attack, result) for result in evaluation.results),
         *((WORST, row) for row in evaluation.pointwise),
+        *((STORED, row) for row in evaluation.stored),
     ]
 
 
@@ -48,7 +58,8 @@ def accuracies(evaluation: Evaluation) -> dict[str, list[Result | Pointwise]]:
     clean = [row for name, row in rows if name == CLEAN]
     found: dict[str, list[Result | Pointwise]] = {}
     for name, row in rows:
-        if name != CLEAN:
+        # So near to the worst case that pictures could not tell them apart.
+        if name not in (CLEAN, STORED):
             found.setdefault(name, [*clean]).append(row)
     return {n: sorted(r, key=lambda row: row.eps) for n, r in found.items()}
 

@@ -143,7 +143,7 @@ def _check_figures(evaluation: Evaluation) -> None:
         if not (result.eps == 0 if clean else 0 < result.eps < math.inf):
             raise ValueError(f"{name} has eps {result.eps}")
         _check_share(result, name)
-    for worst in evaluation.pointwise:
+    for worst in (*evaluation.pointwise, *evaluation.stored):
         _check_share(worst, f"the worst case at {worst.eps}")
 
 

@@ -13,6 +13,8 @@ from tfgan_robust.reports.verdicts import Check
 SCHEMA_VERSION = 3
 # The row of what all attacks together leave correct.
 WORST = "worst case"
+# As above, of attacked images rounded to 256 levels, as files hold them.
+STORED = "worst case, 8-bit"
 
 
 def result_name(attack: str, eps: float) -> str:
@@ -130,6 +132,8 @@ class Evaluation:
         norm: "linf" or "l2".
         results: Clean first, then each attack at each eps.
         pointwise: For each eps, what all attacks together left correct.
+        stored: As `pointwise`, of what was attacked after it was rounded to
+            256 levels within the ball; empty where that says nothing.
         audit: What was checked; None if it was not.
         complete: False if it was interrupted.
         notes: What a reader of the figures must know, a line each.
@@ -147,6 +151,7 @@ class Evaluation:
     norm: str
     results: list[Result] = dataclasses.field(default_factory=list)
     pointwise: list[Pointwise] = dataclasses.field(default_factory=list)
+    stored: list[Pointwise] = dataclasses.field(default_factory=list)
     audit: list[Check] | None = None
     complete: bool = False
     notes: list[str] = dataclasses.field(default_factory=list)
@@ -176,7 +181,7 @@ class Evaluation:
         shallow = {
             f.name: getattr(self, f.name) for f in fields if f.name not in bulky
         }
-        for name in ("results", "pointwise"):
+        for name in ("results", "pointwise", "stored"):
             shallow[name] = [dataclasses.asdict(r) for r in shallow[name]]
         checks = self.audit
         shallow["audit"] = checks and [dataclasses.asdict(c) for c in checks]

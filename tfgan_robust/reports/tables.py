@@ -8,7 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from tfgan_robust.attacks.plan import CLEAN
 from tfgan_robust.reports.numbers import format_eps
-from tfgan_robust.reports.results import WORST, Evaluation, Result, StageResult
+from tfgan_robust.reports.results import (
+    STORED,
+    WORST,
+    Evaluation,
+    Result,
+    StageResult,
+)
 from tfgan_robust.reports.stage_settings import describe
 from tfgan_robust.reports.verdicts import PASS, Check, format_audit
 
@@ -136,6 +142,9 @@ def _rows(
         together = {p.eps: p.accuracy for p in evaluation.pointwise}
         found |= {(WORST, eps): share for eps, share in together.items()}
         attacks.append(WORST)
+    if evaluation.stored:
+        found |= {(STORED, row.eps): row.accuracy for row in evaluation.stored}
+        attacks.append(STORED)
     return [
         [
             name,

@@ -49,6 +49,8 @@ class Outcome:
             fooled it; -1 for clean errors, which none of them attacks.
         size: float32 [n], norm of the perturbation that fools, else NaN.
         largest_perturbation: Of all attacked images.
+        stored: bool [n], what fools as an image of 256 levels, too; see
+            `evaluation.levels`.
         totals: For each stage.
     """
 
@@ -56,6 +58,7 @@ class Outcome:
     predicted: np.ndarray
     stage: np.ndarray
     size: np.ndarray
+    stored: np.ndarray
     totals: list[StageTotals]
     largest_perturbation: float = 0.0
 

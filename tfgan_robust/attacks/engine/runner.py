@@ -89,6 +89,8 @@ class AttackRunner:
             predicted=np.where(wrong, clean.predicted, labels).astype(np.int32),
             stage=np.where(wrong, -1, 0).astype(np.int32),
             size=np.where(wrong, 0, np.nan).astype(np.float32),
+            # A clean image that is wrong needs no attack.
+            stored=wrong.copy(),
             totals=[StageTotals() for _ in plan.stages],
         )
 
