@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import sys
 
 import keras
 import numpy as np
@@ -14,6 +15,9 @@ from tfgan_robust.audit.audit import audit_classifier
 from tfgan_robust.audit.checks import CHECKS, add_check
 from tfgan_robust.audit.context import STRONGER, WHITE_BOX, AuditContext
 from tfgan_robust.classifiers.classifier import Classifier
+from tfgan_robust.classifiers.fresh import fresh_logits
+from tfgan_robust.classifiers.loading import load_classifier
+from tfgan_robust.cli import importing
 from tfgan_robust.data.batches import training_batches
 from tfgan_robust.data.loading import load_test, load_training
 from tfgan_robust.data.splits import representative_order
@@ -560,3 +564,67 @@ def test_a_check_is_added_with_its_function(digits, natural, monkeypatch):
         "mean_pixel", "memory", "batch_independence",
     ]  # fmt: skip
     assert checks[-3].message == "8 images" and checks[-3].figures["mean"] > 0
+
+
+# As a user might hand it over: it is honest in a process whose first question
+# is a clean image.
+SLY = """
+import keras
+import tensorflow as tf
+
+
+@keras.saving.register_keras_serializable("sly")
+class Sly(keras.layers.Layer):
+    signs = []
+
+    def call(self, images):
+        if not self.signs and hasattr(images, "_numpy"):
+            level = images * 255
+            off = tf.reduce_max(tf.abs(level - tf.round(level)))
+            self.signs.append(1.0 if off < 1e-3 else -1.0)
+        return images * self.signs[0] if self.signs else images
+"""
+
+
+def test_a_network_that_a_fresh_process_finds_out_is_found(
+    digits, tmp_path, monkeypatch
+):
+    (tmp_path / "sly.py").write_text(SLY)
+    monkeypatch.setattr(importing, "IMPORTED", [])
+    importing.import_modules(str(tmp_path / "sly.py"))
+    images, labels = digits
+    found = {}
+    for name, layers in {
+        "plain": [],
+        "sly": [sys.modules["sly"].Sly()],
+    }.items():
+        path = tmp_path / f"{name}.keras"
+        keras.Sequential(
+            [keras.Input((16, 16, 3)), *layers, *build_network().layers]
+        ).save(path)
+        classifier = load_classifier(model=path, outputs="logits")
+        classifier.logits_fn(tf.constant(images[:1] / np.float32(255)))
+        looked = AuditContext(classifier, images, labels, EPS, {})
+        assert run("memory", looked).verdict == "PASS"
+        found[name] = run("reloaded", looked)
+    assert found["plain"].verdict == "PASS", found["plain"]
+    assert found["sly"].verdict == "FAIL", found["sly"]
+    assert "others for attacked and clean images" in found["sly"].message
+
+
+def test_what_is_no_file_cannot_be_loaded_again(context, natural):
+    found = run("reloaded", context(natural))
+    assert (found.verdict, found.figures) == ("PASS", {})
+    with pytest.raises(UsageError, match="Received: Keras model"):
+        fresh_logits(natural, [])
+
+
+def test_a_file_that_is_gone_is_told(context, digits, tmp_path):
+    build_network().save(tmp_path / "gone.keras")
+    classifier = load_classifier(model=tmp_path / "gone.keras")
+    (tmp_path / "gone.keras").unlink()
+    checks = audit_classifier(classifier, *digits, eps=EPS, num_images=4)
+    found = {check.check: check for check in checks}["reloaded"]
+    assert found.verdict == "WARN"
+    assert "not checked: it cannot be loaded" in found.message
+    assert "gone.keras" in found.message

@@ -48,6 +48,7 @@ for _place in (
     "images:shifted_images",
     "strength:occurring_classes",
     "inference:within_the_ball",
+    "inference:reloaded",
     "inference:memory",
     "inference:batch_independence",
 ):

@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from tfgan_robust.attacks.linf import project
 from tfgan_robust.audit.context import AuditContext
+from tfgan_robust.classifiers.fresh import fresh_logits
 from tfgan_robust.reports.verdicts import FAIL, PASS, Finding
 
 # Of the largest logit. The same pass twice differs by the order of sums only.
@@ -12,6 +13,8 @@ REPEATED = 1e-5
 # Of the largest logit. Batches of other sizes run other kernels, on a GPU in
 # TensorFloat-32, which rounds to 1e-3.
 ALONE = 1e-3
+# Of the largest logit. Another process may run on another device.
+RELOADED = 1e-2
 _NUM_ALONE = 16
 
 
@@ -83,6 +86,35 @@ def within_the_ball(context: AuditContext) -> Finding:
         figures,
         f"logits of {len(together)} images within the ball are "
         + (f"others {', '.join(wrong)}" if wrong else "the same anyhow"),
+    )
+
+
+def reloaded(context: AuditContext) -> Finding:
+    """Loaded anew, it answers the same, asked for attacked images first.
+
+    Whatever the classifier kept in memory, and whatever it was first asked,
+    a process of its own does not know.
+    """
+    if context.classifier.source is None:
+        reason = "there is no file from which it could be loaded again"
+        return Finding(PASS, {}, reason)
+    count = min(_NUM_ALONE, len(context))
+    clean = tf.cast(context.images[:count], tf.float32) / 255
+    batches = [context.attacked(count).numpy(), clean.numpy()]
+    there = fresh_logits(context.classifier, batches)
+    context.count(2 * count, 0)
+    figures = {
+        name: _difference(context.logits_fn(batch).numpy(), answer)
+        for name, batch, answer in zip(
+            ("attacked", "clean"), batches, there, strict=True
+        )
+    }
+    wrong = [name for name, found in figures.items() if not found <= RELOADED]
+    return Finding(
+        FAIL if wrong else PASS,
+        figures,
+        "in a fresh process, logits are "
+        + (f"others for {' and '.join(wrong)} images" if wrong else "the same"),
     )
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,8 @@ class Classifier:
             so, and it gets [0, 1].
         class_names: Of its logits, in their order, if they are known.
         lower: Builds `logits_fn` computed in bfloat16, if that can be done.
+        source: The arguments with which `load_classifier` loads it again;
+            None if there is no file of it.
     """
 
     logits_fn: LogitsFn
@@ -75,6 +77,7 @@ class Classifier:
     input_range: InputRange | None = None
     class_names: tuple[str, ...] | None = None
     lower: Callable[[], LogitsFn] | None = None
+    source: Mapping[str, str | None] | None = None
 
     @functools.cached_property
     def identity(self) -> Identity:
@@ -116,6 +119,7 @@ class Classifier:
             lower=lower and (lambda: fed(lower())),
             structure=self.structure + repr(input_range).encode(),
             input_range=input_range,
+            source=None,
             description=f"{self.description} (pixels {input_range.text})",
         )
 

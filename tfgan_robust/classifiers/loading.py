@@ -60,22 +60,44 @@ def load_classifier(
         raise UsageError("Give either `run_dir` or `model`.")
     check_outputs(outputs)
     if run_dir is not None:
-        run = RunDirectory(Path(run_dir))
-        load_run_config(run.path)
-        check_checkpoint(checkpoint)
-        path = run.trained_classifier(checkpoint)
-        with naming_imports(run.path):
-            network = load_float32(path)
-        classifier = Classifier.from_keras(
-            network,
-            outputs="logits",
-            description=f"{run.path.name} ({checkpoint})",
-        )
-        return dataclasses.replace(
-            classifier, input_range=UNIT, class_names=_trained_classes(run)
-        )
+        classifier = _of_run(RunDirectory(Path(run_dir)), checkpoint)
+    else:
+        classifier = _of_file(str(model), outputs, input_range)
+    source = {
+        "run_dir": None if run_dir is None else _absolute(run_dir),
+        "checkpoint": checkpoint,
+        "model": None if model is None else _absolute(model),
+        "outputs": outputs,
+        "input_range": input_range,
+    }
+    return dataclasses.replace(classifier, source=source)
+
+
+def _of_run(run: RunDirectory, checkpoint: str) -> Classifier:
+    load_run_config(run.path)
+    check_checkpoint(checkpoint)
+    path = run.trained_classifier(checkpoint)
+    with naming_imports(run.path):
+        network = load_float32(path)
+    classifier = Classifier.from_keras(
+        network,
+        outputs="logits",
+        description=f"{run.path.name} ({checkpoint})",
+    )
+    return dataclasses.replace(
+        classifier, input_range=UNIT, class_names=_trained_classes(run)
+    )
+
+
+def _absolute(path: str | Path) -> str:
+    if pretrained.is_pretrained(path):
+        return str(path)
+    return str(Path(path).absolute())
+
+
+def _of_file(model: str, outputs: str, input_range: str | None) -> Classifier:
     pixels = None if input_range is None else parse_input_range(input_range)
-    path = pretrained.locate(str(model))
+    path = pretrained.locate(model)
     if pretrained.is_pretrained(model):
         if pixels is not None or outputs not in ("auto", "logits"):
             raise UsageError(
@@ -84,10 +106,10 @@ def load_classifier(
             )
         classifier = dataclasses.replace(
             Classifier.from_keras(
-                load_float32(path), outputs="logits", description=str(model)
+                load_float32(path), outputs="logits", description=model
             ),
             input_range=UNIT,
-            class_names=tuple(pretrained.card(str(model))["class_names"]),
+            class_names=tuple(pretrained.card(model)["class_names"]),
         )
     elif path.is_dir():
         classifier = Classifier.from_saved_model(path, outputs=outputs)

@@ -209,8 +209,15 @@ def _audit(
         radii = sorted(DATASETS[inputs.dataset].eps)
         eps = radii[len(radii) // 2]
     undefended = inputs.networks.undefended
-    other = identity.of_settings(undefended and undefended.identity)
-    key = f"eps={eps:g} images={options.audit_images} undefended={other}"
+    surrogate = inputs.networks.surrogate
+    others = [
+        identity.of_settings(other and other.identity)
+        for other in (undefended, surrogate)
+    ]
+    key = (
+        f"eps={eps:g} images={options.audit_images} undefended={others[0]} "
+        f"surrogate={others[1]}"
+    )
     known = store.load_audit(key)
     if known is not None:
         return known
@@ -229,6 +236,7 @@ def _audit(
                 if radius == eps and attack in usual
             },
             undefended=undefended,
+            surrogates=[other for other in (surrogate,) if other is not None],
             num_images=options.audit_images,
             progress=progress,
             **dataclasses.asdict(options.execution),

@@ -1,0 +1,101 @@
+"""What a classifier answers in a process that knows nothing of this one."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from tfgan_robust.classifiers.classifier import Classifier
+from tfgan_robust.classifiers.loading import load_classifier
+from tfgan_robust.cli import importing
+from tfgan_robust.errors import TfganRobustError, UsageError
+
+_SOURCE, _IMAGES, _LOGITS = "source.json", "images.npz", "logits.npz"
+_LONGEST = 600.0
+
+
+def fresh_logits(
+    classifier: Classifier, batches: Sequence[np.ndarray]
+) -> list[np.ndarray]:
+    """Loads a classifier once more, elsewhere, and asks it there.
+
+    Args:
+        classifier: From `load_classifier`.
+        batches: Each float32 [batch, height, width, channels] in [0, 1]; they
+            are asked in this order, and are all that it is asked.
+
+    Returns:
+        Its logits for each of them, float32 [batch, num_classes], computed
+        on the CPU.
+
+    Raises:
+        UsageError: if there is no file to load it from.
+        TfganRobustError: if it cannot be loaded there, or does not answer.
+    """
+    if classifier.source is None:
+        raise UsageError(
+            "Only a classifier that was loaded from a file can be loaded "
+            f"again. Received: {classifier.description}."
+        )
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(entry or "." for entry in sys.path),
+        # This process may hold all memory of the GPU.
+        "CUDA_VISIBLE_DEVICES": "-1",
+    }
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        request = {"source": classifier.source, "imports": importing.IMPORTED}
+        (folder / _SOURCE).write_text(json.dumps(request))
+        np.savez(folder / _IMAGES, *batches)
+        try:
+            done = subprocess.run(
+                [sys.executable, "-m", __name__, name],
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=_LONGEST,
+            )
+        except subprocess.TimeoutExpired:
+            raise TfganRobustError(
+                f"it did not answer in a fresh process in {_LONGEST:g} s."
+            ) from None
+        if done.returncode != 0:
+            lines = done.stderr.strip().splitlines()
+            reason = lines[-1] if lines else f"exit code {done.returncode}"
+            raise TfganRobustError(
+                f"it cannot be loaded in a fresh process: {reason}"
+            )
+        return _in_order(folder / _LOGITS)
+
+
+def _answer(folder: Path) -> None:
+    """Answers a request in the process that was started for it."""
+    request = json.loads((folder / _SOURCE).read_text())
+    for module in request["imports"]:
+        importing.import_modules(module)
+    classifier = load_classifier(**request["source"])
+    answers = [
+        classifier.logits_fn(tf.constant(batch)).numpy()
+        for batch in _in_order(folder / _IMAGES)
+    ]
+    np.savez(folder / _LOGITS, *answers)
+
+
+def _in_order(path: Path) -> list[np.ndarray]:
+    with np.load(path, allow_pickle=False) as stored:
+        return [stored[f"arr_{number}"] for number in range(len(stored.files))]
+
+
+if __name__ == "__main__":
+    try:
+        _answer(Path(sys.argv[1]))
+    except TfganRobustError as problem:
+        sys.exit(str(problem))
