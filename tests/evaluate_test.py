@@ -49,6 +49,7 @@ def test_a_shell_measures_a_keras_file_and_keeps_the_results(tmp_path):
         "--batch_size=8",
         "--seed=5",
         "--audit_images=16",
+        "--undefended=none",
         f"--output={folder}",
     )
     assert done.returncode == 0, done.stderr

@@ -60,7 +60,11 @@ def _check_paths(options: EvaluateSettings) -> None:
         raise UsageError(f"`output` must be a folder. Received: {folder}.")
     if options.run_dir is not None:
         load_run_config(options.run_dir)
-    for path in (options.model, options.transfer_from, options.undefended):
+    for path in (
+        options.model,
+        options.transfer_from,
+        options.given_undefended,
+    ):
         if path is not None and not locate(path).exists():
             raise UsageError(f"There is no model at {path}.")
 

@@ -8,9 +8,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from trained import train
 
 from tfgan_robust.attacks.engine.runner import AttackRunner
-from tfgan_robust.attacks.pgd import pgd
 from tfgan_robust.audit.audit import audit_classifier
 from tfgan_robust.audit.checks import CHECKS, add_check
 from tfgan_robust.audit.context import STRONGER, WHITE_BOX, AuditContext
@@ -18,12 +18,10 @@ from tfgan_robust.classifiers.classifier import Classifier
 from tfgan_robust.classifiers.fresh import fresh_logits
 from tfgan_robust.classifiers.loading import load_classifier
 from tfgan_robust.cli import importing
-from tfgan_robust.data.batches import training_batches
 from tfgan_robust.data.loading import load_test, load_training
 from tfgan_robust.data.splits import representative_order
 from tfgan_robust.errors import UsageError
 from tfgan_robust.lazy import load
-from tfgan_robust.networks.losses import cross_entropy
 from tfgan_robust.reports.verdicts import Finding, format_audit, overall
 
 EPS = 0.15
@@ -51,37 +49,20 @@ def build_network():
     )
 
 
-def train(steps, eps=0.0):
-    """Trains on digits, attacked by PGD-3 if there is a radius."""
-    model, adam = build_network(), keras.optimizers.Adam(3e-3)
+def trained(steps, eps=0.0):
     _, split, _ = load_training("digits")
-
-    @tf.function(autograph=False)
-    def step(images, labels, seed, radius):
-        if eps > 0:
-            images = pgd(
-                model, images, labels, eps=radius, num_steps=3, seed=seed
-            )
-        with tf.GradientTape() as tape:
-            loss = tf.reduce_mean(cross_entropy(labels, model(images)))
-        gradient = tape.gradient(loss, model.trainable_variables)
-        adam.apply(gradient, model.trainable_variables)
-
-    batches = training_batches(split, batch_size=64, seed=0, max_shift=0)
-    for index, (images, labels) in enumerate(batches.take(steps)):
-        radius = tf.constant(eps * min(1, 2 * index / steps), tf.float32)
-        step(images, labels, tf.constant([0, index]), radius)
+    model = train(build_network(), split, steps=steps, eps=eps)
     return Classifier.from_keras(model)
 
 
 @pytest.fixture(scope="module")
 def natural():
-    return train(150)
+    return trained(150)
 
 
 @pytest.fixture(scope="module")
 def sound():
-    return train(200, EPS)
+    return trained(200, EPS)
 
 
 @pytest.fixture

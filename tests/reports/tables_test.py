@@ -129,11 +129,13 @@ def test_no_report_goes_without_its_audit():
     checks = [
         Check("noise", "PASS", {}, ""),
         Check("square", "FAIL", {}, ""),
-        Check("transfer", "WARN", {}, ""),
+        Check("transfer", "WARN", {}, "not checked, give --undefended"),
     ]
     audited = dataclasses.replace(evaluation(clean), audit=checks)
-    line = "audit: FAIL (1 FAIL, 1 WARN, 1 PASS): square, transfer"
+    line = "audit: FAIL (1 FAIL, 1 WARN, 1 PASS): square; not checked transfer"
     assert audit_line(checks) == line
+    alone = "audit: WARN (1 WARN, 1 PASS): not checked transfer"
+    assert audit_line([checks[0], checks[2]]) == alone
     text = format_report({"a": audited, "b": evaluation(clean)})
     assert text.splitlines()[-2:] == [f"a: {line}", "b: audit: not run"]
 

@@ -109,7 +109,7 @@ def _beyond(
 def _without_undefended(context: AuditContext) -> Finding | None:
     given, audited = context.undefended, context.classifier
     if given is None:
-        reason = "not checked, give --undefended"
+        reason = "not checked without an undefended network: give --undefended"
     elif not _is_alike(context, given):
         reason = (
             "not checked: the undefended network takes images of "

@@ -18,7 +18,7 @@ from tfgan_robust.attacks.table import that_take
 from tfgan_robust.classifiers.classifier import Classifier
 from tfgan_robust.classifiers.loading import load_classifier
 from tfgan_robust.errors import UsageError, in_one_line
-from tfgan_robust.evaluation.options import EvaluateSettings
+from tfgan_robust.evaluation.options import AUTO, EvaluateSettings
 from tfgan_robust.identity import Identity, of_network, structure_of
 from tfgan_robust.methods.generator_settings import (
     GeneratorNetworkSettings,
@@ -103,12 +103,12 @@ def load_networks(options: EvaluateSettings) -> EvaluationNetworks:
         outputs=options.outputs,
         input_range=options.input_range,
     )
-    undefended, generators = options.undefended, []
+    undefended, generators = options.given_undefended, []
     if options.run_dir is not None:
         run = RunDirectory(Path(options.run_dir))
         config = load_run_config(run.path)
-        if options.audit:
-            undefended = undefended or _own_baseline(run.path, config)
+        if options.audit and options.undefended == AUTO:
+            undefended = _own_baseline(run.path, config)
         if options.asks_for_generators and isinstance(
             config, GeneratorNetworkSettings
         ):

@@ -31,6 +31,10 @@ _classifier, _attack, _audit, _images, _machine = (
 DEFAULT_ATTACKS = ("fgsm", "pgd-100")
 
 
+# Instead of a path to an undefended network.
+AUTO, NONE = "auto", "none"
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EvaluateSettings:
     """What to measure, on which images, and how.
@@ -117,10 +121,12 @@ class EvaluateSettings:
     audit_images: int = _audit(
         128, "First images on which to check.", minimum=8
     )
-    undefended: str | None = _audit(
-        None,
+    undefended: str = _audit(
+        AUTO,
         "A run or a model of the same shape, trained without defence, which "
-        "the attacks must break. Default: the run's baseline.",
+        "the attacks must break. auto: the run's baseline or, on a data set "
+        "that is known here, one that is trained in about a minute. none: "
+        "the audit goes without.",
     )
     dataset: str | None = _images(
         None, "Data set for --model; a run brings its own.", choices=DATASETS
@@ -216,6 +222,11 @@ class EvaluateSettings:
             for plan in self.plans
             for stage in plan.stages
         )
+
+    @property
+    def given_undefended(self) -> str | None:
+        """The undefended network that was given; None for a choice."""
+        return None if self.undefended in (AUTO, NONE) else self.undefended
 
     @functools.cached_property
     def plans(self) -> list[AttackPlan]:

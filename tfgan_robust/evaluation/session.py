@@ -11,6 +11,7 @@ from tfgan_robust import identity
 from tfgan_robust.attacks.engine.execution import GRADIENT_PRECISIONS
 from tfgan_robust.attacks.plan import is_usual
 from tfgan_robust.audit.audit import audit_classifier
+from tfgan_robust.classifiers.classifier import Classifier
 from tfgan_robust.data.loading import load_test, load_training
 from tfgan_robust.data.registry import DATASETS
 from tfgan_robust.data.splits import DatasetInfo, Split
@@ -20,9 +21,10 @@ from tfgan_robust.evaluation.measure import (
     evaluate_classifier,
 )
 from tfgan_robust.evaluation.networks import EvaluationNetworks, load_networks
-from tfgan_robust.evaluation.options import EvaluateSettings
+from tfgan_robust.evaluation.options import AUTO, EvaluateSettings
 from tfgan_robust.evaluation.radii import L2_EPS
 from tfgan_robust.evaluation.store import EvaluationStore
+from tfgan_robust.evaluation.undefended import train_undefended
 from tfgan_robust.networks.devices import describe_devices
 from tfgan_robust.reports.breakdown import middle_eps
 from tfgan_robust.reports.progress import audit_progress, evaluation_progress
@@ -35,6 +37,7 @@ class _Inputs(NamedTuple):
 
     networks: EvaluationNetworks
     dataset: str
+    data_dir: str | None
     info: DatasetInfo
     split: Split
 
@@ -111,7 +114,7 @@ def _load(options: EvaluateSettings) -> _Inputs:
     notes = dict.fromkeys((*info.notes, *(f"in training, {n}" for n in learnt)))
     info = dataclasses.replace(info, notes=tuple(notes))
     first = Split(*(part[: options.num_images] for part in split))
-    return _Inputs(networks, dataset, info, first)
+    return _Inputs(networks, dataset, data_dir, info, first)
 
 
 def _open_store(
@@ -196,6 +199,19 @@ def _measure(
         )
 
 
+def _trained(options: EvaluateSettings, inputs: _Inputs) -> Classifier | None:
+    """Trains an undefended network, if one would fit the classifier."""
+    audited, info = inputs.networks.classifier, inputs.info
+    if (audited.image_shape, audited.num_classes) != (
+        info.image_shape,
+        info.num_classes,
+    ):
+        return None
+    return train_undefended(
+        inputs.dataset, info, data_dir=inputs.data_dir, folder=options.folder
+    )
+
+
 def _audit(
     options: EvaluateSettings,
     inputs: _Inputs,
@@ -209,6 +225,8 @@ def _audit(
         radii = sorted(DATASETS[inputs.dataset].eps)
         eps = radii[len(radii) // 2]
     undefended = inputs.networks.undefended
+    if undefended is None and options.undefended == AUTO:
+        undefended = _trained(options, inputs)
     surrogate = inputs.networks.surrogate
     others = [
         identity.of_settings(other and other.identity)

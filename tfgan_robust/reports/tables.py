@@ -16,7 +16,12 @@ from tfgan_robust.reports.results import (
     StageResult,
 )
 from tfgan_robust.reports.stage_settings import describe
-from tfgan_robust.reports.verdicts import PASS, Check, format_audit
+from tfgan_robust.reports.verdicts import (
+    NOT_CHECKED,
+    PASS,
+    Check,
+    format_audit,
+)
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -90,12 +95,22 @@ def describe_conditions(evaluation: Evaluation) -> str:
 
 
 def audit_line(checks: Sequence[Check] | None) -> str:
-    """Returns an audit in one line: the verdict, and what did not pass."""
+    """Returns an audit in one line: the verdict, and what did not pass.
+
+    What nobody could check stands apart from what was found.
+    """
     if checks is None:
         return "audit: not run"
     heading = format_audit(checks).splitlines()[0]
-    doubts = [check.check for check in checks if check.verdict != PASS]
-    return f"{heading}: {', '.join(doubts)}" if doubts else heading
+    doubts = [check for check in checks if check.verdict != PASS]
+    parts = [
+        ", ".join(check.check for check in doubts if check.was_made),
+        ", ".join(check.check for check in doubts if not check.was_made),
+    ]
+    if parts[1]:
+        parts[1] = f"{NOT_CHECKED} {parts[1]}"
+    listed = "; ".join(filter(None, parts))
+    return f"{heading}: {listed}" if listed else heading
 
 
 def to_csv(evaluation: Evaluation, conditions: Mapping[str, str]) -> str:

@@ -7,6 +7,8 @@ from typing import NamedTuple
 PASS, WARN, FAIL = "PASS", "WARN", "FAIL"
 # From best to worst.
 VERDICTS = (PASS, WARN, FAIL)
+# How the message of a check begins that could not be made.
+NOT_CHECKED = "not checked"
 
 
 class Finding(NamedTuple):
@@ -42,6 +44,11 @@ class Check:
     message: str
     forward_passes: float = 0.0
     backward_passes: float = 0.0
+
+    @property
+    def was_made(self) -> bool:
+        """Whether it looked at anything."""
+        return not self.message.startswith(NOT_CHECKED)
 
 
 def worst(verdicts: Sequence[str]) -> str:

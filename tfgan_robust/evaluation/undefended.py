@@ -1,0 +1,91 @@
+"""Trains a small undefended network where an audit has none to compare with."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tfgan_robust.classifiers.classifier import Classifier
+from tfgan_robust.classifiers.loading import load_classifier
+from tfgan_robust.data.registry import DATASETS
+from tfgan_robust.data.splits import DatasetInfo
+from tfgan_robust.errors import UsageError
+from tfgan_robust.reports.progress import say
+
+# In the folder of an evaluation.
+FOLDER = "undefended"
+
+
+def train_undefended(
+    dataset: str,
+    info: DatasetInfo,
+    *,
+    data_dir: str | None,
+    folder: Path | None,
+) -> Classifier | None:
+    """Trains a network on clean images, in a process of its own.
+
+    It takes about a minute. What was trained in the folder before is not
+    trained again.
+
+    Args:
+        dataset: Name of the data set.
+        info: The images and classes that it must know.
+        data_dir: Where the data lie; None for the data set's own place.
+        folder: Where the evaluation is kept; None for nowhere.
+
+    Returns:
+        The network; None, with a line that says why, if there is none.
+    """
+    settings = DATASETS[dataset].undefended
+    if settings is None:
+        return None
+    given = {
+        **settings,
+        "dataset": dataset,
+        "method": "natural",
+        "image_size": info.image_shape[0],
+        "report_images": 0,
+    }
+    if data_dir is not None:
+        given["data_dir"] = data_dir
+    with _place(folder) as run:
+        say(f"audit: training an undefended network on {dataset} in {run}")
+        # This process keeps its devices, its seeds and its graphs.
+        done = subprocess.run(
+            [
+                sys.executable, "-m", "tfgan_robust.train", f"--run_dir={run}",
+                *(f"--{name}={value}" for name, value in given.items()),
+            ],
+            env={
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join(e or "." for e in sys.path),
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )  # fmt: skip
+        if done.returncode != 0:
+            lines = done.stderr.strip().splitlines()
+            reason = lines[-1] if lines else f"exit code {done.returncode}"
+            say(f"NOTE: no undefended network could be trained: {reason}")
+            return None
+        try:
+            found = load_classifier(run_dir=run, checkpoint="last")
+        except UsageError as error:
+            say(f"NOTE: {run} is not looked at: {error}")
+            return None
+    return found
+
+
+@contextmanager
+def _place(folder: Path | None) -> Iterator[Path]:
+    """Yields the folder of the run; one that is gone afterwards for None."""
+    if folder is not None:
+        yield folder / FOLDER
+        return
+    with tempfile.TemporaryDirectory() as name:
+        yield Path(name) / FOLDER
