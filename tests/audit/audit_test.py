@@ -84,7 +84,7 @@ def masked(natural, *, before=None, after=None):
         logits = natural.logits_fn(images if before is None else before(images))
         return logits if after is None else after(logits)
 
-    return dataclasses.replace(natural, logits_fn=logits_fn)
+    return dataclasses.replace(natural, logits_fn=logits_fn, features_fn=None)
 
 
 def rounded(images, levels=8):
@@ -126,6 +126,11 @@ def below_the_top(images):
     """No gradient reaches the lower half."""
     rows = tf.range(16)[None, :, None, None]
     return pretend(images, tf.where(rows < 8, images, 0.0))
+
+
+def without_gradient(images):
+    """Nothing reaches the images but a trace that leads nowhere."""
+    return pretend(images, 1e-3 * tf.sin(1e3 * images))
 
 
 def noisy(images):
@@ -298,6 +303,47 @@ def test_answers_that_change_off_the_clean_images_are_found(
     assert found.verdict == "FAIL", found
     assert how in found.message
     assert run("within_the_ball", context(natural)).verdict == "PASS"
+
+
+def test_what_only_the_last_layer_hides_is_found(context, natural, sound):
+    hidden = dataclasses.replace(
+        masked(natural, after=certain), features_fn=natural.features_fn
+    )
+    # As attacks on its logits would leave it.
+    measured = dict.fromkeys(("pgd-100", *WHITE_BOX), wrong_on((0, 2)))
+    found = run("inner_layers", context(hidden, measured=measured))
+    assert found.verdict == "FAIL", found
+    assert found.figures["fooled_beyond"] > 0.5
+    for honest in (sound, natural):
+        assert run("inner_layers", context(honest)).verdict == "PASS"
+
+
+def test_examples_that_were_planted_are_found_unless_gradients_hide_them(
+    context, natural, sound
+):
+    for honest in (sound, natural):
+        found = run("planted", context(honest))
+        assert found.verdict == "PASS", found
+        assert found.figures == {"planted": 16, "found": 1}
+    features_fn = natural.features_fn
+
+    def hiding(before):
+        return lambda images: features_fn(before(images))
+
+    for before in (mirrored, without_gradient):
+        hidden = dataclasses.replace(natural, features_fn=hiding(before))
+        found = run("planted", context(hidden))
+        assert found.verdict == "FAIL", (before, found)
+
+
+def test_a_network_of_which_no_features_are_known_is_not_doubted(
+    context, natural
+):
+    unknown = dataclasses.replace(natural, features_fn=None)
+    for check in ("inner_layers", "planted"):
+        found = run(check, context(unknown))
+        assert (found.verdict, found.figures) == ("PASS", {})
+        assert "last layer is not known" in found.message
 
 
 def test_a_network_that_counts_its_calls_is_found(context, natural):

@@ -308,6 +308,7 @@ def test_what_only_looks_robust_fails(
     classifier = dataclasses.replace(
         honest,
         logits_fn=logits_fn,
+        features_fn=None,
         num_classes=20 if "shadow" in kind else 10,
     )
     checks = audit_classifier(

@@ -12,7 +12,7 @@ from tfgan_robust.reports.verdicts import PASS, WARN, Finding
 # a black-box attack by bad luck: their starts and steps are finite.
 LEFT_OVER = 0.002
 # Of those, so many images are enough: a masked network leaves far more.
-SQUARE, NUM_LEFT = "square-500", 48
+SQUARE, NUM_LEFT = "square-400", 48
 TRANSFERRED = "pgd-20"
 # What was measured may be stronger than the audit's own attacks: AutoAttack
 # fools about this share of images that they leave on a sound network.
@@ -26,10 +26,10 @@ def square(context: AuditContext) -> Finding:
     """Square, which sees no gradient, fools none that white-box left."""
     left = context.white_box_correct
     if "square" in context.measured:
-        return _beyond(left, left, context.measured["square"], "square")
+        return judge_beyond(left, left, context.measured["square"], "square")
     looked = first(left, NUM_LEFT)
     correct = context.correct_under(SQUARE, where=looked)
-    return _beyond(left, looked, correct, SQUARE)
+    return judge_beyond(left, looked, correct, SQUARE)
 
 
 def transfer(context: AuditContext) -> Finding:
@@ -46,7 +46,7 @@ def transfer(context: AuditContext) -> Finding:
         correct = correct & context.correct_under(
             TRANSFERRED, where=correct, surrogate=other
         )
-    return _beyond(left, left, correct, "transfer")
+    return judge_beyond(left, left, correct, "transfer")
 
 
 def measured_attacks(context: AuditContext) -> Finding:
@@ -60,7 +60,7 @@ def measured_attacks(context: AuditContext) -> Finding:
         return Finding(PASS, {}, "no other attack was measured")
     left = context.white_box_correct
     correct = np.logical_and.reduce([context.measured[n] for n in others])
-    return _beyond(left, left, correct, ", ".join(others), BEYOND_OWN)
+    return judge_beyond(left, left, correct, ", ".join(others), BEYOND_OWN)
 
 
 def undefended(context: AuditContext) -> Finding:
@@ -79,7 +79,7 @@ def undefended(context: AuditContext) -> Finding:
     )
 
 
-def _beyond(
+def judge_beyond(
     left: np.ndarray,
     looked: np.ndarray,
     correct: np.ndarray,

@@ -44,6 +44,8 @@ for _place in (
     "gradients:saturation",
     "finite_differences:finite_differences",
     "black_box:undefended",
+    "features:inner_layers",
+    "features:planted",
     "images:stored_images",
     "images:shifted_images",
     "strength:occurring_classes",

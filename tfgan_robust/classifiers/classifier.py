@@ -62,6 +62,8 @@ class Classifier:
             so, and it gets [0, 1].
         class_names: Of its logits, in their order, if they are known.
         lower: Builds `logits_fn` computed in bfloat16, if that can be done.
+        features_fn: As `logits_fn`, but to what enters its last layer; None if
+            that is not known.
         source: The arguments with which `load_classifier` loads it again;
             None if there is no file of it.
     """
@@ -77,6 +79,7 @@ class Classifier:
     input_range: InputRange | None = None
     class_names: tuple[str, ...] | None = None
     lower: Callable[[], LogitsFn] | None = None
+    features_fn: LogitsFn | None = None
     source: Mapping[str, str | None] | None = None
 
     @functools.cached_property
@@ -111,11 +114,12 @@ class Classifier:
         def fed(network: LogitsFn) -> LogitsFn:
             return lambda images: network(input_range(images))
 
-        raw_fn, lower = self.raw_fn, self.lower
+        raw_fn, features_fn, lower = self.raw_fn, self.features_fn, self.lower
         return dataclasses.replace(
             self,
             logits_fn=fed(self.logits_fn),
             raw_fn=raw_fn and fed(raw_fn),
+            features_fn=features_fn and fed(features_fn),
             lower=lower and (lambda: fed(lower())),
             structure=self.structure + repr(input_range).encode(),
             input_range=input_range,
@@ -201,6 +205,7 @@ class Classifier:
             lower=lambda: to_logits(
                 classifier_logits(to_bfloat16(folded), "inference"), kind
             ),
+            features_fn=_features(folded),
         )
         if not found:
             return classifier
@@ -284,6 +289,19 @@ class Classifier:
         return dataclasses.replace(
             classifier, class_names=signature.class_names
         )
+
+
+def _features(model: keras.Model) -> LogitsFn | None:
+    """Returns what enters a dense last layer, if the graph shows it."""
+    layers = getattr(model, "layers", ())
+    if not layers or not isinstance(layers[-1], keras.layers.Dense):
+        return None
+    try:
+        inner = keras.Model(model.inputs[0], layers[-1].input)
+    # Of a subclassed model Keras knows no graph.
+    except (AttributeError, ValueError, TypeError):
+        return None
+    return classifier_logits(inner, "inference")
 
 
 def _structure(model: keras.Model) -> bytes:
