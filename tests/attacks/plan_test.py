@@ -157,7 +157,7 @@ def test_unknown_attacks_are_refused_by_name(name):
 
 @pytest.mark.parametrize("name", ["pgd-0", "apgd-ce-0", "fab-t-00", "square-0"])
 def test_attacks_without_a_step_are_refused(name):
-    with pytest.raises(UsageError, match=f"at least one step.*{name}"):
+    with pytest.raises(UsageError, match=f"from 1 to 1,000,000 steps.*{name}"):
         parse_attack(name)
 
 
@@ -353,7 +353,7 @@ def test_a_row_is_all_that_an_attack_takes(mine):
     assert built("mine-3-b", norm="l2") == Mine(3, "l2", "b")
     stage = only_stage("mine-3", num_restarts=2)
     assert stage.described == {"reach": 3, "num_restarts": 2}
-    with pytest.raises(UsageError, match="at least one step.*mine-0"):
+    with pytest.raises(UsageError, match="from 1 to 1,000,000 steps.*mine-0"):
         parse_attack("mine-0")
     with pytest.raises(UsageError, match=r"mine-3-c\.$"):
         parse_attack("mine-3-c")
@@ -370,3 +370,12 @@ def test_settings_must_fit_the_class(mine, settings, told):
     stage = Stage("mine", "mine", settings)
     with pytest.raises(UsageError, match=f"`settings` must fit.*{told}"):
         stage.build(AttackPlan("mine", (stage,)))
+
+
+@pytest.mark.parametrize("digits", [8, 400, 5000])
+def test_more_steps_than_anybody_takes_are_refused(digits):
+    with pytest.raises(UsageError) as error:
+        parse_attack(f"pgd-{'9' * digits}")
+    message = str(error.value)
+    assert "from 1 to 1,000,000 steps. Received: pgd-99999999" in message
+    assert len(message) < 200

@@ -1,5 +1,6 @@
 """Folders of images: what is read, in which order, and what is refused."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -337,3 +338,76 @@ def test_images_must_be_squares_without_image_size(root):
     message = refused(root)
     assert "must be squares of one size" in message
     assert "0.png of 20 x 16" in message
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_images_stand_upright(root, orientation):
+    image = np.zeros((SIDE, SIDE, 3), np.uint8)
+    # An L, which no turn and no mirror leaves as it is.
+    image[2:14, 3:5] = 255
+    image[12:14, 3:10] = 255
+    # How a camera stores what is to be shown as `image`.
+    stored = {
+        1: lambda x: x, 2: lambda x: x[:, ::-1], 3: lambda x: x[::-1, ::-1],
+        4: lambda x: x[::-1], 5: lambda x: x.transpose(1, 0, 2),
+        6: lambda x: np.rot90(x), 7: lambda x: np.rot90(x)[:, ::-1][::-1, ::-1],
+        8: lambda x: np.rot90(x, -1),
+    }[orientation](image)  # fmt: skip
+    exif = PIL.Image.Exif()
+    exif[0x0112] = orientation
+    path = root / "train" / "ant" / "0.png"
+    PIL.Image.fromarray(np.ascontiguousarray(stored)).save(path, exif=exif)
+    _, train = load(root, None, "train")
+    if orientation == 7:
+        # Mirrored along the other diagonal.
+        image = stored[::-1, ::-1].transpose(1, 0, 2)
+    np.testing.assert_array_equal(train.images[0], image)
+
+
+@pytest.mark.parametrize(("height", "width"), [(16, 40), (41, 16)])
+def test_the_middle_square_of_an_image_is_taken(root, height, width):
+    image = noise(5, height, width)
+    write(root / "train" / "ant" / "0.png", image)
+    _, train = load(root, SIDE, "train")
+    top, left = (height - SIDE) // 2, (width - SIDE) // 2
+    middle = image[top : top + SIDE, left : left + SIDE]
+    np.testing.assert_array_equal(train.images[0], middle)
+
+
+def test_images_of_a_size_that_nobody_means_are_named(root, monkeypatch):
+    monkeypatch.setattr(PIL.Image, "MAX_IMAGE_PIXELS", 100)
+    message = refused(root)
+    assert "animals/train/ant/0.png is too large" in message
+    assert "256 pixels" in message
+
+
+def test_names_of_classes_that_are_no_text_are_named(root):
+    odd = os.fsencode(root / "train") + b"/\xff\xfe"
+    os.mkdir(odd)
+    try:
+        message = refused(root)
+    finally:
+        os.rmdir(odd)
+    assert "must be UTF-8" in message and r"Received: \xff\xfe in" in message
+
+
+def test_names_of_files_that_are_no_text_are_written_out(root):
+    odd = os.fsencode(root / "train" / "ant") + b"/\xff.txt"
+    with open(odd, "wb") as file:
+        file.write(b"not an image")
+    info, _ = load(root, None, "train")
+    (note,) = info.notes
+    assert r"train/ant/\xff.txt" in note
+    note.encode("utf-8")
+
+
+def test_bad_test_images_are_refused_before_training(root):
+    bad = root / "test" / "zebra" / "0.png"
+    kept = bad.read_bytes()
+    bad.write_bytes(kept[:60])
+    assert refused(root).startswith(f"{bad} is no readable image")
+    write(bad, noise(3, 24, 24))
+    write(root / "test" / "ant" / "0.png", noise(4, 24, 24))
+    message = refused(root)
+    assert "Received: (24, 24, 3)" in message and "image_size" in message
+    load_training("folder", data_dir=root, image_size=16)

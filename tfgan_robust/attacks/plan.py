@@ -14,6 +14,9 @@ from tfgan_robust.attacks.table import ATTACKS, AttackRow, known_attacks
 from tfgan_robust.errors import UsageError
 
 CLEAN = "clean"
+MOST_STEPS = 1_000_000
+# Of a name, in errors.
+_MOST_SHOWN = 60
 # DLR divides by logits of the third and, targeted, of the fourth class.
 _CLASSES_FOR_DLR = {False: 3, True: 4}
 
@@ -246,8 +249,10 @@ def _tries(stage: Stage, options: AttackOptions) -> tuple[Stage, ...]:
 def _value(text: str, name: str) -> int | str:
     if not text.isdecimal():
         return text
-    if int(text) < 1:
+    # Lengths first: Python reads no numbers of thousands of digits.
+    if len(text) > len(str(MOST_STEPS)) or not 1 <= int(text) <= MOST_STEPS:
         raise UsageError(
-            f"An attack needs at least one step. Received: {name}."
+            f"An attack takes from 1 to {MOST_STEPS:,} steps. Received: "
+            f"{name[:_MOST_SHOWN]}{'...' if len(name) > _MOST_SHOWN else ''}."
         )
     return int(text)

@@ -1,5 +1,6 @@
 """What every command does: flags, one line for an error, an exit code."""
 
+import io
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
@@ -38,6 +39,10 @@ def main(
     """
     logging.use_absl_handler()
     logging.set_verbosity(logging.WARNING)
+    for stream in (sys.stdout, sys.stderr):
+        # Names of files may hold what the terminal cannot write.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
         sys.exit(_call(parts, run, usage, arguments))

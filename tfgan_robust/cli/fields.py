@@ -18,6 +18,10 @@ from tfgan_robust.errors import UsageError
 _METADATA_KEY = "tfgan_robust"
 # Whole numbers beyond this are no floats, and nobody's setting.
 _LARGEST = 10**300
+# TensorFlow counts in 32 bits.
+_LARGEST_WHOLE = 2**31 - 1
+# Of what was received, in errors.
+_MOST_SHOWN = 60
 _BOOLEANS = dict.fromkeys(("true", "1", "yes"), True) | dict.fromkeys(
     ("false", "0", "no"), False
 )
@@ -101,6 +105,18 @@ def value_type(settings_class: type, name: str) -> tuple[type, bool]:
     return typing.get_origin(hint) or hint, False
 
 
+def shown(value: object) -> str:
+    """Returns a value as errors show it: the beginning of a long one."""
+    try:
+        text = str(value)
+    # A whole number of more digits than Python writes.
+    except ValueError:
+        return "a number of thousands of digits"
+    if len(text) <= _MOST_SHOWN:
+        return text
+    return f"{text[:_MOST_SHOWN]}..."
+
+
 def parse_number(text: str) -> float:
     """Parses a decimal or a fraction such as "8/255".
 
@@ -127,7 +143,8 @@ def parse_length(text: str, norm: str = "linf") -> float:
         ValueError: if `text` is no number.
     """
     if norm == "linf" and text.strip().isdecimal():
-        return int(text) / 255
+        # Python's whole numbers may be too long for a float.
+        return float(text) / 255
     return parse_number(text)
 
 
@@ -156,7 +173,7 @@ def parse_text(settings_class: type, name: str, text: str) -> Any:
         return parse_number(text) if kind is float else kind(text)
     except (KeyError, ValueError):
         raise UsageError(
-            f"`{name}` must be {_KINDS[kind]}. Received: {name}={text}."
+            f"`{name}` must be {_KINDS[kind]}. Received: {name}={shown(text)}."
         ) from None
 
 
@@ -185,7 +202,8 @@ def check_values(settings_class: type, values: Mapping[str, Any]) -> None:
         unmet = _unmet(value, kind, limits_of(field))
         if unmet is not None:
             raise UsageError(
-                f"`{field.name}` must {unmet}. Received: {field.name}={value}."
+                f"`{field.name}` must {unmet}. Received: {field.name}="
+                f"{shown(value)}."
             )
 
 
@@ -252,4 +270,6 @@ def _unmet_bound(value: Any, limits: Limits) -> str | None:
         return f"be at least {limits.minimum:g}"
     if limits.maximum is not None and value > limits.maximum:
         return f"be at most {limits.maximum:g}"
+    if isinstance(value, int) and abs(value) > _LARGEST_WHOLE:
+        return f"be at most {_LARGEST_WHOLE}"
     return None

@@ -1,10 +1,12 @@
 """Any images in folders: train/<class>/*.png, test/<class>/*.png."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import PIL.Image
+import PIL.ImageOps
 
 from tfgan_robust.data.resizing import resize
 from tfgan_robust.data.splits import DatasetInfo, Split
@@ -23,14 +25,15 @@ def load(
 ) -> tuple[DatasetInfo, Split]:
     """Loads the images of a split, ordered by path; classes by name.
 
-    Every file that Pillow recognises by its content is an image. Hidden files
+    Every file that Pillow recognises by its content is an image, and stands
+    upright as its EXIF data say. Hidden files
     and folders are left alone; other files that are not used are noted in
     the description.
 
     Args:
         data_dir: Holds train/<class>/ and test/<class>/.
-        image_size: Side in pixels to which images are resized; None if all
-            are squares of one size.
+        image_size: Side in pixels to which the middle square of each image is
+            resized; None if all are squares of one size.
         split: "train" or "test".
 
     Returns:
@@ -92,7 +95,20 @@ def _folders(folder: Path) -> list[str]:
         raise DataNotFoundError(
             f"{folder} is no folder; data_dir=D must hold {_LAYOUT}."
         )
-    return sorted(each.name for each in _visible(folder) if each.is_dir())
+    names = sorted(each.name for each in _visible(folder) if each.is_dir())
+    for name in names:
+        # Reports, models and tables are written in UTF-8.
+        if _as_text(name) != name:
+            raise UsageError(
+                "Names of class folders must be UTF-8; rename it. Received: "
+                f"{_as_text(name)} in {folder}."
+            )
+    return names
+
+
+def _as_text(name: str) -> str:
+    """A file's name, in which bytes that are no UTF-8 are written out."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _visible(folder: Path) -> Iterator[Path]:
@@ -120,6 +136,8 @@ def _is_image(path: Path) -> bool:
     try:
         with PIL.Image.open(path):
             return True
+    except PIL.Image.DecompressionBombError as error:
+        raise _too_large(path, error) from None
     except OSError:
         if path.suffix.lower() in SUFFIXES:
             raise _unreadable(path) from None
@@ -129,7 +147,7 @@ def _is_image(path: Path) -> bool:
 def _note(root: Path, unused: list[Path]) -> tuple[str, ...]:
     if not unused:
         return ()
-    named = [str(path.relative_to(root)) for path in sorted(unused)]
+    named = [_as_text(str(p.relative_to(root))) for p in sorted(unused)]
     more = ", ..." if len(named) > _MOST_NAMED else ""
     return (
         f"{len(named)} files in {root.name} are not used: "
@@ -138,16 +156,26 @@ def _note(root: Path, unused: list[Path]) -> tuple[str, ...]:
 
 
 def _unreadable(image: Path) -> UsageError:
-    return UsageError(f"{image} is no readable image; replace or remove it.")
+    return UsageError(
+        f"{_as_text(str(image))} is no readable image; replace or remove it."
+    )
+
+
+def _too_large(image: Path, error: Exception) -> UsageError:
+    return UsageError(f"{_as_text(str(image))} is too large: {error}")
 
 
 def _decode(path: Path) -> np.ndarray:
     """Returns uint8 [height, width, 3]."""
     try:
-        with PIL.Image.open(path) as image:
+        with PIL.Image.open(path) as stored:
+            # As cameras note it, and viewers show it.
+            image = PIL.ImageOps.exif_transpose(stored)
             if not image.mode.startswith(("I", "F")):
                 return np.asarray(image.convert("RGB"))
             pixels = np.asarray(image)
+    except PIL.Image.DecompressionBombError as error:
+        raise _too_large(path, error) from None
     # A file that is cut off, or that claims to be of another size.
     except (OSError, SyntaxError, ValueError):
         raise _unreadable(path) from None
@@ -165,10 +193,21 @@ def _deep(pixels: np.ndarray, path: Path) -> np.ndarray:
     return np.repeat(grey[..., np.newaxis], 3, axis=-1)
 
 
+def _centre(image: np.ndarray) -> np.ndarray:
+    """Returns the largest square in the middle, which shows nothing bent."""
+    height, width, _ = image.shape
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    return image[top : top + side, left : left + side]
+
+
 def _as_array(paths: list[Path], image_size: int | None) -> np.ndarray:
     if image_size is not None:
         return np.concatenate(
-            [resize(_decode(path)[np.newaxis], image_size) for path in paths]
+            [
+                resize(_centre(_decode(path))[np.newaxis], image_size)
+                for path in paths
+            ]
         )
     images = [_decode(path) for path in paths]
     first = images[0]

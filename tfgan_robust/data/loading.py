@@ -48,8 +48,8 @@ def load_training(
         images, among them and of test images, are noted in the description.
 
     Raises:
-        UsageError: for an unknown name, bad images, too few or classes that
-            are not among `class_names`.
+        UsageError: for an unknown name, bad images, test images included, too
+            few or classes that are not among `class_names`.
         DataNotFoundError: if the data are neither there nor downloadable.
 
     Example:
@@ -58,7 +58,14 @@ def load_training(
         ((16, 16, 3), 500, 143)
     """
     info, everything = _load(dataset, data_dir, image_size, "train")
-    notes = _copies(everything, _load_test(dataset, data_dir, image_size))
+    test = _load_test(dataset, data_dir, image_size)
+    if test is not None and test.images.shape[1:] != info.image_shape:
+        raise UsageError(
+            f"Test images must be of the training images' shape, "
+            f"{info.image_shape}; give image_size. Received: "
+            f"{test.images.shape[1:]} in {info.source}."
+        )
+    notes = _copies(everything, test)
     info = dataclasses.replace(info, notes=(*info.notes, *notes))
     if class_names is not None:
         info, everything = _by_name(info, everything, class_names)
@@ -140,10 +147,13 @@ def _by_name(
 def _load_test(
     dataset: str, data_dir: str | Path | None, image_size: int | None
 ) -> Split | None:
-    """Loads the test images if there are any."""
+    """Loads the test images if there are any.
+
+    Bad ones are refused before a training rather than after it.
+    """
     try:
         return _load(dataset, data_dir, image_size, "test")[1]
-    except (DataNotFoundError, UsageError):
+    except DataNotFoundError:
         return None
 
 

@@ -112,7 +112,9 @@ def load_networks(options: EvaluateSettings) -> EvaluationNetworks:
         if options.asks_for_generators and isinstance(
             config, GeneratorNetworkSettings
         ):
-            generators = _load_generators(run, options.checkpoint, config)
+            generators = _load_generators(
+                run, options.checkpoint, config, classifier
+            )
     return EvaluationNetworks(
         classifier,
         _load_alike("transfer_from", options.transfer_from, classifier),
@@ -122,7 +124,10 @@ def load_networks(options: EvaluateSettings) -> EvaluationNetworks:
 
 
 def _load_generators(
-    run: RunDirectory, checkpoint: str, config: GeneratorNetworkSettings
+    run: RunDirectory,
+    checkpoint: str,
+    config: GeneratorNetworkSettings,
+    classifier: Classifier,
 ) -> list[tuple[keras.Model, Perturbation | LearnedStep]]:
     """Loads all generators of a run.
 
@@ -146,7 +151,9 @@ def _load_generators(
                 f"Cannot load {path}: {in_one_line(error)}. Restore it, or "
                 "leave the attack `generators` out."
             ) from None
-        if model.name != path.stem:
+        if model.name != path.stem or (
+            model.output_shape[1:] != classifier.image_shape
+        ):
             raise UsageError(
                 f"{path} holds another network, {model.name}. Restore it, or "
                 "leave the attack `generators` out."

@@ -72,7 +72,8 @@ def _bad(name: str, text: str, norm: str) -> UsageError:
         else "positive numbers on the [0, 1] pixel scale (0.5, 128/255)"
     )
     return UsageError(
-        f"`{name}` takes {forms}. Received: {name}={text or 'nothing'}."
+        f"`{name}` takes {forms}. Received: {name}="
+        f"{fields.shown(text) or 'nothing'}."
     )
 
 

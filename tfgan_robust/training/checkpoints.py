@@ -17,7 +17,7 @@ import tensorflow as tf
 from absl import logging
 
 from tfgan_robust.errors import TfganRobustError
-from tfgan_robust.files import replacing
+from tfgan_robust.networks.storing import save_network
 from tfgan_robust.training.model import AdversarialClassifier
 
 _KEPT = 2
@@ -132,8 +132,7 @@ def save_networks(model: AdversarialClassifier, directory: Path) -> None:
     _, *generators = model.players()
     networks = [(each.name, each.network) for each in generators]
     for name, network in [*networks, ("classifier", model.trained)]:
-        with replacing(directory / f"{name}.keras") as partial:
-            network.save(partial)
+        save_network(network, directory / f"{name}.keras")
 
 
 def _step(path: str) -> int:

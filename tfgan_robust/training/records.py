@@ -76,8 +76,11 @@ class TensorBoardWriter:
     """
 
     def __init__(self, directory: Path, config: TrainConfig) -> None:
+        begun = any(directory.glob("events.out.tfevents.*"))
         self._writer = tf.summary.create_file_writer(str(directory))
         self._eps = config.eps
+        if begun:
+            return
         settings = json.dumps(dataclasses.asdict(config), indent=2)
         with self._writer.as_default():
             tf.summary.text("configuration", f"```\n{settings}\n```", step=0)
