@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from tfgan_robust.data.provenance import was_jpeg
 from tfgan_robust.data.resizing import resize
 from tfgan_robust.data.splits import DatasetInfo, Split
 from tfgan_robust.errors import DataNotFoundError
@@ -55,12 +56,15 @@ def load(
         _prepare(builder)
     examples = _read(builder, split)
     size = image_size or 32
+    raw = np.asarray(examples["image"])
+    # Figures on such images are not those of the data set as it is published.
+    name = "CIFAR-10 after JPEG compression" if was_jpeg(raw) else "CIFAR-10"
     info = DatasetInfo(
         class_names=tuple(builder.info.features["label"].names),
         image_shape=(size, size, 3),
-        source=f"CIFAR-10, tensorflow-datasets {builder.info.version}",
+        source=f"{name}, tensorflow-datasets {builder.info.version}",
     )
-    images = resize(np.asarray(examples["image"]), size)
+    images = resize(raw, size)
     return info, Split(images, examples["label"].astype(np.int64))
 
 

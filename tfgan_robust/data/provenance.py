@@ -1,0 +1,37 @@
+"""What pixels tell of what was done to images before they came here."""
+
+import numpy as np
+from scipy.fft import dctn
+
+_BLOCK = 8
+# Luminance of red, green and blue (ITU-R BT.601), which JPEG compresses.
+_LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
+# Images that are looked at.
+_LOOKED_AT = 500
+# JPEG rounds most high frequencies of a block to zero. Where blocks begin
+# elsewhere, they are as large as ever, unless the images are smooth anyhow.
+_ZERO, _MORE = 1.0, 0.3
+
+
+def was_jpeg(images: np.ndarray) -> bool:
+    """Tells whether images were compressed as JPEG at their present size.
+
+    Args:
+        images: uint8 [n, height, width, 3], of at least 16 x 16 pixels.
+    """
+    looked = images[:_LOOKED_AT]
+    aligned = _share_of_zeros(looked)
+    moved = _share_of_zeros(looked[:, _BLOCK // 2 :, _BLOCK // 2 :])
+    return aligned > moved + _MORE
+
+
+def _share_of_zeros(images: np.ndarray) -> float:
+    """Returns the share of high frequencies of 8 x 8 blocks that are zero."""
+    count, height, width, _ = images.shape
+    down, across = height // _BLOCK, width // _BLOCK
+    grey = images[:, : down * _BLOCK, : across * _BLOCK] @ _LUMINANCE
+    blocks = grey.reshape(count, down, _BLOCK, across, _BLOCK)
+    frequencies = dctn(blocks, axes=(2, 4), norm="ortho")
+    half = _BLOCK // 2
+    high = frequencies[:, :, half:, :, half:]
+    return float((np.abs(high) < _ZERO).mean())
