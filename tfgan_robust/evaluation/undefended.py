@@ -1,5 +1,6 @@
 """Trains a small undefended network where an audit has none to compare with."""
 
+import json
 import os
 import subprocess
 import sys
@@ -12,8 +13,12 @@ from tfgan_robust.classifiers.classifier import Classifier
 from tfgan_robust.classifiers.loading import load_classifier
 from tfgan_robust.data.registry import DATASETS
 from tfgan_robust.data.splits import DatasetInfo
-from tfgan_robust.errors import UsageError
+from tfgan_robust.errors import TfganRobustError, UsageError
+from tfgan_robust.lazy import load
 from tfgan_robust.reports.progress import say
+from tfgan_robust.runs import directory
+from tfgan_robust.runs.directory import RunDirectory
+from tfgan_robust.runs.presets import resolve
 
 # In the folder of an evaluation.
 FOLDER = "undefended"
@@ -48,18 +53,13 @@ def train_undefended(
         "dataset": dataset,
         "method": "natural",
         "image_size": info.image_shape[0],
-        "report_images": 0,
+        "data_dir": data_dir,
     }
-    if data_dir is not None:
-        given["data_dir"] = data_dir
     with _place(folder) as run:
         say(f"audit: training an undefended network on {dataset} in {run}")
         # This process keeps its devices, its seeds and its graphs.
         done = subprocess.run(
-            [
-                sys.executable, "-m", "tfgan_robust.train", f"--run_dir={run}",
-                *(f"--{name}={value}" for name, value in given.items()),
-            ],
+            [sys.executable, "-m", __name__, str(run), json.dumps(given)],
             env={
                 **os.environ,
                 "PYTHONPATH": os.pathsep.join(e or "." for e in sys.path),
@@ -67,7 +67,7 @@ def train_undefended(
             capture_output=True,
             text=True,
             check=False,
-        )  # fmt: skip
+        )
         if done.returncode != 0:
             lines = done.stderr.strip().splitlines()
             reason = lines[-1] if lines else f"exit code {done.returncode}"
@@ -81,6 +81,14 @@ def train_undefended(
     return found
 
 
+def _train(path: str, settings: str) -> int:
+    """Trains in the process that was started for it; returns its exit code."""
+    run, config = RunDirectory(Path(path)), resolve(json.loads(settings))
+    directory.check_configuration(run, config)
+    code: int = load("tfgan_robust.training.session:train_all")([(run, config)])
+    return code
+
+
 @contextmanager
 def _place(folder: Path | None) -> Iterator[Path]:
     """Yields the folder of the run; one that is gone afterwards for None."""
@@ -89,3 +97,10 @@ def _place(folder: Path | None) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory() as name:
         yield Path(name) / FOLDER
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(_train(*sys.argv[1:]))
+    except TfganRobustError as problem:
+        sys.exit(str(problem))
