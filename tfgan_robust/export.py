@@ -8,10 +8,11 @@ from tfgan_robust.cli.flags import Part
 from tfgan_robust.serving.export import ExportSettings, export
 
 USAGE = """
-Writes the classifier of a run as a SavedModel for TensorFlow Serving.
+Writes the classifier of a run for TensorFlow Serving, ONNX or LiteRT.
 
   python -m tfgan_robust.export --run_dir=runs/cifar10-grad_x-0 --output=served
   python -m tfgan_robust.export --run_dir=R --output=served --version=2
+  python -m tfgan_robust.export --run_dir=R --output=onnx --format=onnx
 
 Serve it with: tensorflow_model_server --rest_api_port=8501 \\
     --model_name=robust --model_base_path=$PWD/served

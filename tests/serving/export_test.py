@@ -1,6 +1,5 @@
 """Exports of a tiny run, the command included, and what is refused."""
 
-import dataclasses
 import json
 import sys
 from collections.abc import Callable
@@ -11,52 +10,30 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from served import NAMES, SHAPE, make_run
+from stored import store
 from toys import small_vgg
 
 from tfgan_robust import export as export_command
 from tfgan_robust import files
 from tfgan_robust.cli import importing
 from tfgan_robust.errors import TfganRobustError, UsageError
-from tfgan_robust.runs import directory, presets
-from tfgan_robust.serving import export, saved_model
-
-SHAPE = (16, 16, 3)
-NAMES = ["nought", "one", "two"]
-RESULTS = {"checkpoint": "best", "accuracy": {"clean": 0.9, "pgd-100": 0.5}}
+from tfgan_robust.reports.verdicts import Check
+from tfgan_robust.serving import checking, export
 
 
-def make_run(path: Path, *, precision: str = "float32") -> Path:
-    """Writes the run directory of a classifier that was hardly trained."""
-    previous = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(precision)
-    try:
-        model = small_vgg(SHAPE, len(NAMES), classifier_width=0.05)
-    finally:
-        keras.config.set_dtype_policy(previous)
-    generator = np.random.default_rng(0)
-    for weight in model.weights:
-        if "moving" in weight.path:
-            weight.assign(generator.uniform(0.5, 1.5, weight.shape))
-    (path / "best").mkdir(parents=True)
-    model.save(path / "best" / "classifier.keras")
-    settings = presets.resolve({"dataset": "digits", "precision": precision})
-    files.write_json(
-        path / "config.json",
-        {
-            "settings": dataclasses.asdict(settings),
-            "versions": directory.versions(),
-            "seed": 0,
-            "device": "CPU",
-            "dataset": {
-                "name": "digits",
-                "source": "made for a test",
-                "class_names": NAMES,
-                "image_shape": list(SHAPE),
-                "num_classes": len(NAMES),
-            },
-        },
-    )
-    return path
+def measured(run: Path, **changes: Any) -> dict[str, Any]:
+    """Puts an evaluation of its best classifier into a run's folder."""
+    fooled = {("clean", 0.0): {9}, ("fgsm", 8 / 255): {3, 9}}
+    checks = [Check("noise", "PASS", {}, "fine")]
+    store(
+        run, fooled, labels=np.arange(10) % 3, classes=NAMES, audit=checks,
+        dataset={"source": "drawn by hand"}, identity={},
+    )  # fmt: skip
+    path = run / "results.json"
+    results = {**files.read_json_object(path), "checkpoint": "best", **changes}
+    files.write_json(path, results)
+    return results
 
 
 @pytest.fixture
@@ -84,16 +61,18 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Spares the fresh process, which other tests start."""
-    monkeypatch.setattr(saved_model, "check_saved_model", lambda *_: 0.0)
+    monkeypatch.setattr(checking, "check_export", lambda *_: 0.0)
 
 
 def exported_metadata(path: Path) -> dict[str, Any]:
-    return json.loads((path / export.METADATA).read_text(encoding="utf-8"))
+    return json.loads(
+        (path / "assets.extra" / export.METADATA).read_text(encoding="utf-8")
+    )
 
 
 def test_the_command_exports_a_mixed_precision_run(command, tmp_path):
     run = make_run(tmp_path / "run", precision="mixed_bfloat16")
-    files.write_json(run / "results.json", RESULTS)
+    results = measured(run)
     output = tmp_path / "served" / "robust"
     code, out, err = command(
         f"--run_dir={run}", f"--output={output}", "--version=3"
@@ -115,7 +94,7 @@ def test_the_command_exports_a_mixed_precision_run(command, tmp_path):
     assert all(v.dtype == tf.float32 for v in loaded._weights)
 
     metadata = exported_metadata(output / "3")
-    assert metadata["robustness"] == RESULTS
+    assert metadata["robustness"] == results
     assert metadata["training"]["settings"]["precision"] == "mixed_bfloat16"
     assert metadata["training"]["dataset"]["class_names"] == NAMES
     assert metadata["precision"] == "float32"
@@ -153,7 +132,7 @@ def test_versions_lie_side_by_side(run, tmp_path):
 def test_results_of_the_other_checkpoint_are_left_out(tmp_path):
     run = make_run(tmp_path / "run")
     (run / "best").rename(run / "last")
-    files.write_json(run / "results.json", RESULTS)
+    measured(run)
     exported = export.export(
         export.ExportSettings(
             run_dir=str(run), output=str(tmp_path / "D"), checkpoint="last"
@@ -166,7 +145,7 @@ def test_a_failed_check_leaves_nothing_behind(run, tmp_path, monkeypatch):
     def fail(*_):
         raise TfganRobustError("differs")
 
-    monkeypatch.setattr(saved_model, "check_saved_model", fail)
+    monkeypatch.setattr(checking, "check_export", fail)
     options = export.ExportSettings(run_dir=str(run), output=str(tmp_path))
     with pytest.raises(TfganRobustError, match="differs"):
         export.export(options)
@@ -207,7 +186,7 @@ def test_a_folder_without_class_names_is_refused(run, tmp_path):
     options = export.ExportSettings(
         run_dir=str(tmp_path), output=str(tmp_path / "D")
     )
-    with pytest.raises(UsageError, match="does not name the classes"):
+    with pytest.raises(UsageError, match="does not list the classes"):
         export.export(options)
 
 
@@ -228,3 +207,82 @@ def test_modules_that_a_run_was_trained_with_are_named(
     with pytest.raises(UsageError) as error:
         export.export(options)
     assert ("trained with --import=mine; give it" in str(error.value)) is told
+
+
+@pytest.mark.parametrize("names", ["cat", 3, None, ["a", 2], {"a": 1}])
+def test_class_names_are_a_list_of_texts(run, tmp_path, names):
+    described = json.loads((run / "config.json").read_text())
+    described["dataset"]["class_names"] = names
+    files.write_json(tmp_path / "config.json", described)
+    options = export.ExportSettings(
+        run_dir=str(tmp_path), output=str(tmp_path / "D")
+    )
+    with pytest.raises(UsageError, match="does not list the classes"):
+        export.export(options)
+    assert not (tmp_path / "D").exists()
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_each_logit_needs_a_name(tmp_path):
+    run = make_run(tmp_path / "run")
+    described = json.loads((run / "config.json").read_text())
+    described["dataset"]["class_names"] = ["a", "b"]
+    files.write_json(run / "config.json", described)
+    options = export.ExportSettings(
+        run_dir=str(run), output=str(tmp_path / "D")
+    )
+    with pytest.raises(UsageError, match="3 outputs.*Received: 2 names"):
+        export.export(options)
+    assert not (tmp_path / "D").exists()
+
+
+@pytest.mark.parametrize("damage", ["NaN", "0.5"])
+def test_figures_that_no_evaluation_gives_are_refused(tmp_path, damage):
+    run = make_run(tmp_path / "run")
+    text = json.dumps(measured(run)).replace(
+        '"accuracy": 0.8', f'"accuracy": {damage}'
+    )
+    (run / "results.json").write_text(text)
+    options = export.ExportSettings(
+        run_dir=str(run), output=str(tmp_path / "D")
+    )
+    with pytest.raises(UsageError, match="results.json"):
+        export.export(options)
+    assert not (tmp_path / "D").exists()
+
+
+def test_errors_name_what_lasts(tmp_path):
+    run = make_run(tmp_path / "run")
+    classifier = run / "best" / "classifier.keras"
+    classifier.write_bytes(classifier.read_bytes()[:2000])
+    options = export.ExportSettings(
+        run_dir=str(run), output=str(tmp_path / "new" / "D")
+    )
+    with pytest.raises(UsageError) as error:
+        export.export(options)
+    assert str(classifier) in str(error.value)
+    assert ".exporting" not in str(error.value)
+    assert not (tmp_path / "new" / "D").exists()
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_the_card_tells_a_person_what_they_serve(tmp_path):
+    run = make_run(tmp_path / "run")
+
+    def card(version):
+        options = export.ExportSettings(
+            run_dir=str(run), output=str(tmp_path / "D"), version=version
+        )
+        written = export.export(options).path / "assets.extra" / export.CARD
+        return written.read_text(encoding="utf-8")
+
+    assert "**Not measured.**" in card(1)
+    measured(run)
+    text = card(2)
+    for told in (
+        "# run", "16 x 16 pixels and 3 channels", "| 1      | one",
+        "made for a test", "audit: PASS (1 PASS)", "| clean", "| fgsm",
+        "80.0 (49.0-94.3)", "8/255", "drawn by hand", "upper bounds",
+        "serve_image",
+    ):  # fmt: skip
+        assert told in text, told

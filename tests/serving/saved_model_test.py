@@ -7,29 +7,19 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from served import SHAPE, random_classifier
 from toys import small_vgg
 
+from tfgan_robust.classifiers.loading import load_float32
 from tfgan_robust.errors import TfganRobustError, UsageError
-from tfgan_robust.serving import saved_model
+from tfgan_robust.serving import checking, saved_model
 
-SHAPE = (16, 16, 3)
 NAMES = ("cat", "dog", "émeu", "fox")
-
-
-def random_classifier(seed: int) -> keras.Model:
-    """A tiny classifier that has, seemingly, been trained."""
-    model = small_vgg(SHAPE, len(NAMES), classifier_width=0.05)
-    generator = np.random.default_rng(seed)
-    for weight in model.weights:
-        positive = weight.path.endswith(("gamma", "moving_variance"))
-        low, high = (0.5, 1.5) if positive else (-0.2, 0.2)
-        weight.assign(generator.uniform(low, high, weight.shape))
-    return model
 
 
 @pytest.fixture(scope="module")
 def classifier() -> keras.Model:
-    return random_classifier(seed=0)
+    return random_classifier(NAMES, seed=0)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +27,7 @@ def saved(
     classifier: keras.Model, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     path = tmp_path_factory.mktemp("saved") / "model"
-    saved_model.write_saved_model(classifier, NAMES, path)
+    saved_model.write(classifier, NAMES, path)
     return path
 
 
@@ -86,13 +76,13 @@ def test_signatures_have_the_documented_inputs_and_outputs(signatures):
         "serving_default": {"images": (tf.float32, image)},
         "serve_uint8": {"images": (tf.uint8, image)},
         "serve_image": {"image_bytes": (tf.string, (None,))},
-        "labels": {},
+        "labels": {"class_numbers": (tf.int64, (None,))},
     }
     assert outputs == {
         "serving_default": answers,
         "serve_uint8": answers,
-        "serve_image": answers,
-        "labels": {"labels": (tf.string, (len(NAMES),))},
+        "serve_image": {**answers, "status": (tf.string, (None,))},
+        "labels": {"labels": (tf.string, (None,))},
     }
 
 
@@ -174,8 +164,45 @@ def test_a_colour_jpeg_of_another_size_is_close_to_its_pixels(signatures):
 
 
 def test_labels_are_the_class_names(signatures):
-    labels = signatures["labels"]()["labels"].numpy()
-    assert [label.decode() for label in labels] == list(NAMES)
+    numbers = tf.constant([2, 0, 3, 1, 4, -1], tf.int64)
+    labels = signatures["labels"](class_numbers=numbers)["labels"].numpy()
+    assert [label.decode() for label in labels] == [
+        *(NAMES[number] for number in (2, 0, 3, 1)), "", "",
+    ]  # fmt: skip
+
+
+def test_one_bad_file_costs_no_other_its_answer(signatures):
+    images = uint8_images(2, *SHAPE)
+    files = [tf.io.encode_png(image).numpy() for image in images]
+    jpeg = tf.io.encode_jpeg(images[0]).numpy()
+    bad = [b"", b"no image", files[0][:60], jpeg[:99]]
+    given = [files[0], *bad, files[1]]
+    answer = signatures["serve_image"](image_bytes=tf.constant(given))
+    expected = logits_of_uint8(signatures, images)
+    logits = answer["logits"].numpy()
+    np.testing.assert_allclose(logits[[0, -1]], expected, atol=1e-5)
+    assert np.isnan(logits[1:-1]).all()
+    assert np.isnan(answer["probabilities"].numpy()[1:-1]).all()
+    assert [status.decode() for status in answer["status"].numpy()] == [
+        saved_model.OK, *4 * [saved_model.UNREADABLE], saved_model.OK,
+    ]  # fmt: skip
+    alone = signatures["serve_image"](image_bytes=tf.constant([b"bad"]))
+    assert np.isnan(alone["logits"].numpy()).all()
+
+
+def test_empty_batches_have_empty_answers(signatures):
+    empty = {
+        "serving_default": {"images": tf.zeros((0, *SHAPE))},
+        "serve_uint8": {"images": tf.zeros((0, *SHAPE), tf.uint8)},
+        "serve_image": {"image_bytes": tf.zeros([0], tf.string)},
+        "labels": {"class_numbers": tf.zeros([0], tf.int64)},
+    }
+    assert set(empty) == set(signatures)
+    for name, given in empty.items():
+        for key, found in signatures[name](**given).items():
+            assert found.shape[0] == 0, (name, key)
+            if key in ("logits", "probabilities"):
+                assert found.shape == (0, len(NAMES))
 
 
 def test_gradients_flow_through_what_was_saved(signatures, classifier):
@@ -202,7 +229,7 @@ def test_mixed_precision_is_loaded_as_float32(classifier, tmp_path):
         keras.config.set_dtype_policy(previous)
     mixed.set_weights(classifier.get_weights())
     mixed.save(tmp_path / "classifier.keras")
-    converted = saved_model.load_float32(tmp_path / "classifier.keras")
+    converted = load_float32(tmp_path / "classifier.keras")
     images = uint8_images(2, *SHAPE) / np.float32(255)
     expected = classifier(images, training=False)
     assert np.abs(mixed(images, training=False) - expected).max() > 1e-4
@@ -216,18 +243,10 @@ def test_a_damaged_classifier_is_reported(tmp_path):
     damaged = tmp_path / "classifier.keras"
     damaged.write_bytes(b"PK\x03\x04 cut")
     with pytest.raises(UsageError, match="classifier.keras cannot be loaded"):
-        saved_model.load_float32(damaged)
-
-
-def test_each_logit_needs_a_name(classifier, tmp_path):
-    with pytest.raises(UsageError, match="4 outputs.*Received: 2 names"):
-        saved_model.write_saved_model(
-            classifier, ("a", "b"), tmp_path / "model"
-        )
-    assert not (tmp_path / "model").exists()
+        load_float32(damaged)
 
 
 def test_check_finds_a_model_that_answers_otherwise(saved, tmp_path):
-    random_classifier(seed=1).save(tmp_path / "other.keras")
+    random_classifier(NAMES, seed=1).save(tmp_path / "other.keras")
     with pytest.raises(TfganRobustError, match="serving_default differ"):
-        saved_model.check_saved_model(saved, tmp_path / "other.keras")
+        checking.check_export("savedmodel", saved, tmp_path / "other.keras")

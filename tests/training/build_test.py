@@ -12,7 +12,7 @@ from tfgan_robust.errors import UsageError
 from tfgan_robust.evaluation.measure import evaluate_classifier
 from tfgan_robust.networks.registry import NETWORKS, Network
 from tfgan_robust.runs.presets import resolve
-from tfgan_robust.serving.saved_model import write_saved_model
+from tfgan_robust.serving import saved_model
 from tfgan_robust.training.build import build_model
 from tfgan_robust.training.checkpoints import RunState, save_networks
 
@@ -231,7 +231,7 @@ def test_third_party_models_are_measured_audited_and_exported(
     path = tmp_path / "best" / "classifier.keras"
     classifier = load_classifier(model=path)
     names = [str(number) for number in range(10)]
-    write_saved_model(load_float32(path), names, tmp_path / "served")
+    saved_model.write(load_float32(path), names, tmp_path / "served")
     served = load_classifier(model=tmp_path / "served")
     for loaded in (classifier, served):
         np.testing.assert_allclose(

@@ -81,9 +81,17 @@ def load_signature(path: str | Path) -> Signature:
 
 def _class_names(loaded: Any, num_classes: int) -> tuple[str, ...] | None:
     labels = loaded.signatures.get("labels")
-    if labels is None or labels.structured_input_signature[1]:
+    if labels is None:
         return None
-    names = labels().get("labels")
+    asked = labels.structured_input_signature[1]
+    if not asked:
+        # Exports of earlier versions.
+        names = labels().get("labels")
+    elif set(asked) == {"class_numbers"}:
+        numbers = tf.range(num_classes, dtype=tf.int64)
+        names = labels(class_numbers=numbers).get("labels")
+    else:
+        return None
     if names is None or names.dtype != tf.string or len(names) != num_classes:
         return None
     return tuple(name.decode() for name in names.numpy())

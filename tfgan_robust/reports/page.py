@@ -27,6 +27,7 @@ from tfgan_robust.reports.tables import (
     audit_line,
     escape,
     format_norm,
+    format_share,
     markdown_table,
 )
 from tfgan_robust.reports.verdicts import cost_line
@@ -124,9 +125,7 @@ def _threat_model(stored: StoredEvaluation) -> str:
 
 def _accuracy(evaluation: Evaluation) -> list[str]:
     cells = {
-        (name, row.eps): _percent(
-            row.accuracy, row.accuracy_low, row.accuracy_high
-        )
+        (name, row.eps): format_share(row)
         for name, row in named_rows(evaluation)
     }
     radii = sorted({eps for _, eps in cells})

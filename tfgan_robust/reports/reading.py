@@ -100,23 +100,9 @@ def read_evaluation(folder: Path) -> StoredEvaluation:
         raise UsageError(
             f"{folder} holds no results.json. Give the folder of an evaluation."
         )
-    stored = files.read_json_object(path)
-    version = stored.get("schema_version")
-    if version not in (2, SCHEMA_VERSION):
-        raise UsageError(
-            f"{path} must have schema_version 2 or {SCHEMA_VERSION}, the only "
-            f"ones known here. Received: {version}. Evaluate again."
-        )
-    try:
-        if version == 2:
-            _upgrade(stored)
-        evaluation = _from_json(Evaluation, stored)
-        conditions = _from_json(Conditions, stored)
-        _check_figures(evaluation)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise UsageError(
-            f"{path} is not as schema_version {version} has it: {error}."
-        ) from None
+    evaluation, conditions = parse_evaluation(
+        files.read_json_object(path), str(path)
+    )
     arrays = read_arrays(folder / "masks.npz")
     if arrays and not _attach(evaluation, arrays):
         raise UsageError(
@@ -127,6 +113,40 @@ def read_evaluation(folder: Path) -> StoredEvaluation:
     labels = arrays.get("labels", np.zeros(0, np.int64))
     smallest = read_arrays(folder / "smallest.npz")
     return StoredEvaluation(evaluation, conditions, labels, smallest)
+
+
+def parse_evaluation(
+    stored: dict[str, Any], source: str
+) -> tuple[Evaluation, Conditions]:
+    """Checks what a results.json holds.
+
+    Args:
+        stored: Its object.
+        source: What errors call it.
+
+    Returns:
+        The evaluation, without masks, and its conditions.
+
+    Raises:
+        UsageError: if it is of another schema, or contradicts itself.
+    """
+    version = stored.get("schema_version")
+    if version not in (2, SCHEMA_VERSION):
+        raise UsageError(
+            f"{source} must have schema_version 2 or {SCHEMA_VERSION}, the "
+            f"only ones known here. Received: {version}. Evaluate again."
+        )
+    try:
+        if version == 2:
+            _upgrade(stored)
+        evaluation = _from_json(Evaluation, stored)
+        conditions = _from_json(Conditions, stored)
+        _check_figures(evaluation)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UsageError(
+            f"{source} is not as schema_version {version} has it: {error}."
+        ) from None
+    return evaluation, conditions
 
 
 def _check_figures(evaluation: Evaluation) -> None:

@@ -12,6 +12,7 @@ from tfgan_robust.reports.results import (
     STORED,
     WORST,
     Evaluation,
+    Pointwise,
     Result,
     StageResult,
 )
@@ -139,6 +140,12 @@ def to_csv(evaluation: Evaluation, conditions: Mapping[str, str]) -> str:
         parameters = "" if result.attack == CLEAN else _parameters(result)
         writer.writerow(row | {"parameters": parameters} | rest)
     return text.getvalue()
+
+
+def format_share(found: Result | Pointwise) -> str:
+    """Writes an accuracy in percent, with the ends of its interval."""
+    low, high = 100 * found.accuracy_low, 100 * found.accuracy_high
+    return f"{100 * found.accuracy:.1f} ({low:.1f}-{high:.1f})"
 
 
 def format_norm(evaluation: Evaluation, norm: float) -> str:

@@ -1,10 +1,12 @@
-"""Exports the classifier of a run as a SavedModel that was checked."""
+"""Exports the classifier of a run, and checks what was written."""
 
+import contextlib
 import dataclasses
 import hashlib
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +17,10 @@ from tfgan_robust.errors import TfganRobustError, UsageError
 from tfgan_robust.lazy import load
 from tfgan_robust.runs import directory
 from tfgan_robust.runs.directory import RunDirectory
+from tfgan_robust.serving.card import model_card
+from tfgan_robust.serving.formats import FORMATS
 
-# The folder of a SavedModel that is meant for other people's files: loaders
-# and TensorFlow Serving leave what they do not know in it alone.
-METADATA = Path("assets.extra") / "tfgan_robust.json"
+METADATA, CARD = "tfgan_robust.json", "MODEL_CARD.md"
 _GROUP = "Export"
 
 
@@ -35,9 +37,17 @@ class ExportSettings:
     )
     output: str | None = setting(
         None,
-        "Folder of the served model; the SavedModel goes into "
-        "<output>/<version>. Required.",
+        "Folder of the served model; files go into <output>/<version>. "
+        "Required.",
         group=_GROUP,
+    )
+    format: str = setting(
+        "savedmodel",
+        lambda: (
+            "; ".join(f"{n}: {row.help}" for n, row in FORMATS.items()) + "."
+        ),
+        group=_GROUP,
+        choices=FORMATS,
     )
     version: int = setting(
         1,
@@ -64,7 +74,7 @@ class ExportSettings:
 
 @dataclasses.dataclass(frozen=True)
 class Exported:
-    """A SavedModel that was written and checked.
+    """An export that was written and checked.
 
     Attributes:
         path: Its folder.
@@ -79,7 +89,7 @@ class Exported:
 
 
 def export(options: ExportSettings) -> Exported:
-    """Writes the SavedModel of a run's classifier and checks it.
+    """Writes a run's classifier for others to run, and checks it.
 
     It is written and checked beside its target and moved there at the end,
     so that a server which watches the folder never meets an unfinished
@@ -88,8 +98,8 @@ def export(options: ExportSettings) -> Exported:
     Raises:
         UsageError: if there is no such classifier, the version exists
             already, or the folder cannot be written.
-        TfganRobustError: if the disk refuses the files, or the SavedModel
-            does not answer as the classifier does.
+        TfganRobustError: if the disk refuses the files, or the export does
+            not answer as the classifier does.
     """
     run = RunDirectory(Path(str(options.run_dir)))
     files.check_no_pattern("output", str(options.output))
@@ -97,21 +107,46 @@ def export(options: ExportSettings) -> Exported:
     output = Path(str(options.output))
     target = output / str(options.version)
     _check_is_free(target)
+    FORMATS[options.format].load()
+    began_with = output.exists()
     try:
         with _staging_folder(output, options.version) as staging:
             # A copy: a run that still trains may replace its classifier.
+            original = run.classifier(options.checkpoint)
             copied = Path(staging) / "classifier.keras"
-            shutil.copy(run.classifier(options.checkpoint), copied)
+            shutil.copy(original, copied)
             written = Path(staging) / "model"
-            with directory.naming_imports(run.path):
-                difference = _write_and_check(copied, written, metadata)
+            written.mkdir()
+            lasting = {copied: original, written: target}
+            with directory.naming_imports(run.path), _naming(lasting):
+                difference = _write_and_check(
+                    options.format, copied, written, metadata
+                )
             _check_is_free(target)
             os.rename(written, target)
     except OSError as error:
         raise TfganRobustError(
             f"Cannot write to {output}: {error.strerror or error}."
         ) from None
+    finally:
+        if not began_with and not any(output.glob("*")):
+            # Nothing that people would look for there.
+            with contextlib.suppress(OSError):
+                output.rmdir()
     return Exported(target, metadata, difference)
+
+
+@contextlib.contextmanager
+def _naming(lasting: Mapping[Path, Path]) -> Iterator[None]:
+    """Names in errors what people know, not what is gone when they read."""
+    try:
+        yield
+    except TfganRobustError as error:
+        message = str(error)
+        for passing, known in lasting.items():
+            message = message.replace(str(passing), str(known))
+        error.args = (message,)
+        raise
 
 
 def _describe(run: RunDirectory, options: ExportSettings) -> dict[str, Any]:
@@ -119,14 +154,18 @@ def _describe(run: RunDirectory, options: ExportSettings) -> dict[str, Any]:
     directory.load_run_config(run.path)
     described = files.read_json_object(run.config)
     dataset = described.get("dataset")
-    if not isinstance(dataset, dict) or "class_names" not in dataset:
+    names = dataset.get("class_names") if isinstance(dataset, dict) else None
+    if not isinstance(names, list) or not all(
+        isinstance(name, str) for name in names
+    ):
         raise UsageError(
-            f"{run.config} does not name the classes of its data set; it is "
+            f"{run.config} does not list the classes of its data set; it is "
             "no file of a training run."
         )
     run.trained_classifier(options.checkpoint)  # Refuses what is absent.
     return {
         "version": options.version,
+        "format": options.format,
         "run": run.path.resolve().name,
         "checkpoint": options.checkpoint,
         "precision": "float32",
@@ -163,20 +202,29 @@ def _measured_robustness(
 
 
 def _write_and_check(
-    classifier_file: Path, path: Path, metadata: dict[str, Any]
+    format: str, classifier_file: Path, path: Path, metadata: dict[str, Any]
 ) -> float:
-    saved_model = load("tfgan_robust.serving.saved_model")
+    row = FORMATS[format]
     metadata["classifier_sha256"] = hashlib.sha256(
         classifier_file.read_bytes()
     ).hexdigest()
-    metadata["signatures"] = saved_model.write_saved_model(
-        saved_model.load_float32(classifier_file),
-        metadata["training"]["dataset"]["class_names"],
-        path,
+    classifier = load("tfgan_robust.classifiers.loading:load_float32")(
+        classifier_file
     )
-    (path / METADATA).parent.mkdir()
-    files.write_json(path / METADATA, metadata)
-    return saved_model.check_saved_model(path, classifier_file)
+    names = metadata["training"]["dataset"]["class_names"]
+    if len(names) != classifier.output_shape[-1]:
+        raise UsageError(
+            f"The classifier has {classifier.output_shape[-1]} outputs and "
+            f"needs as many class names. Received: {len(names)} names."
+        )
+    metadata["signatures"] = row.load().write(classifier, names, path)
+    beside = path / row.beside
+    beside.mkdir(exist_ok=True)
+    files.write_json(beside / METADATA, metadata)
+    files.write_text(beside / CARD, model_card(metadata))
+    check = load("tfgan_robust.serving.checking:check_export")
+    difference: float = check(format, path, classifier_file)
+    return difference
 
 
 def _check_is_free(target: Path) -> None:

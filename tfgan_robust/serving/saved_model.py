@@ -1,21 +1,22 @@
-"""Builds a SavedModel that TensorFlow Serving can serve, and checks it.
+"""A SavedModel that TensorFlow Serving can serve, over REST too.
 
-The signatures of the SavedModel:
+Its signatures:
 
   serving_default  images: float32 [batch, height, width, channels] in [0, 1]
   serve_uint8      images: uint8 [batch, height, width, channels]
-  serve_image      image_bytes: string [batch], PNG or JPEG files of any size
-  labels           no input; labels: string [num_classes]
+  serve_image      image_bytes: string [batch], image files of any size
+  labels           class_numbers: int64 [batch]; labels: string [batch], empty
+                   for a number that no class has
 
 All but `labels` answer with `logits` and `probabilities`, float32
-[batch, num_classes]. The class names have a signature of their own because
-some runtimes refuse a default signature with strings in it.
+[batch, num_classes]; `serve_image` with `status` too, string [batch]: "ok", or
+why a file has no answer, whose logits are NaN then. The class names have a
+signature of their own because some runtimes refuse a default signature with
+strings in it.
 """
 
-import os
-import subprocess
-import sys
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +24,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfgan_robust.classifiers.loading import load_float32
-from tfgan_robust.errors import TfganRobustError, UsageError
+from tfgan_robust.errors import TfganRobustError
 from tfgan_robust.networks.shapes import shapes_of
+from tfgan_robust.serving.decoding import decode_files
+from tfgan_robust.serving.warmup import FILE, write_requests
 
-_PROBES = 3
-# Of the largest logit: the graph fuses and reorders what Keras runs layer by
-# layer, and a deep network amplifies the rounding.
-_TOLERANCE = 1e-4
+OK, UNREADABLE = "ok", "not an image that can be read"
 
 
-def write_saved_model(
-    classifier: keras.Model, class_names: Sequence[str], path: str | Path
+def write(
+    classifier: keras.Model, class_names: Sequence[str], folder: Path
 ) -> list[str]:
     """Writes a classifier with the signatures that this module lists.
 
@@ -42,67 +41,75 @@ def write_saved_model(
         classifier: From float32 [batch, height, width, channels] in [0, 1]
             to logits [batch, num_classes].
         class_names: Name of each logit.
-        path: Folder to write.
+        folder: Where to write.
 
     Returns:
         The names of the signatures.
 
     Raises:
-        UsageError: if there is not one name for each logit.
         TfganRobustError: if the disk refuses it.
     """
-    _, num_classes = shapes_of(classifier)
-    if len(class_names) != num_classes:
-        raise UsageError(
-            f"The classifier has {num_classes} outputs and needs as many "
-            f"class names. Received: {len(class_names)} names."
-        )
+    image_shape, _ = shapes_of(classifier)
     module = _Servable(classifier, class_names)
     signatures = module.signatures()
     try:
-        tf.saved_model.save(module, str(path), signatures)
+        tf.saved_model.save(module, str(folder), signatures)
+        extra = folder / "assets.extra"
+        extra.mkdir(exist_ok=True)
+        write_requests(extra / FILE, _requests(image_shape))
     except (tf.errors.OpError, OSError) as error:
-        raise TfganRobustError(f"Cannot write to {path}: {error}") from None
+        raise TfganRobustError(f"Cannot write to {folder}: {error}") from None
     return list(signatures)
 
 
-def check_saved_model(path: str | Path, classifier_file: str | Path) -> float:
-    """Reloads a SavedModel in a fresh process and compares its answers.
-
-    The new process shows that the files suffice: nothing that this process
-    holds in memory can stand in for something that was not written.
-
-    Args:
-        path: Folder of the SavedModel.
-        classifier_file: The `.keras` file that it was made from.
+def answers(folder: Path) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
+    """Loads what `write` wrote.
 
     Returns:
-        The largest absolute difference between its logits and Keras'.
-
-    Raises:
-        TfganRobustError: if it cannot be loaded or answers otherwise.
+        By the name of each signature that classifies, a function from uint8
+        images to logits.
     """
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(entry or "." for entry in sys.path),
-        # This process may hold all memory of the GPU, and its TF32 products
-        # would blur the comparison.
-        "CUDA_VISIBLE_DEVICES": "-1",
-    }
-    done = subprocess.run(
-        [sys.executable, "-m", __name__, str(path), str(classifier_file)],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        lines = done.stderr.strip().splitlines()
-        reason = lines[-1] if lines else f"exit code {done.returncode}"
-        raise TfganRobustError(
-            f"The SavedModel failed its check in a fresh process: {reason}"
+    loaded = tf.saved_model.load(str(folder))
+
+    def logits(
+        name: str, key: str, prepare: Callable[[np.ndarray], Any],
+        images: np.ndarray,
+    ) -> np.ndarray:  # fmt: skip
+        # By `loaded`: signatures do not keep their variables alive.
+        signature = loaded.signatures[name]
+        found: np.ndarray = signature(**{key: prepare(images)})[
+            "logits"
+        ].numpy()
+        return found
+
+    return {
+        name: functools.partial(logits, name, key, prepare)
+        for name, key, prepare in (
+            ("serving_default", "images", _floats),
+            ("serve_uint8", "images", tf.constant),
+            ("serve_image", "image_bytes", _files),
         )
-    return float(done.stdout.split()[-1])
+    }
+
+
+def _floats(images: np.ndarray) -> tf.Tensor:
+    return tf.cast(images, tf.float32) / 255.0
+
+
+def _files(images: np.ndarray) -> tf.Tensor:
+    return tf.stack([tf.io.encode_png(image) for image in images])
+
+
+def _requests(
+    image_shape: tuple[int, int, int],
+) -> dict[str, dict[str, tf.Tensor]]:
+    """One grey image for each signature that classifies."""
+    image = np.full((1, *image_shape), 128, np.uint8)
+    return {
+        "serving_default": {"images": _floats(image)},
+        "serve_uint8": {"images": tf.constant(image)},
+        "serve_image": {"image_bytes": _files(image)},
+    }
 
 
 class _Servable(tf.Module):
@@ -117,7 +124,8 @@ class _Servable(tf.Module):
         self._logits = lambda images: classifier(images, training=False)
         self._weights = [weight.value for weight in classifier.weights]
         self._class_names = tuple(class_names)
-        (*self._size, self._channels), _ = shapes_of(classifier)
+        (height, width, self._channels), _ = shapes_of(classifier)
+        self._size = height, width
 
     def signatures(self) -> dict[str, Any]:
         """Returns the traced functions by the name of their signature."""
@@ -132,12 +140,19 @@ class _Servable(tf.Module):
             "serve_image": self.classify_files.get_concrete_function(
                 tf.TensorSpec([None], tf.string, "image_bytes")
             ),
-            "labels": self.labels.get_concrete_function(),
+            "labels": self.labels.get_concrete_function(
+                tf.TensorSpec([None], tf.int64, "class_numbers")
+            ),
         }
 
     @tf.function
     def classify(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        logits = tf.cast(self._logits(images), tf.float32)
+        count = tf.shape(images)[0]
+        # Of no image at all, TensorFlow's convolutions on a CPU make an error.
+        filled = tf.pad(
+            images, [[0, tf.maximum(1 - count, 0)], [0, 0], [0, 0], [0, 0]]
+        )
+        logits = tf.cast(self._logits(filled), tf.float32)[:count]
         return {"logits": logits, "probabilities": tf.nn.softmax(logits)}
 
     @tf.function
@@ -146,71 +161,18 @@ class _Servable(tf.Module):
 
     @tf.function
     def classify_files(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-        images = tf.map_fn(
-            self._decode, image_bytes, fn_output_signature=tf.uint8
-        )
-        return self.classify_uint8(images)
+        images, readable = decode_files(image_bytes, self._size, self._channels)
+        answers = {
+            name: tf.where(readable[:, tf.newaxis], answer, np.nan)
+            for name, answer in self.classify_uint8(images).items()
+        }
+        return {**answers, "status": tf.where(readable, OK, UNREADABLE)}
 
     @tf.function
-    def labels(self) -> dict[str, tf.Tensor]:
-        return {"labels": tf.constant(self._class_names, tf.string)}
-
-    def _decode(self, encoded: tf.Tensor) -> tf.Tensor:
-        # Grey is repeated and opacity dropped, as in the training data.
-        image = tf.io.decode_image(
-            encoded, channels=self._channels, expand_animations=False
-        )
-        image = tf.image.resize(image, self._size, antialias=True)
-        # Rounded, since training images are of whole numbers too.
-        image = tf.cast(tf.round(tf.clip_by_value(image, 0, 255)), tf.uint8)
-        return tf.ensure_shape(image, [*self._size, self._channels])
-
-
-def _largest_difference(path: str, classifier_file: str) -> float:
-    """Compares the logits of all signatures with those of Keras.
-
-    Raises:
-        TfganRobustError: if they differ by more than rounding.
-    """
-    classifier = load_float32(classifier_file)
-    image_shape, _ = shapes_of(classifier)
-    signatures = tf.saved_model.load(path).signatures
-    images = np.random.default_rng(0).integers(
-        256, size=(_PROBES, *image_shape), dtype=np.uint8
-    )
-    probes: dict[str, dict[str, np.ndarray]] = {
-        "serving_default": {"images": (images / 255).astype(np.float32)},
-        "serve_uint8": {"images": images},
-        "serve_image": {
-            "image_bytes": np.array(
-                [tf.io.encode_png(image).numpy() for image in images],
-                dtype=object,
-            )
-        },
-    }
-    expected = classifier(
-        probes["serving_default"]["images"], training=False
-    ).numpy()
-    tolerance = _TOLERANCE * max(1.0, np.abs(expected).max())
-    differences = []
-    for name, probe in probes.items():
-        for count in (1, _PROBES):
-            answer = signatures[name](
-                **{key: tf.constant(v[:count]) for key, v in probe.items()}
-            )
-            difference = np.abs(answer["logits"] - expected[:count]).max()
-            # Written so that NaN fails too.
-            if not difference <= tolerance:
-                raise TfganRobustError(
-                    f"the logits of signature {name} differ from Keras' by "
-                    f"{difference:.3g}, more than {tolerance:.3g}."
-                )
-            differences.append(float(difference))
-    return max(differences)
-
-
-if __name__ == "__main__":
-    try:
-        print(_largest_difference(*sys.argv[1:]))
-    except TfganRobustError as problem:
-        sys.exit(str(problem))
+    def labels(self, class_numbers: tf.Tensor) -> dict[str, tf.Tensor]:
+        count = len(self._class_names)
+        names = tf.constant((*self._class_names, ""), tf.string)
+        known = (class_numbers >= 0) & (class_numbers < count)
+        return {
+            "labels": tf.gather(names, tf.where(known, class_numbers, count))
+        }

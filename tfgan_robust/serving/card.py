@@ -1,0 +1,116 @@
+"""A page for people on an exported classifier."""
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+from tfgan_robust.reports.breakdown import named_rows
+from tfgan_robust.reports.numbers import format_eps
+from tfgan_robust.reports.reading import parse_evaluation
+from tfgan_robust.reports.tables import (
+    audit_line,
+    escape,
+    format_share,
+    markdown_table,
+)
+
+_UNMEASURED = (
+    "**Not measured.** Nothing is known of how this classifier withstands "
+    "attacks: `python -m tfgan_robust.evaluate` measures it, and an export "
+    "after that says so here."
+)
+# Of a run's settings, those that people ask for first.
+_TOLD = ("method", "formulation", "eps", "epochs", "classifier", "seed")
+
+
+def model_card(metadata: Mapping[str, Any]) -> str:
+    """Lays the metadata of an export out for a person, as Markdown.
+
+    Args:
+        metadata: As `export` collects them.
+
+    Returns:
+        The page.
+
+    Raises:
+        UsageError: if its evaluation is none.
+    """
+    training = metadata["training"]
+    robustness = metadata["robustness"]
+    blocks = [
+        f"# {escape(metadata['run'])}",
+        *_what_it_is(training["dataset"]),
+        "## Data",
+        *_data(training["dataset"]),
+        "## Training",
+        _settings(training["settings"]),
+        "## Robustness",
+        *(_robustness(robustness) if robustness else [_UNMEASURED]),
+        "## Files",
+        _files(metadata),
+    ]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _what_it_is(dataset: Mapping[str, Any]) -> list[str]:
+    height, width, channels = dataset["image_shape"]
+    names = dataset["class_names"]
+    return [
+        "An image classifier that was trained with tfgan_robust. It takes "
+        f"images of {height} x {width} pixels and {channels} channels, as "
+        "float32 [batch, height, width, channels] in [0, 1], and answers with "
+        f"a logit for each of {len(names)} classes, in this order:",
+        markdown_table(
+            ("number", "class"),
+            [(str(n), name) for n, name in enumerate(names)],
+        ),
+    ]
+
+
+def _data(dataset: Mapping[str, Any]) -> list[str]:
+    return [
+        f"{escape(dataset['source'])}.",
+        *(f"**NOTE**: {escape(note)}." for note in dataset.get("notes", ())),
+    ]
+
+
+def _settings(settings: Mapping[str, Any]) -> str:
+    told = {n: settings[n] for n in _TOLD if settings.get(n) is not None}
+    if "eps" in told:
+        told["eps"] = format_eps(told["eps"])
+    return markdown_table(
+        ("setting", "value"), [(name, str(v)) for name, v in told.items()]
+    )
+
+
+def _files(metadata: Mapping[str, Any]) -> str:
+    return markdown_table(
+        ("what", "value"),
+        [
+            ("format", metadata["format"]),
+            ("signatures", ", ".join(metadata["signatures"])),
+            ("precision", metadata["precision"]),
+            ("sha256 of its .keras file", metadata["classifier_sha256"]),
+        ],
+    )
+
+
+def _robustness(stored: dict[str, Any]) -> list[str]:
+    # A copy: what is read may be brought up to date.
+    evaluation, conditions = parse_evaluation(
+        copy.deepcopy(stored), "results.json of the run"
+    )
+    dataset = conditions.dataset
+    rows = [
+        (name, format_eps(row.eps), format_share(row))
+        for name, row in named_rows(evaluation)
+    ]
+    return [
+        escape(audit_line(evaluation.audit)),
+        markdown_table(("attack", "eps", "accuracy in %"), rows),
+        f"With 95 % Wilson intervals, on {evaluation.num_images:,} images of "
+        f"the split {escape(dataset.split)} of {escape(dataset.source)}, "
+        f"{escape(conditions.date)}. "
+        "Robust accuracies are upper bounds: stronger attacks may find more.",
+        *(f"**NOTE**: {escape(note)}." for note in evaluation.notes),
+    ]

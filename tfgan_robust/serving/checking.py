@@ -1,0 +1,101 @@
+"""Whether an export answers as Keras does, in a process of its own."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from tfgan_robust.classifiers.loading import load_float32
+from tfgan_robust.errors import TfganRobustError
+from tfgan_robust.networks.shapes import shapes_of
+from tfgan_robust.serving.formats import FORMATS
+
+# One image alone, and a few.
+_BATCHES = (1, 3)
+# Of the largest logit: an export fuses and reorders what Keras runs layer by
+# layer, and a deep network amplifies the rounding.
+_TOLERANCE = 1e-4
+
+
+def check_export(format: str, folder: Path, classifier_file: Path) -> float:
+    """Reloads an export in a fresh process and compares its answers.
+
+    The new process shows that the files suffice: nothing that this process
+    holds in memory can stand in for something that was not written.
+
+    Args:
+        format: One of `FORMATS`.
+        folder: Of the export.
+        classifier_file: The `.keras` file that it was made from.
+
+    Returns:
+        The largest absolute difference between its logits and Keras'.
+
+    Raises:
+        TfganRobustError: if it cannot be loaded or answers otherwise.
+    """
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(entry or "." for entry in sys.path),
+        # This process may hold all memory of the GPU, and its TF32 products
+        # would blur the comparison.
+        "CUDA_VISIBLE_DEVICES": "-1",
+    }
+    done = subprocess.run(
+        [
+            sys.executable, "-m", __name__,
+            format, str(folder), str(classifier_file),
+        ],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )  # fmt: skip
+    if done.returncode != 0:
+        lines = done.stderr.strip().splitlines()
+        reason = lines[-1] if lines else f"exit code {done.returncode}"
+        raise TfganRobustError(
+            f"The export failed its check in a fresh process: {reason}"
+        )
+    return float(done.stdout.split()[-1])
+
+
+def largest_difference(
+    format: str, folder: Path, classifier_file: Path
+) -> float:
+    """Compares the logits of all entry points with those of Keras.
+
+    Raises:
+        TfganRobustError: if they differ by more than rounding.
+    """
+    classifier = load_float32(classifier_file)
+    image_shape, _ = shapes_of(classifier)
+    images = np.random.default_rng(0).integers(
+        256, size=(max(_BATCHES), *image_shape), dtype=np.uint8
+    )
+    expected = classifier(
+        (images / 255).astype(np.float32), training=False
+    ).numpy()
+    tolerance = _TOLERANCE * max(1.0, np.abs(expected).max())
+    differences = []
+    for name, logits in FORMATS[format].load().answers(folder).items():
+        for count in _BATCHES:
+            difference = np.abs(logits(images[:count]) - expected[:count]).max()
+            # Written so that NaN fails too.
+            if not difference <= tolerance:
+                raise TfganRobustError(
+                    f"the logits of {name} differ from Keras' by "
+                    f"{difference:.3g}, more than {tolerance:.3g}."
+                )
+            differences.append(float(difference))
+    return max(differences)
+
+
+if __name__ == "__main__":
+    try:
+        given, *paths = sys.argv[1:]
+        print(largest_difference(given, *map(Path, paths)))
+    except TfganRobustError as problem:
+        sys.exit(str(problem))
