@@ -60,8 +60,24 @@ TEST = [
     "pytest-xdist>=3.6,<4",
 ]
 
+EXPORT = [
+    # Runs LiteRT files, which are checked after they are written.
+    "ai-edge-litert>=2.1,<3",
+    # Reads and names what tf2onnx writes.
+    "onnx>=1.19,<2",
+    # Runs ONNX files, which are checked after they are written.
+    "onnxruntime>=1.23,<2",
+    # Keras's exporter writes ONNX with it.
+    "tf2onnx>=1.17,<2",
+]
+
 DEV = [
     *TEST,
+    *EXPORT,
+    # Runs exports in a second engine; 180 MB, for tests only.
+    "openvino>=2026.0,<2027",
+    # The messages of TensorFlow Serving, with which its requests are tested.
+    "tensorflow-serving-api>=2.21,<2.22",
     # Checks types.
     "mypy>=2.4,<3",
     # Runs the checks before each commit.
@@ -87,7 +103,7 @@ setuptools.setup(
     ),
     package_data={"tfgan_robust": ["py.typed", "pretrained/*"]},
     install_requires=INSTALL_REQUIRES,
-    extras_require={"gpu": GPU, "test": TEST, "dev": DEV},
+    extras_require={"export": EXPORT, "gpu": GPU, "test": TEST, "dev": DEV},
     entry_points={
         "console_scripts": [
             "tfgan-robust-train = tfgan_robust.train:main",

@@ -19,7 +19,7 @@ from tfgan_robust import files
 from tfgan_robust.cli import importing
 from tfgan_robust.errors import TfganRobustError, UsageError
 from tfgan_robust.reports.verdicts import Check
-from tfgan_robust.serving import checking, export
+from tfgan_robust.serving import checking, export, saved_model
 
 
 def measured(run: Path, **changes: Any) -> dict[str, Any]:
@@ -262,7 +262,24 @@ def test_errors_name_what_lasts(tmp_path):
         export.export(options)
     assert str(classifier) in str(error.value)
     assert ".exporting" not in str(error.value)
-    assert not (tmp_path / "new" / "D").exists()
+    assert not (tmp_path / "new").exists()
+
+
+def test_what_a_converter_cannot_do_is_told_in_a_line(
+    run, tmp_path, monkeypatch
+):
+    def refuse(*_):
+        raise ValueError("no such operation: Mine\n  in a graph")
+
+    monkeypatch.setattr(saved_model, "write", refuse)
+    options = export.ExportSettings(
+        run_dir=str(run), output=str(tmp_path / "D")
+    )
+    with pytest.raises(
+        TfganRobustError, match="cannot be written as savedmodel: no such"
+    ):
+        export.export(options)
+    assert not (tmp_path / "D").exists()
 
 
 @pytest.mark.usefixtures("unchecked")

@@ -13,7 +13,7 @@ from typing import Any
 from tfgan_robust import files
 from tfgan_robust.cli import fields
 from tfgan_robust.cli.fields import setting
-from tfgan_robust.errors import TfganRobustError, UsageError
+from tfgan_robust.errors import TfganRobustError, UsageError, in_one_line
 from tfgan_robust.lazy import load
 from tfgan_robust.runs import directory
 from tfgan_robust.runs.directory import RunDirectory
@@ -108,7 +108,7 @@ def export(options: ExportSettings) -> Exported:
     target = output / str(options.version)
     _check_is_free(target)
     FORMATS[options.format].load()
-    began_with = output.exists()
+    new = [f for f in (output, *output.parents) if not f.exists()]
     try:
         with _staging_folder(output, options.version) as staging:
             # A copy: a run that still trains may replace its classifier.
@@ -129,10 +129,10 @@ def export(options: ExportSettings) -> Exported:
             f"Cannot write to {output}: {error.strerror or error}."
         ) from None
     finally:
-        if not began_with and not any(output.glob("*")):
-            # Nothing that people would look for there.
+        for folder in new:
+            # Nothing that people would look for, unless something is in it.
             with contextlib.suppress(OSError):
-                output.rmdir()
+                folder.rmdir()
     return Exported(target, metadata, difference)
 
 
@@ -217,7 +217,17 @@ def _write_and_check(
             f"The classifier has {classifier.output_shape[-1]} outputs and "
             f"needs as many class names. Received: {len(names)} names."
         )
-    metadata["signatures"] = row.load().write(classifier, names, path)
+    writer = row.load()
+    try:
+        metadata["signatures"] = writer.write(classifier, names, path)
+    except (TfganRobustError, OSError):
+        raise
+    # What a converter says of a layer that it does not know is anything.
+    except Exception as error:
+        raise TfganRobustError(
+            f"This classifier cannot be written as {format}: "
+            f"{in_one_line(error)}."
+        ) from None
     beside = path / row.beside
     beside.mkdir(exist_ok=True)
     files.write_json(beside / METADATA, metadata)
