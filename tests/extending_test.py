@@ -109,7 +109,7 @@ def test_an_attack(recipe, model, tmp_path):
     assert "corners[-<number>]" in flat(helped)
     assert_well(done)
     assert re.search(r"corners-3 +\|", done)
-    assert_refused(refused, "at least", "corners-0")
+    assert_refused(refused, "from 1 to", "corners-0")
     assert_refused(wrong, "corners", "l2")
     attacked = read(tmp_path / "o" / "results.json")["results"][1]
     assert (attacked["attack"], attacked["num_images"]) == ("corners-3", 32)

@@ -1,7 +1,7 @@
 """A page for people on an exported classifier."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tfgan_robust.reports.breakdown import named_rows
@@ -39,7 +39,9 @@ def model_card(metadata: Mapping[str, Any]) -> str:
     robustness = metadata["robustness"]
     blocks = [
         f"# {escape(metadata['run'])}",
-        *_what_it_is(training["dataset"]),
+        *_what_it_is(
+            metadata["image_shape"], training["dataset"]["class_names"]
+        ),
         "## Data",
         *_data(training["dataset"]),
         "## Training",
@@ -52,9 +54,8 @@ def model_card(metadata: Mapping[str, Any]) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-def _what_it_is(dataset: Mapping[str, Any]) -> list[str]:
-    height, width, channels = dataset["image_shape"]
-    names = dataset["class_names"]
+def _what_it_is(image_shape: Sequence[int], names: Sequence[str]) -> list[str]:
+    height, width, channels = image_shape
     return [
         "An image classifier that was trained with tfgan_robust. It takes "
         f"images of {height} x {width} pixels and {channels} channels, as "
@@ -69,7 +70,7 @@ def _what_it_is(dataset: Mapping[str, Any]) -> list[str]:
 
 def _data(dataset: Mapping[str, Any]) -> list[str]:
     return [
-        f"{escape(dataset['source'])}.",
+        f"{escape(dataset.get('source', 'Not stated'))}.",
         *(f"**NOTE**: {escape(note)}." for note in dataset.get("notes", ())),
     ]
 

@@ -211,6 +211,7 @@ def _write_and_check(
     classifier = load("tfgan_robust.classifiers.loading:load_float32")(
         classifier_file
     )
+    metadata["image_shape"] = list(classifier.input_shape[1:])
     names = metadata["training"]["dataset"]["class_names"]
     if len(names) != classifier.output_shape[-1]:
         raise UsageError(
