@@ -15,3 +15,8 @@ tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0],
     [tf.config.LogicalDeviceConfiguration() for _ in range(2)],
 )
+
+
+def pytest_addoption(parser):
+    """Lets a developer try a few cases of each file."""
+    parser.addoption("--fuzz-cases", type=int, help="of each damaged file")

@@ -37,6 +37,18 @@ def command(*flags):
     )
 
 
+@pytest.mark.parametrize("level", ["2", "3"])
+def test_who_asks_for_less_noise_gets_no_more(tmp_path, level):
+    found = subprocess.run(
+        [sys.executable, "-c",
+         "from tfgan_robust.lazy import load; load('tensorflow')"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": level},
+    )  # fmt: skip
+    assert (found.returncode, found.stderr) == (0, "")
+
+
 def test_a_shell_measures_a_keras_file_and_keeps_the_results(tmp_path):
     model = save_classifier(tmp_path / "m.keras")
     folder = tmp_path / "new" / "out"

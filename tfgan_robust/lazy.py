@@ -11,6 +11,8 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
+
 
 def load(target: Any) -> Any:
     """Imports what a text names, with TensorFlow's start-up notes hidden.
@@ -34,29 +36,31 @@ def load(target: Any) -> Any:
 def without_notes() -> Iterator[None]:
     """Hides native log lines while TensorFlow is first imported.
 
-    They would bury the one line of an error. Setting TF_CPP_MIN_LOG_LEVEL
+    They would bury the one line of an error. TF_CPP_MIN_LOG_LEVEL=0 or 1
     shows them. Python's own errors are not hidden.
     """
-    if "tensorflow" in sys.modules or "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+    wish = os.environ.get(_LEVEL)
+    if "tensorflow" in sys.modules or wish not in (None, "2", "3"):
         yield
         return
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+    os.environ[_LEVEL] = wish or "2"
     sys.stderr.flush()
     kept = os.dup(2)
     try:
         with open(os.devnull, "wb") as nowhere:
             os.dup2(nowhere.fileno(), 2)
             yield
-            _quieten(sys.modules.get("tensorflow"))
+            _quieten(sys.modules.get("tensorflow"), wish)
     finally:
         os.dup2(kept, 2)
         os.close(kept)
 
 
-def _quieten(tensorflow: Any) -> None:
+def _quieten(tensorflow: Any, wish: str | None) -> None:
     if tensorflow is None:
         # Not needed so far: its notes are still to come.
-        del os.environ["TF_CPP_MIN_LOG_LEVEL"]
+        if wish is None:
+            del os.environ[_LEVEL]
         return
     # The first look at the devices is as talkative as the import.
     tensorflow.config.list_physical_devices()

@@ -76,6 +76,7 @@ ENDS = {
     "full": OSError(28, "No space left on device"),
     "ctrl-c": KeyboardInterrupt(),
     "bug": ZeroDivisionError(),
+    "memory": MemoryError(),
 }
 
 
@@ -115,6 +116,7 @@ def test_only_what_was_given_is_passed_on(call):
     [
         ("--end=other", 1, "error: no disk"),
         ("--end=full", 1, "error: [Errno 28] No space left on device"),
+        ("--end=memory", 1, "error: MemoryError"),
         ("--end=usage", 2, "error: --radius differs"),
         ("--radius=nan", 2,
          "error: --radius must be finite. Received: radius=nan."),

@@ -20,7 +20,7 @@ from tfgan_robust.reports import breakdown
 from tfgan_robust.reports.numbers import wilson
 from tfgan_robust.reports.page import write_report
 from tfgan_robust.reports.reading import read_evaluation
-from tfgan_robust.reports.results import WORST
+from tfgan_robust.reports.results import WORST, accuracy_fields
 from tfgan_robust.reports.verdicts import Check
 
 ROOT = Path(tfgan_robust.__file__).parents[1]
@@ -381,9 +381,7 @@ def rewritten(folder, change):
             "fgsm has the accuracy 0.75",
         ),
         (
-            lambda w: w["results"][1].update(
-                num_correct=0, accuracy=0.0, accuracy_low=0.0
-            ),
+            lambda w: w["results"][1].update(accuracy_fields(0, 12)),
             "the same evaluation",
         ),
         (lambda w: w["results"][1].update(num_correct=13), "13 of 12 images"),
@@ -395,9 +393,30 @@ def rewritten(folder, change):
         ),
         (lambda w: w["results"][1].update(eps=0.0), "has eps 0.0"),
         (lambda w: w["results"][1].update(eps=1e999), "JSON does not know"),
-        (lambda w: w["results"][1].update(accuracy_low=0.9), "interval from"),
+        (lambda w: w["results"][1].update(accuracy_low=0.9), "accuracy_low"),
+        (lambda w: w["pointwise"][0].update(accuracy_high=1), "accuracy_high"),
+        (lambda w: w["results"][1].update(eps=10**400), "more digits"),
+        (
+            lambda w: w["results"][1].update(num_images=10**30),
+            "of 1000000000000000000000000000000 images",
+        ),
         (lambda w: w["pointwise"][0].update(accuracy=0.1), "the accuracy 0.1"),
         (lambda w: w.update(num_images=0), "num_images is 0"),
+        *(
+            (
+                lambda w, value=value: w["results"][1]["stages"][0][
+                    "settings"
+                ].update(step_ratio=value),
+                f"step_ratio is {value}"[:40],
+            )
+            for value in ([1], None, True, 10**400)
+        ),
+        (
+            lambda w: w["results"][1]["stages"][0]["settings"].update(
+                momentum="0.5"
+            ),
+            "momentum is 0.5",
+        ),
         (lambda w: w["results"][1].update(eps=0.5), "the same evaluation"),
     ],
 )

@@ -131,6 +131,36 @@ def test_a_damaged_configuration_is_refused(run, content, wanted):
         directory.load_run_config(run.path)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("class_names", "cat"),
+        ("class_names", 3),
+        ("class_names", []),
+        ("class_names", ["cat", "cat"]),
+        ("class_names", ["cat", 1]),
+        ("notes", 7),
+        ("notes", "a text"),
+        ("identity", "0123"),
+        ("identity", {"training": 1}),
+    ],
+)
+def test_a_damaged_description_of_the_data_is_refused(run, name, value):
+    store(run, resolve(), dataset={name: value})
+    with pytest.raises(UsageError, match=f"`{name}` of the data set in"):
+        directory.stored_dataset(run.path)
+
+
+def test_a_description_of_the_data_is_read_as_it_is(run):
+    described = {
+        "class_names": ["cat", "dog"],
+        "notes": ["copies"],
+        "identity": {"training": {"images": "0123"}},
+    }
+    store(run, resolve(), dataset=described)
+    assert directory.stored_dataset(run.path) == described
+
+
 def test_a_folder_without_configuration_is_no_run(tmp_path):
     with pytest.raises(UsageError, match="no run directory") as error:
         directory.load_run_config(tmp_path / "absent")

@@ -5,9 +5,11 @@ import dataclasses
 import json
 
 import numpy as np
+import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing import event_accumulator
 
+from tfgan_robust.errors import TfganRobustError
 from tfgan_robust.runs.presets import resolve
 from tfgan_robust.training.records import MetricsFile, TensorBoardWriter
 
@@ -49,6 +51,32 @@ def test_epochs_after_the_checkpoint_are_dropped(tmp_path):
     resumed = MetricsFile(path, 2)
     resumed.append({"epoch": 3.0, "loss": 30.0})
     assert [row["loss"] for row in read(path)] == ["1.0", "2.0", "30.0"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "a,b\n1,2\n",
+        "epoch,loss\n1,0.5\n3,0.4\n",
+        "epoch,loss\n2,0.5\n1,0.4\n",
+        "epoch,loss\nnan,0.5\n",
+        "epoch,loss\n1.5,0.5\n",
+        "epoch,loss\n1,0.5,7\n",
+        f"epoch,loss\n1,{'9' * 200_000}\n",
+    ],
+    ids=lambda content: content[:30],
+)
+def test_damaged_rows_are_refused(tmp_path, content):
+    path = tmp_path / "metrics.csv"
+    path.write_bytes(content.encode())
+    with pytest.raises(TfganRobustError, match="metrics.csv is damaged"):
+        MetricsFile(path, 5)
+
+
+def test_a_file_may_begin_after_the_first_epoch(tmp_path):
+    path = tmp_path / "metrics.csv"
+    path.write_text("epoch,loss\n3,0.5\n4,0.4\n")
+    assert [row["epoch"] for row in MetricsFile(path, 4).rows] == [3, 4]
 
 
 def test_a_new_run_starts_a_new_file(tmp_path):

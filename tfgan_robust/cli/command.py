@@ -53,7 +53,8 @@ def main(
     except Exception as error:
         if not _is_of_the_machine(error):
             raise
-        first_line = str(error).splitlines()[0]
+        # A MemoryError may say nothing.
+        first_line, *_ = str(error).splitlines() or [type(error).__name__]
         _exit(f"error: {first_line}", TfganRobustError.exit_code)
 
 

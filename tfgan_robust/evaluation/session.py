@@ -81,7 +81,7 @@ def _load(options: EvaluateSettings) -> _Inputs:
     learnt: Sequence[str] = ()
     if options.run_dir is not None:
         config = directory.load_run_config(options.run_dir)
-        learnt = directory.stored_dataset(options.run_dir).get("notes", ())
+        learnt = directory.stored_dataset(options.run_dir).get("notes") or ()
     trained = options if config is None else config
     dataset = str(options.images_of if config is None else config.dataset)
     names = networks.classifier.class_names

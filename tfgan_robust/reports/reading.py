@@ -14,15 +14,18 @@ import numpy as np
 from tfgan_robust import files
 from tfgan_robust.attacks.plan import CLEAN
 from tfgan_robust.errors import UsageError
+from tfgan_robust.reports import stage_settings
 from tfgan_robust.reports.results import (
     SCHEMA_VERSION,
     Evaluation,
     Pointwise,
     Result,
+    accuracy_fields,
     result_name,
 )
-from tfgan_robust.reports.stage_settings import upgraded_stage
 
+# Counts and sizes beyond it are nobody's.
+_LARGEST = 10**15
 # Said of evaluations without an identity.
 UNPROVED = (
     "stored by an earlier version, it cannot prove to which images and to "
@@ -163,23 +166,23 @@ def _check_figures(evaluation: Evaluation) -> None:
         if not (result.eps == 0 if clean else 0 < result.eps < math.inf):
             raise ValueError(f"{name} has eps {result.eps}")
         _check_share(result, name)
+        for stage in result.stages:
+            stage_settings.check(stage.settings)
     for worst in (*evaluation.pointwise, *evaluation.stored):
         _check_share(worst, f"the worst case at {worst.eps}")
 
 
 def _check_share(found: Result | Pointwise, name: str) -> None:
-    if not 0 <= found.num_correct <= found.num_images or not found.num_images:
+    most = min(found.num_images, _LARGEST)
+    if not 0 <= found.num_correct <= most or not 0 < most == found.num_images:
         raise ValueError(
             f"{name} counts {found.num_correct} of {found.num_images} images"
         )
-    share = found.num_correct / found.num_images
-    if not math.isclose(found.accuracy, share, rel_tol=1e-9):
-        raise ValueError(f"{name} has the accuracy {found.accuracy}")
-    if not 0 <= found.accuracy_low <= share <= found.accuracy_high <= 1:
-        raise ValueError(
-            f"{name} has an interval from {found.accuracy_low} to "
-            f"{found.accuracy_high}"
-        )
+    counted = accuracy_fields(found.num_correct, found.num_images)
+    for field in ("accuracy", "accuracy_low", "accuracy_high"):
+        stated = getattr(found, field)
+        if not math.isclose(stated, counted[field], abs_tol=1e-9):
+            raise ValueError(f"{name} has the {field} {stated}")
 
 
 def _check_masks(evaluation: Evaluation, folder: Path) -> None:
@@ -209,7 +212,8 @@ def _upgrade(stored: dict[str, Any]) -> None:
     """Makes an evaluation of schema_version 2 one of 3."""
     for result in stored["results"]:
         result["stages"] = [
-            upgraded_stage(stage, result["eps"]) for stage in result["stages"]
+            stage_settings.upgraded_stage(stage, result["eps"])
+            for stage in result["stages"]
         ]
 
 
@@ -229,6 +233,8 @@ def _from_json(kind: Any, value: Any) -> Any:
     if origin is types.UnionType:
         return None if value is None else _from_json(inner[0], value)
     if kind is float and type(value) is int:
+        if abs(value) > _LARGEST:
+            raise ValueError("a number is of more digits than any figure")
         return float(value)
     if type(value) is not kind:
         raise TypeError(f"{value!r} is no {kind.__name__}")

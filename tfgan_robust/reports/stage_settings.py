@@ -1,10 +1,13 @@
 """The settings of attacks in words, and those of older evaluations."""
 
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from tfgan_robust.attacks.plan import parse_attack
 from tfgan_robust.errors import UsageError
+
+_NUMBERS = ("step_size", "step_ratio", "momentum")
 
 
 def describe(settings: Mapping[str, Any], eps: float) -> str:
@@ -21,6 +24,26 @@ def describe(settings: Mapping[str, Any], eps: float) -> str:
     ]
     parts += [f"{k} {v}" for k, v in shown.items() if k not in _WORDS]
     return ", ".join(part for part in parts if part)
+
+
+def check(settings: Mapping[str, Any]) -> None:
+    """Refuses settings that cannot be told.
+
+    Args:
+        settings: By name, as results.json holds them.
+
+    Raises:
+        ValueError: naming the first that is no finite number and must be one.
+    """
+    for name in _NUMBERS:
+        value = settings.get(name, 0.0)
+        # Only whole numbers can be too large for a float here.
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int | float)
+            or abs(value) > sys.float_info.max
+        ):
+            raise ValueError(f"{name} is {str(value)[:40]}")
 
 
 def with_relative_step(

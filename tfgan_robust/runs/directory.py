@@ -188,9 +188,40 @@ def stored_dataset(path: str | Path) -> dict[str, Any]:
 
     Args:
         path: The folder of the run.
+
+    Raises:
+        UsageError: if it is not as a run describes its data.
     """
-    dataset = read_json_object(RunDirectory(Path(path)).config).get("dataset")
-    return dataset if isinstance(dataset, dict) else {}
+    file = RunDirectory(Path(path)).config
+    dataset = read_json_object(file).get("dataset")
+    if not isinstance(dataset, dict):
+        return {}
+    identity = dataset.get("identity")
+    fits = {
+        "class_names": _is_texts(dataset.get("class_names"), distinct=True),
+        "notes": _is_texts(dataset.get("notes")),
+        "identity": identity is None
+        or isinstance(identity, dict)
+        and all(isinstance(part, dict) for part in identity.values()),
+    }
+    for name, fit in fits.items():
+        if not fit:
+            raise UsageError(
+                f"`{name}` of the data set in {file} is not as a run writes "
+                "it; restore the file."
+            )
+    return dataset
+
+
+def _is_texts(value: Any, *, distinct: bool = False) -> bool:
+    """Tells whether a JSON value is absent or a list of texts."""
+    if value is None:
+        return True
+    if not isinstance(value, list):
+        return False
+    if not all(isinstance(each, str) for each in value):
+        return False
+    return not distinct or 0 < len(value) == len(set(value))
 
 
 def stored_precision(path: str | Path) -> str | None:

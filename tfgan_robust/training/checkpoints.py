@@ -21,7 +21,8 @@ from tfgan_robust.networks.storing import save_network
 from tfgan_robust.training.model import AdversarialClassifier
 
 _KEPT = 2
-_OURS = re.compile(r"ckpt-[0-9]+\.index")
+_OURS = re.compile(r"ckpt-([0-9]+)\.index")
+_PART = re.compile(r"ckpt-([0-9]+)\.(index|data-[0-9]+-of-[0-9]+)")
 
 
 class RunState:
@@ -67,6 +68,7 @@ class RunState:
                 f"Cannot write a checkpoint to {self._manager.directory}: "
                 f"{error}"
             ) from None
+        _remove_old(Path(self._manager.directory), step)
 
     def restore(self) -> bool:
         """Restores the newest checkpoint that is whole.
@@ -120,6 +122,21 @@ def _clear(directory: Path) -> None:
     # Whatever the text parser says of a damaged file.
     except Exception:
         (directory / "checkpoint").unlink(missing_ok=True)
+
+
+def _remove_old(directory: Path, step: int) -> None:
+    """Removes what TensorFlow's list of checkpoints does not name any more.
+
+    A kill between a checkpoint and the list, or a list that was lost, leaves
+    such files, and so does a damaged checkpoint of a later step.
+    """
+    files = [(_PART.fullmatch(f.name), f) for f in directory.iterdir()]
+    ours = [(int(part[1]), file) for part, file in files if part]
+    whole = {n for n, file in ours if n <= step and file.suffix == ".index"}
+    kept = sorted(whole)[-_KEPT:]
+    for number, file in ours:
+        if number not in kept:
+            file.unlink(missing_ok=True)
 
 
 def save_networks(model: AdversarialClassifier, directory: Path) -> None:

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import io
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -57,10 +58,14 @@ def _read_rows(path: Path) -> list[dict[str, float]]:
                 {k: float(v) for k, v in row.items() if v != ""}
                 for row in csv.DictReader(file)
             ]
-            if not all("epoch" in row for row in rows):
+            epochs = [row["epoch"] for row in rows]
+            # The first is another where the file was once removed.
+            if any(b - a != 1 for a, b in itertools.pairwise(epochs)) or any(
+                not epoch.is_integer() for epoch in epochs
+            ):
                 raise ValueError("no epochs")
             return rows
-        except (KeyError, TypeError, ValueError):
+        except (csv.Error, KeyError, TypeError, ValueError):
             raise TfganRobustError(
                 f"{path} is damaged; restore it, or remove it to go on "
                 "without the rows of the epochs so far."
