@@ -2,6 +2,8 @@
 
 EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143
+# Of what was received.
+_MOST_SHOWN = 60
 
 
 class TfganRobustError(Exception):
@@ -37,3 +39,15 @@ def in_one_line(error: Exception) -> str:
     # Keras shows the whole model where it does not know a class.
     (text, *_) = str(error).split("Full object config:")
     return f"{type(error).__name__}: {' '.join(text.split())}"
+
+
+def shown(value: object) -> str:
+    """Returns a value as errors show it: the beginning of a long one."""
+    try:
+        text = str(value)
+    # A whole number of more digits than Python writes.
+    except ValueError:
+        return "a number of thousands of digits"
+    if len(text) <= _MOST_SHOWN:
+        return text
+    return f"{text[:_MOST_SHOWN]}..."

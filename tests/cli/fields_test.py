@@ -8,7 +8,7 @@ import pytest
 from tfgan_robust import files
 from tfgan_robust.cli import fields
 from tfgan_robust.cli.fields import setting
-from tfgan_robust.errors import UsageError
+from tfgan_robust.errors import UsageError, shown
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -189,6 +189,6 @@ def test_whole_numbers_are_of_32_bits():
 
 
 def test_what_is_shown_of_a_value_is_its_beginning():
-    assert fields.shown("x" * 60) == "x" * 60
-    assert fields.shown("x" * 61) == "x" * 60 + "..."
-    assert fields.shown(10**5000) == "a number of thousands of digits"
+    assert shown("x" * 60) == "x" * 60
+    assert shown("x" * 61) == "x" * 60 + "..."
+    assert shown(10**5000) == "a number of thousands of digits"

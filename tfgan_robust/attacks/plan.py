@@ -11,12 +11,10 @@ from tfgan_robust.attacks.options import (
     check_choice,
 )
 from tfgan_robust.attacks.table import ATTACKS, AttackRow, known_attacks
-from tfgan_robust.errors import UsageError
+from tfgan_robust.errors import UsageError, shown
 
 CLEAN = "clean"
 MOST_STEPS = 1_000_000
-# Of a name, in errors.
-_MOST_SHOWN = 60
 # DLR divides by logits of the third and, targeted, of the fourth class.
 _CLASSES_FOR_DLR = {False: 3, True: 4}
 
@@ -253,6 +251,6 @@ def _value(text: str, name: str) -> int | str:
     if len(text) > len(str(MOST_STEPS)) or not 1 <= int(text) <= MOST_STEPS:
         raise UsageError(
             f"An attack takes from 1 to {MOST_STEPS:,} steps. Received: "
-            f"{name[:_MOST_SHOWN]}{'...' if len(name) > _MOST_SHOWN else ''}."
+            f"{shown(name)}."
         )
     return int(text)

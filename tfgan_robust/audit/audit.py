@@ -19,7 +19,7 @@ from tfgan_robust.data.splits import representative_order
 from tfgan_robust.errors import TfganRobustError, UsageError
 from tfgan_robust.lazy import load
 from tfgan_robust.reports.numbers import check_eps
-from tfgan_robust.reports.verdicts import WARN, Check, Finding
+from tfgan_robust.reports.verdicts import WARN, Check, Finding, unchecked
 
 # They look for what the others changed.
 _LAST = ("memory", "batch_independence")
@@ -128,7 +128,7 @@ def _check(name: str, context: AuditContext) -> Check:
     except Exception as error:
         ours = isinstance(error, TfganRobustError)
         reason = str(error) if ours else f"{type(error).__name__}: {error}"
-        return Check(name, WARN, {}, f"not checked: {reason}".splitlines()[0])
+        return Check(name, WARN, {}, unchecked(reason).message.splitlines()[0])
     # JSON knows no NaN.
     figures = {
         k: float(v) for k, v in finding.figures.items() if math.isfinite(v)

@@ -5,8 +5,13 @@ import numpy as np
 from tfgan_robust.attacks.plan import follows_gradient
 from tfgan_robust.audit.context import AuditContext
 from tfgan_robust.audit.sampling import first, judge, judge_share
-from tfgan_robust.classifiers.classifier import Classifier
-from tfgan_robust.reports.verdicts import PASS, WARN, Finding
+from tfgan_robust.reports.verdicts import (
+    NOT_CHECKED,
+    PASS,
+    WARN,
+    Finding,
+    unchecked,
+)
 
 # Share of images that strong white-box attacks on a sound network may leave to
 # a black-box attack by bad luck: their starts and steps are finite.
@@ -37,7 +42,7 @@ def transfer(context: AuditContext) -> Finding:
     others = [
         other
         for other in (context.undefended, *context.surrogates)
-        if other is not None and _is_alike(context, other)
+        if other is not None and other.shapes == context.classifier.shapes
     ]
     if not others and (missing := _without_undefended(context)):
         return missing
@@ -109,21 +114,12 @@ def judge_beyond(
 def _without_undefended(context: AuditContext) -> Finding | None:
     given, audited = context.undefended, context.classifier
     if given is None:
-        reason = "not checked without an undefended network: give --undefended"
-    elif not _is_alike(context, given):
-        reason = (
-            "not checked: the undefended network takes images of "
-            f"{given.image_shape} in {given.num_classes} classes, not "
-            f"{audited.image_shape} in {audited.num_classes}"
-        )
-    else:
+        reason = "without an undefended network: give --undefended"
+        return Finding(WARN, {}, f"{NOT_CHECKED} {reason}")
+    if given.shapes == audited.shapes:
         return None
-    return Finding(WARN, {}, reason)
-
-
-def _is_alike(context: AuditContext, other: Classifier) -> bool:
-    audited = context.classifier
-    return (other.image_shape, other.num_classes) == (
-        audited.image_shape,
-        audited.num_classes,
+    return unchecked(
+        "the undefended network takes images of "
+        f"{given.image_shape} in {given.num_classes} classes, not "
+        f"{audited.image_shape} in {audited.num_classes}"
     )

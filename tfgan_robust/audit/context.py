@@ -56,6 +56,7 @@ class AuditContext:
 
     def __post_init__(self) -> None:
         self._found: dict[tuple[Any, ...], np.ndarray] = {}
+        self._attacked: dict[int, tf.Tensor] = {}
         # By the functions themselves: an id may pass on to another one.
         self._runners: dict[tuple[Any, ...], AttackRunner] = {}
         self.variables_before = self.variables()
@@ -133,8 +134,16 @@ class AuditContext:
             self._found[key] = correct
         return self._found[key]
 
+    def pixels(self, which: slice | np.ndarray = slice(None)) -> tf.Tensor:
+        """Returns images as float32 [n, height, width, channels] in [0, 1].
+
+        Args:
+            which: A part of them, or bool [N].
+        """
+        return tf.cast(self.images[which], tf.float32) / 255
+
     def attacked(self, count: int) -> tf.Tensor:
-        """Returns what PGD makes of the first images, in the ball.
+        """Returns what PGD makes of the first images, in the ball; made once.
 
         Args:
             count: Of how many.
@@ -142,10 +151,15 @@ class AuditContext:
         Returns:
             float32 [count, height, width, channels] in [0, 1].
         """
+        if count not in self._attacked:
+            self._attacked[count] = self._attack(count)
+        return self._attacked[count]
+
+    def _attack(self, count: int) -> tf.Tensor:
         self.count((_PGD_STEPS + 1) * count, _PGD_STEPS * count)
         return pgd(
             self.classifier.logits_fn,
-            tf.cast(self.images[:count], tf.float32) / 255,
+            self.pixels(slice(count)),
             tf.constant(self.labels[:count], tf.int64),
             eps=self.eps,
             num_steps=_PGD_STEPS,
@@ -233,7 +247,7 @@ class AuditContext:
         for start in range(0, len(self), self.execution.batch_size):
             batch = slice(start, start + self.execution.batch_size)
             yield (
-                tf.cast(self.images[batch], tf.float32) / 255,
+                self.pixels(batch),
                 tf.constant(self.labels[batch], tf.int64),
                 tf.constant([self.execution.seed, start], tf.int32),
             )

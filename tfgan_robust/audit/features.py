@@ -1,7 +1,5 @@
 """What comes before the last layer must not hide anything from attacks."""
 
-from collections.abc import Callable
-
 import numpy as np
 import tensorflow as tf
 
@@ -11,7 +9,7 @@ from tfgan_robust.audit.black_box import judge_beyond
 from tfgan_robust.audit.context import AuditContext
 from tfgan_robust.audit.sampling import first, judge_share
 from tfgan_robust.networks.logits import LogitsFn
-from tfgan_robust.reports.verdicts import NOT_CHECKED, PASS, WARN, Finding
+from tfgan_robust.reports.verdicts import PASS, Finding, unchecked
 
 NUM_STEPS = 20
 # Of those that white-box attacks left, so many are enough.
@@ -58,10 +56,10 @@ def planted(context: AuditContext) -> Finding:
     if features_fn is None:
         return Finding(PASS, {}, f"{_NONE}: nothing to plant behind")
     count = min(NUM_PLANTED, len(context))
-    images = tf.cast(context.images[:count], tf.float32) / 255
+    images = context.pixels(slice(count))
     weights, border, separable = _separators(features_fn, context, images)
     if not separable.any():
-        return Finding(WARN, {}, f"{NOT_CHECKED}: too few features to plant")
+        return unchecked("too few features to plant")
 
     def planted_logits(points: tf.Tensor) -> tf.Tensor:
         score = tf.reduce_sum(_flat(features_fn(points)) * weights, -1) - border
@@ -110,7 +108,7 @@ def _nearest_of_others(
     features_fn: LogitsFn, context: AuditContext
 ) -> np.ndarray:
     """For each image, the features of the nearest one of another class."""
-    images = tf.cast(context.images, tf.float32) / 255
+    images = context.pixels()
     features = _in_batches(features_fn, context, images)
     squares = (features**2).sum(axis=-1)
     distance = squares[:, None] + squares[None] - 2 * features @ features.T
@@ -125,7 +123,7 @@ def _towards(
     looked: np.ndarray,
     aims: np.ndarray,
 ) -> tf.Tensor:
-    images = tf.cast(context.images[looked], tf.float32) / 255
+    images = context.pixels(looked)
 
     def distances(points: tf.Tensor) -> tf.Tensor:
         return tf.reduce_sum((_flat(features_fn(points)) - aims) ** 2, axis=-1)
@@ -157,11 +155,12 @@ def _separators(
         Its weights, its border, and whether it tells them apart.
     """
     generator = np.random.default_rng(context.execution.seed)
-    draw: Callable[..., np.ndarray] = generator.uniform
     eps, shape = context.eps, tuple(images.shape[1:])
     weights, borders, separable = [], [], []
     for image in images:
-        inside = draw(-INSIDE * eps, INSIDE * eps, (NUM_INSIDE, *shape))
+        inside = generator.uniform(
+            -INSIDE * eps, INSIDE * eps, (NUM_INSIDE, *shape)
+        )
         surface = eps * generator.choice([-1.0, 1.0], (1, *shape))
         changes = np.concatenate([0 * surface, inside, surface])
         points = image[None] + changes.astype(np.float32)
@@ -184,9 +183,8 @@ def _separator(features: np.ndarray) -> tuple[np.ndarray, float, bool]:
     middle = features[:-1].mean(axis=0)
     wanted = np.zeros(len(features))
     wanted[-1] = 1.0
-    weight: np.ndarray = np.linalg.lstsq(features - middle, wanted, rcond=1e-6)[
-        0
-    ]
+    solution = np.linalg.lstsq(features - middle, wanted, rcond=1e-6)
+    weight: np.ndarray = solution[0]
     scores = features @ weight
     highest, planted_at = scores[:-1].max(), scores[-1]
     border = highest + BORDER * (planted_at - highest)

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tfgan_robust.audit.context import AuditContext
 from tfgan_robust.audit.sampling import judge, judge_weaker
-from tfgan_robust.reports.verdicts import PASS, WARN, Finding
+from tfgan_robust.reports.verdicts import PASS, Finding, unchecked
 
 # Steps that find nearly all that more would.
 ATTACK = "pgd-20"
@@ -30,7 +30,7 @@ def stored_images(context: AuditContext) -> Finding:
     classifier = context.classifier
     eps = math.floor(context.eps * _LEVELS + 1e-6) / _LEVELS
     if eps == 0:
-        return Finding(WARN, {}, "not checked: the radius is below one level")
+        return unchecked("the radius is below one level")
     rounding = dataclasses.replace(
         classifier,
         logits_fn=lambda images: classifier.logits_fn(_to_levels(images)),

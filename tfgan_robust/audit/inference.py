@@ -35,7 +35,7 @@ def batch_independence(context: AuditContext) -> Finding:
     """An image alone gets the logits of the batch; attacks change nothing."""
     count = min(_NUM_ALONE, len(context))
     batch = slice(None, context.execution.batch_size)
-    images = tf.cast(context.images[batch], tf.float32) / 255
+    images = context.pixels(batch)
     together = context.logits_fn(images).numpy()[:count]
     alone = [context.logits_fn(images[i : i + 1]).numpy() for i in range(count)]
     difference = _difference(together, np.concatenate(alone)[: len(together)])
@@ -60,7 +60,7 @@ def within_the_ball(context: AuditContext) -> Finding:
     appearances on clean images only.
     """
     count = min(_NUM_ALONE, len(context))
-    images = tf.cast(context.images[:count], tf.float32) / 255
+    images = context.pixels(slice(count))
     generator = np.random.default_rng(context.execution.seed)
     noise = generator.uniform(-1, 1, images.shape).astype(np.float32)
     drawn = project(images + context.eps * noise, images, context.eps)
@@ -99,7 +99,7 @@ def reloaded(context: AuditContext) -> Finding:
         reason = "there is no file from which it could be loaded again"
         return Finding(PASS, {}, reason)
     count = min(_NUM_ALONE, len(context))
-    clean = tf.cast(context.images[:count], tf.float32) / 255
+    clean = context.pixels(slice(count))
     batches = [context.attacked(count).numpy(), clean.numpy()]
     there = fresh_logits(context.classifier, batches)
     context.count(2 * count, 0)

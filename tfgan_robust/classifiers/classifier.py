@@ -82,6 +82,11 @@ class Classifier:
     features_fn: LogitsFn | None = None
     source: Mapping[str, str | None] | None = None
 
+    @property
+    def shapes(self) -> tuple[int, ...]:
+        """Height, width, channels and number of classes."""
+        return (*self.image_shape, self.num_classes)
+
     @functools.cached_property
     def identity(self) -> Identity:
         """What tells it from other networks; see `identity.of_network`."""

@@ -1,9 +1,7 @@
 """What a classifier answers in a process that knows nothing of this one."""
 
 import json
-import os
 import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +13,7 @@ from tfgan_robust.classifiers.classifier import Classifier
 from tfgan_robust.classifiers.loading import load_classifier
 from tfgan_robust.cli import importing
 from tfgan_robust.errors import TfganRobustError, UsageError
+from tfgan_robust.fresh_process import run_as_process, run_module
 
 _SOURCE, _IMAGES, _LOGITS = "source.json", "images.npz", "logits.npz"
 _LONGEST = 600.0
@@ -43,41 +42,27 @@ def fresh_logits(
             "Only a classifier that was loaded from a file can be loaded "
             f"again. Received: {classifier.description}."
         )
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(entry or "." for entry in sys.path),
-        # This process may hold all memory of the GPU.
-        "CUDA_VISIBLE_DEVICES": "-1",
-    }
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         request = {"source": classifier.source, "imports": importing.IMPORTED}
         (folder / _SOURCE).write_text(json.dumps(request))
         np.savez(folder / _IMAGES, *batches)
         try:
-            done = subprocess.run(
-                [sys.executable, "-m", __name__, name],
-                env=environment,
-                capture_output=True,
-                text=True,
-                check=False,
-                timeout=_LONGEST,
-            )
+            run_module(__name__, name, on_cpu=True, timeout=_LONGEST)
         except subprocess.TimeoutExpired:
             raise TfganRobustError(
                 f"it did not answer in a fresh process in {_LONGEST:g} s."
             ) from None
-        if done.returncode != 0:
-            lines = done.stderr.strip().splitlines()
-            reason = lines[-1] if lines else f"exit code {done.returncode}"
+        except TfganRobustError as error:
             raise TfganRobustError(
-                f"it cannot be loaded in a fresh process: {reason}"
-            )
+                f"it cannot be loaded in a fresh process: {error}"
+            ) from None
         return _in_order(folder / _LOGITS)
 
 
-def _answer(folder: Path) -> None:
+def _answer(name: str) -> None:
     """Answers a request in the process that was started for it."""
+    folder = Path(name)
     request = json.loads((folder / _SOURCE).read_text())
     for module in request["imports"]:
         importing.import_modules(module)
@@ -95,7 +80,4 @@ def _in_order(path: Path) -> list[np.ndarray]:
 
 
 if __name__ == "__main__":
-    try:
-        _answer(Path(sys.argv[1]))
-    except TfganRobustError as problem:
-        sys.exit(str(problem))
+    run_as_process(_answer)

@@ -13,15 +13,13 @@ import typing
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from tfgan_robust.errors import UsageError
+from tfgan_robust.errors import UsageError, shown
 
 _METADATA_KEY = "tfgan_robust"
 # Whole numbers beyond this are no floats, and nobody's setting.
 _LARGEST = 10**300
 # TensorFlow counts in 32 bits.
 _LARGEST_WHOLE = 2**31 - 1
-# Of what was received, in errors.
-_MOST_SHOWN = 60
 _BOOLEANS = dict.fromkeys(("true", "1", "yes"), True) | dict.fromkeys(
     ("false", "0", "no"), False
 )
@@ -103,18 +101,6 @@ def value_type(settings_class: type, name: str) -> tuple[type, bool]:
         (inner,) = [t for t in hint.__args__ if t is not type(None)]
         return inner, True
     return typing.get_origin(hint) or hint, False
-
-
-def shown(value: object) -> str:
-    """Returns a value as errors show it: the beginning of a long one."""
-    try:
-        text = str(value)
-    # A whole number of more digits than Python writes.
-    except ValueError:
-        return "a number of thousands of digits"
-    if len(text) <= _MOST_SHOWN:
-        return text
-    return f"{text[:_MOST_SHOWN]}..."
 
 
 def parse_number(text: str) -> float:

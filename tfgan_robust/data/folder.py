@@ -26,9 +26,8 @@ def load(
     """Loads the images of a split, ordered by path; classes by name.
 
     Every file that Pillow recognises by its content is an image, and stands
-    upright as its EXIF data say. Hidden files
-    and folders are left alone; other files that are not used are noted in
-    the description.
+    upright as its EXIF data say. Hidden files and folders are left alone;
+    other files that are not used are noted in the description.
 
     Args:
         data_dir: Holds train/<class>/ and test/<class>/.

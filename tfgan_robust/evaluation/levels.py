@@ -12,6 +12,7 @@ from tfgan_robust.attacks.compile import as_graph, resolve_jit_compile
 from tfgan_robust.attacks.engine.execution import Execution
 from tfgan_robust.attacks.engine.outcome import Outcome
 from tfgan_robust.attacks.engine.slots import Finished
+from tfgan_robust.evaluation.batching import FullBatches
 from tfgan_robust.networks.logits import LogitsFn, as_floats
 
 _LEVELS = 255
@@ -66,8 +67,7 @@ class StoredImages:
         execution: Execution,
     ) -> None:
         self._images, self._labels = images, labels
-        self._batch_size = execution.batch_size
-        self._waiting: list[tuple[Outcome, int, np.ndarray]] = []
+        self._batches = FullBatches(execution.batch_size, self._work)
         self._judge = as_graph(
             lambda images, labels: judge(logits_fn(images), images, labels),
             jit_compile=resolve_jit_compile(execution.jit_compile),
@@ -84,21 +84,19 @@ class StoredImages:
         """
         clean = self._images[done.number][None]
         rounded = to_levels(clean, done.image[None], eps)[0]
-        self._waiting.append((outcome, done.number, rounded))
-        if len(self._waiting) == self._batch_size:
-            self.flush()
+        self._batches.add((outcome, done.number, rounded))
 
     def flush(self) -> None:
         """Judges all that wait."""
-        if not self._waiting:
-            return
-        # Always a full batch, so that one graph rounds all alike.
-        places = np.arange(self._batch_size) % len(self._waiting)
-        numbers = np.array([number for _, number, _ in self._waiting])[places]
-        rounded = np.stack([image for *_, image in self._waiting])[places]
+        self._batches.flush()
+
+    def _work(
+        self, batch: list[tuple[Outcome, int, np.ndarray]], count: int
+    ) -> None:
+        numbers = np.array([number for _, number, _ in batch])
+        rounded = np.stack([image for *_, image in batch])
         fooled = self._judge(
             tf.constant(as_floats(rounded)), tf.constant(self._labels[numbers])
         ).fooled.numpy()
-        for place, (outcome, number, _) in enumerate(self._waiting):
+        for place, (outcome, number, _) in enumerate(batch[:count]):
             outcome.stored[number] = fooled[place]
-        self._waiting.clear()

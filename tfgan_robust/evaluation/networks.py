@@ -203,11 +203,9 @@ def _load_alike(
         return None
     is_run = RunDirectory(Path(path)).config.is_file()
     found = load_classifier(**{"run_dir" if is_run else "model": path})
-    ours = (*classifier.image_shape, classifier.num_classes)
-    theirs = (*found.image_shape, found.num_classes)
-    if ours != theirs:
+    if found.shapes != classifier.shapes:
         raise UsageError(
             f"`{name}` must take the same images and know the same classes: "
-            f"{ours}. Received: {theirs} of {path}."
+            f"{classifier.shapes}. Received: {found.shapes} of {path}."
         )
     return found

@@ -2,7 +2,7 @@
 
 from tfgan_robust.cli import fields
 from tfgan_robust.data.registry import DATASETS, Dataset
-from tfgan_robust.errors import UsageError
+from tfgan_robust.errors import UsageError, shown
 from tfgan_robust.reports.numbers import (
     check_eps,
     check_radii,
@@ -72,8 +72,7 @@ def _bad(name: str, text: str, norm: str) -> UsageError:
         else "positive numbers on the [0, 1] pixel scale (0.5, 128/255)"
     )
     return UsageError(
-        f"`{name}` takes {forms}. Received: {name}="
-        f"{fields.shown(text) or 'nothing'}."
+        f"`{name}` takes {forms}. Received: {name}={shown(text) or 'nothing'}."
     )
 
 

@@ -202,10 +202,7 @@ def _measure(
 def _trained(options: EvaluateSettings, inputs: _Inputs) -> Classifier | None:
     """Trains an undefended network, if one would fit the classifier."""
     audited, info = inputs.networks.classifier, inputs.info
-    if (audited.image_shape, audited.num_classes) != (
-        info.image_shape,
-        info.num_classes,
-    ):
+    if audited.shapes != (*info.image_shape, info.num_classes):
         return None
     return train_undefended(
         inputs.dataset, info, data_dir=inputs.data_dir, folder=options.folder
@@ -254,7 +251,7 @@ def _audit(
                 if radius == eps and attack in usual
             },
             undefended=undefended,
-            surrogates=[other for other in (surrogate,) if other is not None],
+            surrogates=[] if surrogate is None else [surrogate],
             num_images=options.audit_images,
             progress=progress,
             **dataclasses.asdict(options.execution),

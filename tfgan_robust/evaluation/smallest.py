@@ -7,6 +7,7 @@ from tfgan_robust.attacks.base import NORMS, Verdict, choose, judge
 from tfgan_robust.attacks.compile import as_graph, resolve_jit_compile
 from tfgan_robust.attacks.engine.execution import Execution
 from tfgan_robust.attacks.engine.slots import Finished
+from tfgan_robust.evaluation.batching import FullBatches
 from tfgan_robust.networks.logits import LogitsFn, as_floats
 from tfgan_robust.reports.results import Smallest
 
@@ -93,8 +94,7 @@ class SmallestSearch:
         kept: Smallest,
     ) -> None:
         self._images, self._labels, self._kept = images, labels, kept
-        self._batch_size = execution.batch_size
-        self._waiting: list[tuple[str, Finished]] = []
+        self._batches = FullBatches(execution.batch_size, self._work)
 
         def search(*batch: tf.Tensor) -> tuple[tf.Tensor, ...]:
             found = shorten(logits_fn, *batch)
@@ -107,18 +107,15 @@ class SmallestSearch:
 
     def add(self, attack: str, done: Finished) -> None:
         """Takes an image that was fooled; most wait for a full batch."""
-        self._waiting.append((attack, done))
-        if len(self._waiting) == self._batch_size:
-            self.flush()
+        self._batches.add((attack, done))
 
     def flush(self) -> None:
         """Shortens all that wait."""
-        if not self._waiting:
-            return
-        # Always a full batch, so that one graph rounds all alike.
-        places = np.arange(self._batch_size) % len(self._waiting)
-        numbers = np.array([done.number for _, done in self._waiting])[places]
-        attacked = np.stack([done.image for _, done in self._waiting])[places]
+        self._batches.flush()
+
+    def _work(self, batch: list[tuple[str, Finished]], count: int) -> None:
+        numbers = np.array([done.number for _, done in batch])
+        attacked = np.stack([done.image for _, done in batch])
         fooled, images, predicted, sizes = (
             part.numpy()
             for part in self._search(
@@ -127,7 +124,7 @@ class SmallestSearch:
                 tf.constant(attacked),
             )
         )
-        for place, (attack, done) in enumerate(self._waiting):
+        for place, (attack, done) in enumerate(batch[:count]):
             if fooled[place]:
                 self._kept.offer(
                     done.number,
@@ -136,4 +133,3 @@ class SmallestSearch:
                     int(predicted[place]),
                     images[place],
                 )
-        self._waiting.clear()

@@ -1,9 +1,6 @@
 """Trains a small undefended network where an audit has none to compare with."""
 
 import json
-import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +11,7 @@ from tfgan_robust.classifiers.loading import load_classifier
 from tfgan_robust.data.registry import DATASETS
 from tfgan_robust.data.splits import DatasetInfo
 from tfgan_robust.errors import TfganRobustError, UsageError
+from tfgan_robust.fresh_process import run_as_process, run_module
 from tfgan_robust.lazy import load
 from tfgan_robust.reports.progress import say
 from tfgan_robust.runs import directory
@@ -57,21 +55,10 @@ def train_undefended(
     }
     with _place(folder) as run:
         say(f"audit: training an undefended network on {dataset} in {run}")
-        # This process keeps its devices, its seeds and its graphs.
-        done = subprocess.run(
-            [sys.executable, "-m", __name__, str(run), json.dumps(given)],
-            env={
-                **os.environ,
-                "PYTHONPATH": os.pathsep.join(e or "." for e in sys.path),
-            },
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode != 0:
-            lines = done.stderr.strip().splitlines()
-            reason = lines[-1] if lines else f"exit code {done.returncode}"
-            say(f"NOTE: no undefended network could be trained: {reason}")
+        try:
+            run_module(__name__, str(run), json.dumps(given))
+        except TfganRobustError as error:
+            say(f"NOTE: no undefended network could be trained: {error}")
             return None
         try:
             found = load_classifier(run_dir=run, checkpoint="last")
@@ -100,7 +87,4 @@ def _place(folder: Path | None) -> Iterator[Path]:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(_train(*sys.argv[1:]))
-    except TfganRobustError as problem:
-        sys.exit(str(problem))
+    run_as_process(_train)

@@ -25,6 +25,13 @@ class Finding(NamedTuple):
     message: str
 
 
+def unchecked(
+    reason: str, figures: Mapping[str, float] | None = None
+) -> Finding:
+    """Returns the finding of a check that could not be made."""
+    return Finding(WARN, figures or {}, f"{NOT_CHECKED}: {reason}")
+
+
 @dataclasses.dataclass(frozen=True)
 class Check:
     """What one check of an audit found, with its name.

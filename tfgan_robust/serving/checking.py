@@ -1,14 +1,13 @@
 """Whether an export answers as Keras does, in a process of its own."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 
 from tfgan_robust.classifiers.loading import load_float32
 from tfgan_robust.errors import TfganRobustError
+from tfgan_robust.fresh_process import run_as_process, run_module
+from tfgan_robust.networks.logits import as_floats
 from tfgan_robust.networks.shapes import shapes_of
 from tfgan_robust.serving.formats import FORMATS
 
@@ -36,30 +35,15 @@ def check_export(format: str, folder: Path, classifier_file: Path) -> float:
     Raises:
         TfganRobustError: if it cannot be loaded or answers otherwise.
     """
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(entry or "." for entry in sys.path),
-        # This process may hold all memory of the GPU, and its TF32 products
-        # would blur the comparison.
-        "CUDA_VISIBLE_DEVICES": "-1",
-    }
-    done = subprocess.run(
-        [
-            sys.executable, "-m", __name__,
-            format, str(folder), str(classifier_file),
-        ],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )  # fmt: skip
-    if done.returncode != 0:
-        lines = done.stderr.strip().splitlines()
-        reason = lines[-1] if lines else f"exit code {done.returncode}"
+    paths = str(folder), str(classifier_file)
+    try:
+        # A GPU's TF32 products would blur the comparison.
+        printed = run_module(__name__, format, *paths, on_cpu=True)
+    except TfganRobustError as error:
         raise TfganRobustError(
-            f"The export failed its check in a fresh process: {reason}"
-        )
-    return float(done.stdout.split()[-1])
+            f"The export failed its check in a fresh process: {error}"
+        ) from None
+    return float(printed.split()[-1])
 
 
 def largest_difference(
@@ -75,9 +59,7 @@ def largest_difference(
     images = np.random.default_rng(0).integers(
         256, size=(max(_BATCHES), *image_shape), dtype=np.uint8
     )
-    expected = classifier(
-        (images / 255).astype(np.float32), training=False
-    ).numpy()
+    expected = classifier(as_floats(images), training=False).numpy()
     tolerance = _TOLERANCE * max(1.0, np.abs(expected).max())
     differences = []
     for name, logits in FORMATS[format].load().answers(folder).items():
@@ -93,9 +75,9 @@ def largest_difference(
     return max(differences)
 
 
+def _print_difference(format: str, *paths: str) -> None:
+    print(largest_difference(format, *map(Path, paths)))
+
+
 if __name__ == "__main__":
-    try:
-        given, *paths = sys.argv[1:]
-        print(largest_difference(given, *map(Path, paths)))
-    except TfganRobustError as problem:
-        sys.exit(str(problem))
+    run_as_process(_print_difference)

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from tfgan_robust.lazy import load
+from tfgan_robust.networks.logits import as_floats
 from tfgan_robust.serving.outputs import with_named_outputs
 
 FILE = "model.tflite"
@@ -51,9 +52,7 @@ def answers(folder: Path) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
     run = interpreter.get_signature_runner(_SIGNATURE)
 
     def logits(images: np.ndarray) -> np.ndarray:
-        found: np.ndarray = run(images=(images / 255).astype(np.float32))[
-            "logits"
-        ]
+        found: np.ndarray = run(images=as_floats(images))["logits"]
         return found
 
     return {_SIGNATURE: logits}

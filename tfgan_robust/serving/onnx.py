@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from tfgan_robust.lazy import load
+from tfgan_robust.networks.logits import as_floats
 from tfgan_robust.serving.outputs import with_named_outputs
 
 FILE = "model.onnx"
@@ -76,7 +77,7 @@ def answers(folder: Path) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
     )
 
     def logits(images: np.ndarray) -> np.ndarray:
-        given = {"images": (images / 255).astype(np.float32)}
+        given = {"images": as_floats(images)}
         found: np.ndarray = session.run(["logits"], given)[0]
         return found
 
