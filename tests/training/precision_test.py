@@ -2,25 +2,33 @@
 
 import pytest
 
+from tfgan_robust.networks import devices
 from tfgan_robust.training import precision
 from tfgan_robust.training.precision import choose
 
 
 @pytest.mark.parametrize(
-    ("seconds", "name", "told"),
+    ("flags", "name"),
     [
-        ((7.0, 1.0), "mixed_bfloat16", "7.0 times as fast"),
-        ((1.6, 1.0), "mixed_bfloat16", "1.6 times"),
-        ((1.4, 1.0), "float32", "1.4 times"),
-        ((1.0, 3.0), "float32", "0.3 times"),
+        ("avx2 avx512f avx512_bf16 amx_bf16", "mixed_bfloat16"),
+        ("avx2 avx512f avx512_bf16", "float32"),
+        ("", "float32"),
     ],
 )
-def test_a_cpu_is_timed(monkeypatch, seconds, name, told):
+def test_a_cpu_is_judged_by_what_it_has(monkeypatch, tmp_path, flags, name):
     monkeypatch.setattr(precision.tf.config, "list_physical_devices", no_gpus)
-    monkeypatch.setattr(precision, "_seconds", lambda *dtypes: seconds)
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text(f"model name\t: A CPU\nflags\t\t: fpu {flags}\n")
+    monkeypatch.setattr(devices, "_CPUINFO", cpuinfo)
     chosen = choose("auto")
     assert chosen.name == name
-    assert told in chosen.reason
+    assert "amx_bf16" in chosen.reason
+
+
+def test_a_system_that_does_not_tell_trains_in_float32(monkeypatch, tmp_path):
+    monkeypatch.setattr(precision.tf.config, "list_physical_devices", no_gpus)
+    monkeypatch.setattr(devices, "_CPUINFO", tmp_path / "none")
+    assert choose("auto").name == "float32"
 
 
 def no_gpus(kind=None):
@@ -46,10 +54,5 @@ def test_a_gpu_is_asked(monkeypatch, details, name):
 
 
 @pytest.mark.parametrize("name", ["float32", "mixed_float16"])
-def test_what_is_set_is_taken(monkeypatch, name):
-    monkeypatch.setattr(precision, "_seconds", None)
+def test_what_is_set_is_taken(name):
     assert choose(name) == (name, "as set")
-
-
-def test_this_machine_can_be_timed():
-    assert choose("auto").name in ("float32", "mixed_bfloat16")

@@ -34,16 +34,29 @@ def describe_processor() -> str:
     Such as "Intel Xeon Processor, 2 cores, avx2 avx512f amx_bf16"; where the
     system does not tell, what Python knows of it.
     """
+    name = _facts().get("model name") or platform.processor() or "unknown"
+    parts = [
+        name.replace("(R)", "").replace("(TM)", ""),
+        f"{os.cpu_count()} cores",
+        " ".join(instructions()),
+    ]
+    return ", ".join(filter(None, parts))
+
+
+def instructions() -> list[str]:
+    """Returns those of the processor that convolutions gain from.
+
+    Such as ["avx2", "avx512f"]; none where the system does not tell.
+    """
+    flags = _facts().get("flags", "").split()
+    return [flag for flag in _INSTRUCTIONS if flag in flags]
+
+
+def _facts() -> dict[str, str]:
+    """What the system says of the first processor, by name."""
     facts: dict[str, str] = {}
     if _CPUINFO.is_file():
         for line in _CPUINFO.read_text("utf-8", "replace").splitlines():
             name, _, value = line.partition(":")
             facts.setdefault(name.strip(), value.strip())
-    name = facts.get("model name") or platform.processor() or "unknown"
-    flags = facts.get("flags", "").split()
-    parts = [
-        name.replace("(R)", "").replace("(TM)", ""),
-        f"{os.cpu_count()} cores",
-        " ".join(flag for flag in _INSTRUCTIONS if flag in flags),
-    ]
-    return ", ".join(filter(None, parts))
+    return facts
