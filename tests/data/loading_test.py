@@ -38,7 +38,7 @@ def use(monkeypatch, loaded):
 
 @pytest.mark.parametrize("load", [load_training, load_test])
 def test_unknown_names_are_refused_with_the_known_ones(load):
-    known = "known are cifar10, digits, folder. Received: mnist"
+    known = "cifar10, digits, folder, tfds:NAME. Received: mnist"
     with pytest.raises(UsageError, match=known):
         load("mnist")
 
@@ -73,7 +73,7 @@ def without(monkeypatch):
 
 def test_names_are_known_before_tensorflow_is_loaded(without):
     table = without("registry", "numpy", "tensorflow").DATASETS
-    assert list(table) == ["cifar10", "digits", "folder"]
+    assert list(table) == ["cifar10", "digits", "folder", "tfds:NAME"]
 
 
 def test_only_cifar10_needs_tensorflow_datasets(without):

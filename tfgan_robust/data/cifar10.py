@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from tfgan_robust.data.provenance import was_jpeg
 from tfgan_robust.data.resizing import resize
 from tfgan_robust.data.splits import DatasetInfo, Split
+from tfgan_robust.data.tfds_sets import complete
 from tfgan_robust.errors import DataNotFoundError
 
 ARCHIVE = "cifar-10-binary.tar.gz"
@@ -22,12 +22,6 @@ ARCHIVE_SHA256 = (
 )
 _HOST = ("www.cs.toronto.edu", 443)
 _PATIENCE_SECONDS = 5
-# A file that is missing, cut off within an image, or cut off between two.
-_DAMAGE = (
-    tf.errors.NotFoundError,
-    tf.errors.DataLossError,
-    tf.errors.FailedPreconditionError,
-)
 
 
 def load(
@@ -70,13 +64,8 @@ def load(
 
 def _read(builder: tfds.core.DatasetBuilder, split: str) -> Any:
     """Returns the arrays of a split by their names."""
-    try:
+    with complete(builder, "CIFAR-10"):
         return tfds.as_numpy(builder.as_dataset(split=split, batch_size=-1))
-    except _DAMAGE:
-        raise DataNotFoundError(
-            f"The prepared CIFAR-10 in {builder.data_dir} is incomplete or "
-            "damaged; delete that folder and start again to build it anew."
-        ) from None
 
 
 def _prepare(builder: tfds.core.DatasetBuilder) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import PIL.Image
 import PIL.ImageOps
 
-from tfgan_robust.data.resizing import resize
+from tfgan_robust.data.resizing import centre, resize
 from tfgan_robust.data.splits import DatasetInfo, Split
 from tfgan_robust.errors import DataNotFoundError, UsageError
 
@@ -192,19 +192,11 @@ def _deep(pixels: np.ndarray, path: Path) -> np.ndarray:
     return np.repeat(grey[..., np.newaxis], 3, axis=-1)
 
 
-def _centre(image: np.ndarray) -> np.ndarray:
-    """Returns the largest square in the middle, which shows nothing bent."""
-    height, width, _ = image.shape
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    return image[top : top + side, left : left + side]
-
-
 def _as_array(paths: list[Path], image_size: int | None) -> np.ndarray:
     if image_size is not None:
         return np.concatenate(
             [
-                resize(_centre(_decode(path))[np.newaxis], image_size)
+                resize(centre(_decode(path))[np.newaxis], image_size)
                 for path in paths
             ]
         )

@@ -33,7 +33,8 @@ def load_training(
     """Loads the training split, with validation images held out of it.
 
     Args:
-        dataset: A name of `DATASETS`: "cifar10", "digits", "folder".
+        dataset: A name of `DATASETS`: "cifar10", "digits", "folder",
+            "tfds:NAME".
         data_dir: Where the data lie; see the loaders.
         image_size: Side in pixels to which images are resized; None for the
             data set's own.
@@ -91,7 +92,8 @@ def load_test(
     `splits.representative_order`.
 
     Args:
-        dataset: A name of `DATASETS`: "cifar10", "digits", "folder".
+        dataset: A name of `DATASETS`: "cifar10", "digits", "folder",
+            "tfds:NAME".
         data_dir: Where the data lie; see the loaders.
         image_size: Side in pixels to which images are resized; None for the
             data set's own.

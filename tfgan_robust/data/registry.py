@@ -1,15 +1,23 @@
 """The table of data sets. A new one is a file with `load`, and a row here."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from tfgan_robust import lazy
 from tfgan_robust.errors import UsageError
 from tfgan_robust.registry import Registry
 
 if TYPE_CHECKING:
     from tfgan_robust.data.splits import DatasetInfo, Split
+
+
+# What the names of the sets of tensorflow-datasets begin with.
+TFDS = "tfds:"
+# How the whole family is called in the table.
+_TFDS_ROW = f"{TFDS}NAME"
 
 
 class Loader(Protocol):
@@ -74,7 +82,44 @@ class Dataset:
             )
 
 
-DATASETS = Registry[Dataset]("data set")
+class _Datasets(Registry[Dataset]):
+    """The table, in which one row stands for all sets of a family."""
+
+    def __getitem__(self, name: str) -> Dataset:
+        """Returns a row.
+
+        Raises:
+            UsageError: for an unknown name.
+        """
+        if not _is_tfds(name):
+            return super().__getitem__(name)
+        set_name = name.removeprefix(TFDS)
+        known = _TFDS_SETS.get(set_name.partition(":")[0], {})
+        return dataclasses.replace(
+            super().__getitem__(_TFDS_ROW),
+            load=functools.partial(_load_tfds, set_name),
+            **known,
+        )
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(name) or _is_tfds(name)
+
+
+def _is_tfds(name: object) -> bool:
+    return isinstance(name, str) and name.startswith(TFDS) and name != TFDS
+
+
+def _load_tfds(
+    set_name: str,
+    data_dir: str | Path | None,
+    image_size: int | None,
+    split: str,
+) -> "tuple[DatasetInfo, Split]":
+    load = lazy.load("tfgan_robust.data.tfds_sets:load")
+    return load(set_name, data_dir, image_size, split)
+
+
+DATASETS = _Datasets("data set")
 DATASETS.add(
     "cifar10",
     Dataset(
@@ -115,3 +160,30 @@ DATASETS.add(
         mirrored=True,
     ),
 )
+DATASETS.add(
+    _TFDS_ROW,
+    Dataset(
+        load=functools.partial(_load_tfds, "NAME"),
+        help=(
+            "an image classification set that tensorflow-datasets has "
+            "prepared, such as tfds:cifar100"
+        ),
+    ),
+)
+# What is known of some; others are not mirrored, since who knows. Digits and
+# clothes of 28 x 28 nearly binary pixels stand larger radii
+# (arXiv:1706.06083, arXiv:1711.00851).
+_TFDS_SETS: Mapping[str, Mapping[str, Any]] = {
+    "cifar10": {"mirrored": True},
+    "cifar100": {"mirrored": True},
+    "stl10": {"mirrored": True},
+    "mnist": {
+        "defaults": {"eps": 0.3, "eval_eps": 0.3},
+        "eps": (0.1, 0.2, 0.3),
+    },
+    "fashion_mnist": {
+        "defaults": {"eps": 0.1, "eval_eps": 0.1},
+        "eps": (0.05, 0.1, 0.2),
+        "mirrored": True,
+    },
+}

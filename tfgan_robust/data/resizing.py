@@ -26,3 +26,15 @@ def resize(images: np.ndarray, size: int) -> np.ndarray:
     return np.concatenate(
         [np.clip(np.rint(c), 0, 255).astype(np.uint8) for c in chunks]
     )
+
+
+def centre(image: np.ndarray) -> np.ndarray:
+    """Returns the largest square in the middle, which shows nothing bent.
+
+    Args:
+        image: [height, width, channels].
+    """
+    height, width, _ = image.shape
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    return image[top : top + side, left : left + side]

@@ -123,8 +123,9 @@ def check_checkpoint(name: str) -> None:
 
 def default_run_directory(config: TrainConfig) -> Path:
     """Returns runs/<dataset>-<formulation or method>-<seed>."""
-    name = f"{config.dataset}-{config.run_label}-{config.seed}"
-    return Path("runs") / name
+    # Not every system takes the colon of tfds:NAME in the name of a file.
+    dataset = re.sub(r"[^\w.-]", "-", config.dataset)
+    return Path("runs") / f"{dataset}-{config.run_label}-{config.seed}"
 
 
 def check_configuration(run: RunDirectory, config: TrainConfig) -> None:
