@@ -1,12 +1,15 @@
 """Command line of the evaluation: `python -m tfgan_robust.evaluate`."""
 
 import sys
+from pathlib import Path
 from typing import Any
 
 from tfgan_robust.cli import command, signals
 from tfgan_robust.cli.flags import Part
 from tfgan_robust.errors import UsageError
+from tfgan_robust.evaluation.merging import Parts, read_parts
 from tfgan_robust.evaluation.options import EvaluateSettings
+from tfgan_robust.evaluation.shards import MergeSettings
 from tfgan_robust.lazy import load
 from tfgan_robust.networks.pretrained import locate
 from tfgan_robust.reports.tables import format_report
@@ -19,22 +22,35 @@ Measures a classifier's accuracy on clean and on attacked images.
   python -m tfgan_robust.evaluate --run_dir=runs/cifar10-grad_x-0
   python -m tfgan_robust.evaluate --run_dir=R --attacks=autoattack --eps=8
   python -m tfgan_robust.evaluate --model=classifier.keras --dataset=cifar10
+
+On several machines, each of which measures a part (docs/scaling.md):
+
+  python -m tfgan_robust.evaluate --run_dir=R --output=D --shard=3/8
+  python -m tfgan_robust.evaluate --merge=D
 """
 
 
 def main() -> None:
     """Runs the command line."""
-    command.main(lambda: [Part(EvaluateSettings)], _run, usage=USAGE)
+    command.main(
+        lambda: [Part(EvaluateSettings), Part(MergeSettings)], _run, usage=USAGE
+    )
 
 
 def _run(given: dict[str, Any]) -> int:
-    options = EvaluateSettings(**given)
+    many = MergeSettings.taken_from(given)
+    parts: Parts | None = None
+    if many.merge is not None:
+        parts = read_parts(Path(many.merge))
+        options = parts.options(given)
+    else:
+        options = EvaluateSettings(**given)
     folder = options.folder
     _check_paths(options)
     try:
         with signals.raising_on_sigterm():
             evaluation = load("tfgan_robust.evaluation.session:evaluate")(
-                options
+                options, parts=parts
             )
     except KeyboardInterrupt:
         if folder is not None:

@@ -9,7 +9,11 @@ from typing import Any
 import numpy as np
 
 from tfgan_robust import files
-from tfgan_robust.attacks.engine.outcome import Outcome, StageTotals
+from tfgan_robust.attacks.engine.outcome import (
+    CleanPass,
+    Outcome,
+    StageTotals,
+)
 from tfgan_robust.identity import Identity
 from tfgan_robust.reports.reading import read_arrays
 from tfgan_robust.reports.results import Smallest
@@ -19,6 +23,8 @@ from tfgan_robust.reports.verdicts import Check
 _ARRAYS = {
     "fooled": "b", "predicted": "iu", "stage": "iu", "size": "f", "stored": "b",
 }  # fmt: skip
+# Of a clean pass, with the kinds of their values and their axes.
+_CLEAN = {"predicted": ("iu", 1), "correct": ("b", 1), "ranking": ("iu", 2)}
 
 
 @dataclasses.dataclass
@@ -42,11 +48,13 @@ class Kept:
         entries: By the name of a result.
         audits: By the conditions under which they were made.
         smallest: The smallest perturbations.
+        clean: What was said of the clean images; None if it is not known.
     """
 
     entries: dict[str, Entry] = dataclasses.field(default_factory=dict)
     audits: dict[str, list[Check]] = dataclasses.field(default_factory=dict)
     smallest: Smallest = dataclasses.field(default_factory=Smallest)
+    clean: CleanPass | None = None
 
     def write(self, path: Path, identity: Identity) -> None:
         """Writes the file as a whole.
@@ -80,9 +88,13 @@ class Kept:
             for part in _ARRAYS
         }
         images = {f"smallest:{i}": found[i][3] for i in found}
-        write_npz(
-            path, {**arrays, **images, "meta": np.array(json.dumps(meta))}
-        )
+        clean = {
+            f"clean:{part}": getattr(self.clean, part)
+            for part in _CLEAN
+            if self.clean is not None
+        }
+        meta_array = np.array(json.dumps(meta))
+        write_npz(path, {**arrays, **images, **clean, "meta": meta_array})
 
 
 def read_kept(path: Path) -> tuple[Identity, Kept] | None:
@@ -103,7 +115,10 @@ def read_kept(path: Path) -> tuple[Identity, Kept] | None:
             str(name): _entry(str(name), stored, arrays)
             for name, stored in meta["entries"].items()
         }
+        clean = _clean(arrays)
         lengths = {len(e.outcome.fooled) for e in entries.values()}
+        if clean is not None:
+            lengths.add(len(clean.correct))
         count = meta["identity"].get("number of images")
         if len(lengths) > 1 or count is not None and lengths - {count}:
             raise ValueError(f"outcomes of {lengths} images")
@@ -125,11 +140,26 @@ def read_kept(path: Path) -> tuple[Identity, Kept] | None:
         TypeError, ValueError,
     ) as error:  # fmt: skip
         raise DamagedError(f"{type(error).__name__}: {error}") from None
-    return meta["identity"], Kept(entries, audits, smallest)
+    return meta["identity"], Kept(entries, audits, smallest, clean)
 
 
 class DamagedError(Exception):
     """A file that is not as it was written."""
+
+
+def _clean(arrays: Mapping[str, np.ndarray]) -> CleanPass | None:
+    found = {part: arrays.get(f"clean:{part}") for part in _CLEAN}
+    # Files of earlier versions have none.
+    if all(array is None for array in found.values()):
+        return None
+    for part, (kinds, axes) in _CLEAN.items():
+        array = found[part]
+        if array is None or array.ndim != axes or array.dtype.kind not in kinds:
+            raise ValueError(f"clean:{part} is not as it was written")
+    clean = CleanPass(**found)  # type: ignore[arg-type]
+    if len({len(getattr(clean, part)) for part in _CLEAN}) > 1:
+        raise ValueError("the arrays of clean differ in length")
+    return clean
 
 
 def _entry(

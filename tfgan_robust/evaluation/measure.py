@@ -23,6 +23,7 @@ from tfgan_robust.evaluation.levels import StoredImages
 from tfgan_robust.evaluation.networks import EvaluationNetworks
 from tfgan_robust.evaluation.options import DEFAULT_ATTACKS
 from tfgan_robust.evaluation.radii import DEFAULT_EPS
+from tfgan_robust.evaluation.shards import Shard
 from tfgan_robust.evaluation.smallest import SmallestSearch
 from tfgan_robust.evaluation.store import EvaluationStore
 from tfgan_robust.evaluation.summary import (
@@ -62,6 +63,7 @@ def evaluate_classifier(
     surrogate: Classifier | None = None,
     generators: Sequence[tuple[keras.Model, Perturbation | LearnedStep]] = (),
     allow_random: bool = False,
+    shard: Shard | None = None,
     notes: Sequence[str] = (),
     progress: Progress | None = None,
     store: EvaluationStore | None = None,
@@ -85,6 +87,8 @@ def evaluate_classifier(
         generators: For the attack `generators`: trained generators and how
             they perturb.
         allow_random: Whether a classifier may answer differently each time.
+        shard: The part of the images that is measured, as it would be if all
+            of them were; None for all.
         notes: What a reader of the figures must know of the images, a line
             each.
         progress: Called with every image that is settled.
@@ -132,11 +136,13 @@ def evaluate_classifier(
     ]
     if gradient_precision != GRADIENT_PRECISIONS[0]:
         told.append(f"attacks followed gradients in {gradient_precision}")
+    part = slice(0, len(labels)) if shard is None else shard.images(len(labels))
     measurement = _Measurement(
         networks,
         classifier.followed_in(gradient_precision),
-        images,
-        labels.astype(np.int64),
+        images[part],
+        labels[part].astype(np.int64),
+        part.start,
         plans,
         execution.for_images(len(labels)),
         progress or (lambda *_: None),
@@ -163,13 +169,15 @@ class _Measurement:
         logits_fn: LogitsFn,
         images: np.ndarray,
         labels: np.ndarray,
+        first: int,
         plans: Sequence[AttackPlan],
         execution: Execution,
         progress: Progress,
         store: EvaluationStore,
         notes: list[str],
     ) -> None:
-        self._images, self._labels, self._plans = images, labels, plans
+        self._images, self._labels, self._first = images, labels, first
+        self._plans = plans
         self._execution, self._progress = execution, progress
         self._store = store
         classifier = networks.classifier
@@ -232,7 +240,14 @@ class _Measurement:
         def progress(done: int, correct: int) -> None:
             self._progress(CLEAN, 0.0, done, count, correct / done)
 
-        clean = self._runners[False].clean(self._images, self._labels, progress)
+        clean = self._store.load_clean()
+        if clean is None:
+            clean = self._runners[False].clean(
+                self._images, self._labels, progress
+            )
+            self._store.save_clean(clean)
+        else:
+            progress(count, int(np.count_nonzero(clean.correct)))
         evaluation.results.append(clean_result(evaluation.norm, clean))
         evaluation.masks[CLEAN, 0.0] = clean.correct
         self._stored[CLEAN, 0.0] = clean.correct
@@ -249,7 +264,7 @@ class _Measurement:
         try:
             for done in runner.run(
                 plan, self._images, self._labels, clean, outcome,
-                eps=eps, seed=self._execution.seed,
+                eps=eps, seed=self._execution.seed, first=self._first,
             ):  # fmt: skip
                 if done.fooled and self._levels is not None:
                     self._levels.add(outcome, eps, done)

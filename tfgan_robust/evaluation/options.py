@@ -19,6 +19,7 @@ from tfgan_robust.cli.fields import setting
 from tfgan_robust.data.registry import DATASETS
 from tfgan_robust.errors import UsageError
 from tfgan_robust.evaluation.radii import eps_help, parse_eps, parse_length
+from tfgan_robust.evaluation.shards import Shard
 from tfgan_robust.networks.pretrained import card, is_pretrained
 from tfgan_robust.networks.registry import NETWORKS
 from tfgan_robust.runs.directory import check_checkpoint
@@ -149,6 +150,11 @@ class EvaluateSettings:
         "Measure on the first so many images, or on all if there are fewer.",
         minimum=1,
     )
+    shard: str | None = _machine(
+        None,
+        "Measure one of several equal parts of the images, such as 3/8, into "
+        "a folder of its own below `output`; `merge` puts parts together.",
+    )
     batch_size: int = _machine(
         Execution.batch_size, "Images in a batch.", minimum=1
     )
@@ -194,7 +200,9 @@ class EvaluateSettings:
                 f"Received: restarts={self.restarts} with random_start=false."
             )
         # Refused now, rather than when they are first used.
-        _ = self.plans, self.radii
+        _ = self.plans, self.radii, self.part
+        if self.part is not None and self.folder is None:
+            raise UsageError("`shard` needs `output`, to be put together from.")
 
     @functools.cached_property
     def images_of(self) -> str | None:
@@ -211,8 +219,15 @@ class EvaluateSettings:
     @property
     def folder(self) -> Path | None:
         """Where results and report go, None for nowhere."""
-        folder = self.output or self.run_dir
-        return None if folder is None else Path(folder)
+        if self.output is None and self.run_dir is None:
+            return None
+        whole = Path(self.output or str(self.run_dir))
+        return whole if self.part is None else self.part.folder(whole)
+
+    @functools.cached_property
+    def part(self) -> Shard | None:
+        """The part of the images that is measured; None for all."""
+        return None if self.shard is None else Shard.parse(self.shard)
 
     @property
     def asks_for_generators(self) -> bool:

@@ -2,7 +2,8 @@
 
 import dataclasses
 import datetime
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,15 +19,19 @@ from tfgan_robust.data.splits import DatasetInfo, Split
 from tfgan_robust.errors import UsageError
 from tfgan_robust.evaluation.measure import (
     MeasuredEvaluation,
+    Progress,
     evaluate_classifier,
 )
+from tfgan_robust.evaluation.merging import Parts, write_settings
 from tfgan_robust.evaluation.networks import EvaluationNetworks, load_networks
-from tfgan_robust.evaluation.options import AUTO, EvaluateSettings
+from tfgan_robust.evaluation.options import AUTO, NONE, EvaluateSettings
 from tfgan_robust.evaluation.radii import L2_EPS
 from tfgan_robust.evaluation.store import EvaluationStore
 from tfgan_robust.evaluation.undefended import train_undefended
+from tfgan_robust.identity import Identity
 from tfgan_robust.networks.devices import describe_devices
 from tfgan_robust.reports.breakdown import middle_eps
+from tfgan_robust.reports.numbers import format_eps
 from tfgan_robust.reports.progress import audit_progress, evaluation_progress
 from tfgan_robust.reports.verdicts import Check
 from tfgan_robust.runs import directory
@@ -43,34 +48,51 @@ class _Inputs(NamedTuple):
 
 
 def evaluate(
-    options: EvaluateSettings, *, replaceable: bool = False
+    options: EvaluateSettings,
+    *,
+    replaceable: bool = False,
+    parts: Parts | None = None,
+    progress: Progress | None = None,
 ) -> MeasuredEvaluation:
     """Measures, audits and writes the files of `evaluation.store`.
+
+    A part of the images is not audited: a verdict on the network is due once.
 
     Args:
         options: What to measure, on which images, and how.
         replaceable: Whether an evaluation of something else may take the
             place of this one in the folder. Such a one is not written where
             another evaluation is.
+        parts: What other processes measured of all this; nothing is measured
+            then, and what they say is audited and written.
+        progress: Told of every image that is settled, instead of a person.
 
     Returns:
         The accuracies; what was measured before an interruption is on disk.
 
     Raises:
         UsageError: for bad settings, a bad model, images that do not fit, or
-            a folder that holds an evaluation of something else.
+            a folder that holds an evaluation of something else, or parts
+            that are of something else.
         DataNotFoundError: if the data set is not there.
     """
+    asked = options
+    if options.part is not None:
+        options = dataclasses.replace(options, audit=False, undefended=NONE)
     inputs = _load(options)
-    store = _open_store(options, inputs, replaceable=replaceable)
+    store = _open_store(options, inputs, replaceable=replaceable, parts=parts)
+    if options.part is not None:
+        write_settings(asked)
     try:
-        evaluation = _measure(options, inputs, store)
+        evaluation = _measure(options, inputs, store, progress)
     except KeyboardInterrupt:
         store.write_page()
         raise
+    if parts is not None:
+        evaluation.jit_compile = parts.jit_compile
     if options.audit:
         evaluation.audit = _audit(options, inputs, evaluation, store)
-    store.write(evaluation, *inputs.split)
+    store.write(evaluation, *_measured(options, inputs))
     store.write_page()
     return evaluation
 
@@ -117,14 +139,20 @@ def _load(options: EvaluateSettings) -> _Inputs:
     return _Inputs(networks, dataset, data_dir, info, first)
 
 
-def _open_store(
-    options: EvaluateSettings, inputs: _Inputs, *, replaceable: bool
-) -> EvaluationStore:
-    networks, (images, labels) = inputs.networks, inputs.split
-    classifier = networks.classifier.identity
+def _measured(options: EvaluateSettings, inputs: _Inputs) -> Split:
+    """Returns the part of the images that is measured."""
+    if options.part is None:
+        return inputs.split
+    part = options.part.images(len(inputs.split.labels))
+    return Split(*(each[part] for each in inputs.split))
+
+
+def _belongs_to(options: EvaluateSettings, inputs: _Inputs) -> Identity:
+    """Returns all that a verdict depends on but the attacks."""
+    classifier, names = inputs.networks.classifier, inputs.info.class_names
     belongs_to = {
-        **{f"the classifier's {name}": v for name, v in classifier.items()},
-        **identity.of_images(images, labels, inputs.info.class_names),
+        **{f"the classifier's {k}": v for k, v in classifier.identity.items()},
+        **identity.of_images(*inputs.split, names),
         "norm": options.norm,
         **dataclasses.asdict(options.execution),
         "version": tfgan_robust.__version__,
@@ -132,6 +160,22 @@ def _open_store(
     if options.gradient_precision != GRADIENT_PRECISIONS[0]:
         # Evaluations before there was a choice do not name it.
         belongs_to["gradient precision"] = options.gradient_precision
+    if options.part is None:
+        return belongs_to
+    own = identity.of_images(*_measured(options, inputs), names)
+    return options.part.identify(belongs_to, own)
+
+
+def _open_store(
+    options: EvaluateSettings,
+    inputs: _Inputs,
+    *,
+    replaceable: bool,
+    parts: Parts | None,
+) -> EvaluationStore:
+    belongs_to = _belongs_to(options, inputs)
+    if parts is not None:
+        _check_parts(parts, belongs_to)
     conditions = {
         "checkpoint": options.checkpoint if options.run_dir else None,
         "dataset": {
@@ -145,6 +189,7 @@ def _open_store(
         "device": describe_devices(),
         "versions": directory.versions(),
         "replaceable": replaceable,
+        **(parts.conditions if parts is not None else {}),
     }
 
     def store(folder: Path | None) -> EvaluationStore:
@@ -152,37 +197,78 @@ def _open_store(
             folder,
             conditions,
             belongs_to,
-            guides=networks.guides,
+            guides=inputs.networks.guides,
             overwrite=options.overwrite,
+            known=None if parts is None else parts.kept,
         )
 
     try:
-        return store(options.folder)
+        opened = store(options.folder)
     except UsageError as error:
         if not replaceable:
             raise
         print(f"Printed only, not written: {error}")
-        return store(None)
+        opened = store(None)
+    if parts is not None:
+        _check_complete(options, inputs, opened)
+    return opened
+
+
+def _check_parts(parts: Parts, belongs_to: Identity) -> None:
+    other = identity.differences(parts.identity, belongs_to)
+    if other:
+        raise UsageError(
+            f"The parts in {parts.folder} are of something else than is here: "
+            f"different are {', '.join(other)}. Give the classifier, the data "
+            "and the version that they are of."
+        )
+
+
+def _check_complete(
+    options: EvaluateSettings, inputs: _Inputs, store: EvaluationStore
+) -> None:
+    """Refuses to measure what is missing where parts are put together."""
+    for plan in inputs.networks.plans(options.plans):
+        for radius in _radii(options, inputs):
+            if store.load(plan, radius) is None:
+                raise UsageError(
+                    f"The parts in {options.folder} do not hold {plan.name} "
+                    f"at {format_eps(radius)} as it is set here. Give the "
+                    "surrogate, the generators and the attacks that they "
+                    "were measured with."
+                )
 
 
 def _draw(options: EvaluateSettings, inputs: _Inputs) -> str:
     """Says which images of the split these are."""
     mixed = options.split == "test" and DATASETS[inputs.dataset].mixed
     order = "its own order" if mixed else "a fixed order, stratified by class"
-    return f"the first {len(inputs.split.labels)} of {order}"
+    draw = f"the first {len(inputs.split.labels)} of {order}"
+    if options.part is None:
+        return draw
+    part = options.part.images(len(inputs.split.labels))
+    return (
+        f"part {options.part}, images {part.start + 1} to {part.stop} of {draw}"
+    )
+
+
+def _radii(options: EvaluateSettings, inputs: _Inputs) -> Sequence[float]:
+    if options.radii is not None:
+        return options.radii
+    return L2_EPS if options.norm == "l2" else DATASETS[inputs.dataset].eps
 
 
 def _measure(
-    options: EvaluateSettings, inputs: _Inputs, store: EvaluationStore
+    options: EvaluateSettings,
+    inputs: _Inputs,
+    store: EvaluationStore,
+    progress: Progress | None,
 ) -> MeasuredEvaluation:
-    networks, radii = inputs.networks, options.radii
-    if radii is None:
-        radii = L2_EPS if options.norm == "l2" else DATASETS[inputs.dataset].eps
+    networks, radii = inputs.networks, _radii(options, inputs)
     plans = networks.plans(options.plans)
     stages = len(radii) * sum(len(plan.stages) for plan in plans)
-    with evaluation_progress(
-        networks.classifier.description, len(inputs.split.labels) * (1 + stages)
-    ) as progress:
+    total = len(_measured(options, inputs).labels) * (1 + stages)
+    with _shown(networks.classifier.description, total, progress) as told:
         return evaluate_classifier(
             networks.classifier,
             *inputs.split,
@@ -192,11 +278,23 @@ def _measure(
             generators=networks.generators,
             gradient_precision=options.gradient_precision,
             allow_random=options.allow_random,
+            shard=options.part,
             notes=inputs.info.notes,
-            progress=progress,
+            progress=told,
             store=store,
             **dataclasses.asdict(options.execution),
         )
+
+
+@contextmanager
+def _shown(
+    title: str, total: int, progress: Progress | None
+) -> Iterator[Progress]:
+    if progress is not None:
+        yield progress
+        return
+    with evaluation_progress(title, total) as told:
+        yield told
 
 
 def _trained(options: EvaluateSettings, inputs: _Inputs) -> Classifier | None:

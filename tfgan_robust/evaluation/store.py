@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tfgan_robust import files, identity
-from tfgan_robust.attacks.engine.outcome import Outcome
+from tfgan_robust.attacks.engine.outcome import CleanPass, Outcome
 from tfgan_robust.attacks.plan import AttackPlan
 from tfgan_robust.errors import UsageError
 from tfgan_robust.evaluation.kept import (
@@ -32,7 +32,7 @@ from tfgan_robust.reports.results import (
 from tfgan_robust.reports.verdicts import Check
 
 _SECONDS_BETWEEN_SAVES = 30.0
-_RESULTS, _PROGRESS = "results.json", "progress.npz"
+RESULTS, PROGRESS = "results.json", "progress.npz"
 
 
 class EvaluationStore:
@@ -51,6 +51,8 @@ class EvaluationStore:
         guides: The identities of other networks that attacks may follow, by
             what they are called in `load` and `save`.
         overwrite: Whether what the folder holds is dropped, whatever it is.
+        known: What other processes measured of the same, beside what the
+            folder holds.
 
     Raises:
         UsageError: if the folder holds an evaluation of something else.
@@ -64,6 +66,7 @@ class EvaluationStore:
         *,
         guides: Mapping[str, Identity] | None = None,
         overwrite: bool = False,
+        known: Kept | None = None,
     ) -> None:
         self._folder, self._conditions = folder, conditions
         self._belongs_to, self._guides = belongs_to, guides or {}
@@ -73,17 +76,19 @@ class EvaluationStore:
             folder.mkdir(parents=True, exist_ok=True)
             if not overwrite:
                 self._take_up(folder)
+        if known is not None:
+            self._kept = dataclasses.replace(known, audits=self._kept.audits)
 
     def _take_up(self, folder: Path) -> None:
         """Goes on with what a folder holds, unless it is of something else."""
         stored = {}
-        if (folder / _RESULTS).is_file():
-            stored = files.read_json_object(folder / _RESULTS)
+        if (folder / RESULTS).is_file():
+            stored = files.read_json_object(folder / RESULTS)
         try:
-            there, kept = read_kept(folder / _PROGRESS) or (None, Kept())
+            there, kept = read_kept(folder / PROGRESS) or (None, Kept())
         except DamagedError as error:
             print(
-                f"NOTE: {folder / _PROGRESS} is damaged ({error}); what it "
+                f"NOTE: {folder / PROGRESS} is damaged ({error}); what it "
                 "held is measured again"
             )
             there, kept = None, Kept()
@@ -108,6 +113,14 @@ class EvaluationStore:
     def smallest(self) -> Smallest:
         """The smallest perturbations known so far."""
         return self._kept.smallest
+
+    def load_clean(self) -> CleanPass | None:
+        """Returns what is known of the clean images, None for nothing."""
+        return self._kept.clean
+
+    def save_clean(self, clean: CleanPass) -> None:
+        """Keeps what a classifier says of the clean images."""
+        self._kept.clean = clean
 
     def load(self, plan: AttackPlan, eps: float) -> Outcome | None:
         """Returns what is known of an attack at a radius, None for nothing."""
@@ -163,7 +176,7 @@ class EvaluationStore:
             "identity": self._belongs_to,
         }
         files.write_json(
-            self._folder / _RESULTS, {**stated, **evaluation.to_json()}
+            self._folder / RESULTS, {**stated, **evaluation.to_json()}
         )
         flat = {name: _in_words(v) for name, v in self._conditions.items()}
         files.write_text(
@@ -182,13 +195,13 @@ class EvaluationStore:
 
     def write_page(self) -> None:
         """Writes evaluation.md, if there is anything to write it from."""
-        if self._folder is not None and (self._folder / _RESULTS).exists():
+        if self._folder is not None and (self._folder / RESULTS).exists():
             # Loads the plotting library.
             load("tfgan_robust.reports.page:write_report")(self._folder)
 
     def _write_progress(self) -> None:
         if self._folder is not None:
-            self._kept.write(self._folder / _PROGRESS, self._belongs_to)
+            self._kept.write(self._folder / PROGRESS, self._belongs_to)
 
 
 def _smallest_arrays(

@@ -211,13 +211,17 @@ class Smallest:
         *,
         count: int = 10,
     ) -> None:
-        """Keeps a perturbation if it is among the smallest."""
+        """Keeps a perturbation if it is among the smallest.
+
+        Of equal ones the image of the lower index stays, so that it does not
+        matter which image is offered first.
+        """
         known = self.found.get(index)
         if known is not None and known[0] <= size:
             return
         if known is None and len(self.found) >= count:
-            largest = max(self.found, key=lambda i: self.found[i][0])
-            if self.found[largest][0] <= size:
+            largest = max(self.found, key=lambda i: (self.found[i][0], i))
+            if (self.found[largest][0], largest) < (size, index):
                 return
             del self.found[largest]
         self.found[index] = (size, attack, predicted, image.copy())

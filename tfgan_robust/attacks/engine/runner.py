@@ -104,6 +104,7 @@ class AttackRunner:
         *,
         eps: float,
         seed: int = 0,
+        first: int = 0,
     ) -> Iterator[Finished]:
         """Brings an outcome to its end, image by image.
 
@@ -116,6 +117,7 @@ class AttackRunner:
                 in place.
             eps: Radius, in the units of the ball.
             seed: Of everything that is drawn.
+            first: Place of the first image among all of an evaluation.
 
         Yields:
             What was just settled.
@@ -138,6 +140,7 @@ class AttackRunner:
                     labels,
                     eps=eps,
                     seed=seed,
+                    first=first,
                 )
                 where = np.flatnonzero(~outcome.fooled & entered)
                 started = time.monotonic()

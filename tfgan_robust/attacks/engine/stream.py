@@ -3,8 +3,8 @@
 An image that is done makes room for the next one in the middle of an attack,
 so that the network hardly looks at images whose verdict is known; at the end
 batches shrink. What an attack draws for an image depends on the seed, the
-attack and the image alone, and no row of a batch changes another one, so that
-this changes no verdict.
+attack and the image's place alone, and no row of a batch changes another one,
+so that this changes no verdict.
 """
 
 import zlib
@@ -97,6 +97,7 @@ class Stream:
         eps: float,
         seed: int,
         expected: int,
+        first: int = 0,
     ) -> Iterator[Finished]:
         """Runs jobs until there are none.
 
@@ -106,8 +107,9 @@ class Stream:
             jobs: At most one at a time for an image.
             retry: Asked for the next job of an image that is not fooled.
             eps: Radius, in the units of the ball.
-            seed: Decides, with the name and the job, what is drawn.
+            seed: Decides, with the name, the job and `first`, what is drawn.
             expected: Number of images among the jobs.
+            first: Place of the first image among all of an evaluation.
 
         Yields:
             Each job's verdict.
@@ -124,7 +126,9 @@ class Stream:
             return again.popleft() if again else next(jobs, None)
 
         def draw(jobs: Sequence[Job]) -> tuple[np.ndarray, ...]:
-            seeds = [(seed, own, job.number, job.attempt) for job in jobs]
+            seeds = [
+                (seed, own, first + job.number, job.attempt) for job in jobs
+            ]
             return draw_batch(self.attack, slots.shape, seeds)
 
         state: Any = None

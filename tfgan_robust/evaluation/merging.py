@@ -1,0 +1,325 @@
+"""Puts together what several processes measured; needs no TensorFlow."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tfgan_robust import files, identity
+from tfgan_robust.attacks.engine.outcome import CleanPass, Outcome, StageTotals
+from tfgan_robust.attacks.plan import CLEAN
+from tfgan_robust.errors import UsageError
+from tfgan_robust.evaluation.kept import (
+    DamagedError,
+    Entry,
+    Kept,
+    read_kept,
+)
+from tfgan_robust.evaluation.options import EvaluateSettings
+from tfgan_robust.evaluation.shards import FOLDER, Shard, whole_identity
+from tfgan_robust.evaluation.store import PROGRESS, RESULTS
+from tfgan_robust.identity import Identity
+from tfgan_robust.reports.reading import parse_evaluation
+from tfgan_robust.reports.results import Smallest, result_name
+
+# What a part was asked for.
+_SETTINGS = "shard.json"
+# What can be said anew where parts are put together: where things are there,
+# and how to audit.
+_FREE = (
+    "run_dir", "model", "transfer_from", "undefended", "data_dir", "output",
+    "overwrite", "audit", "audit_images",
+)  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Parts:
+    """What several processes measured, put together.
+
+    Attributes:
+        folder: Where the parts are.
+        identity: Of what one process would have measured.
+        kept: What it would have kept, without an audit.
+        settings: What it would have been asked for, by name.
+        conditions: What results.json says of the machines.
+        jit_compile: Whether XLA compiled the attacks.
+    """
+
+    folder: Path
+    identity: Identity
+    kept: Kept
+    settings: Mapping[str, Any]
+    conditions: Mapping[str, Any]
+    jit_compile: bool
+
+    def options(self, given: Mapping[str, Any]) -> EvaluateSettings:
+        """Returns the settings of the whole evaluation.
+
+        Args:
+            given: What is said anew, by name.
+
+        Raises:
+            UsageError: for what the parts have settled.
+        """
+        settled = sorted(set(given) - set(_FREE))
+        if settled:
+            raise UsageError(
+                f"The parts have settled `{settled[0]}`; with `merge` go only "
+                f"{', '.join(_FREE)}. Received: {settled[0]}="
+                f"{given[settled[0]]}."
+            )
+        places = {"run_dir": None, "model": None}
+        moved = places if places.keys() & given.keys() else {}
+        whole = {"shard": None, "output": str(self.folder), "overwrite": False}
+        return EvaluateSettings(**{**self.settings, **whole, **moved, **given})
+
+
+class _Part(NamedTuple):
+    """What one folder holds."""
+
+    folder: Path
+    shard: Shard
+    facts: dict[str, Any]
+    complete: bool
+    identity: Identity
+    kept: Kept
+    settings: dict[str, Any]
+    conditions: Any
+    jit_compile: bool
+
+
+def write_settings(options: EvaluateSettings) -> None:
+    """Writes what a part was asked for beside what it will measure."""
+    if options.folder is not None:
+        files.write_json(
+            options.folder / _SETTINGS, dataclasses.asdict(options)
+        )
+
+
+def read_parts(folder: Path) -> Parts:
+    """Reads all parts of an evaluation, and puts them together.
+
+    Args:
+        folder: Of the whole evaluation.
+
+    Raises:
+        UsageError: naming parts that are damaged, of another evaluation than
+            the others, doubled, missing or not finished.
+    """
+    found = sorted(
+        path.parent for path in folder.glob(f"{FOLDER}/*/{_SETTINGS}")
+    )
+    if not found:
+        raise UsageError(
+            f"There are no parts in {folder / FOLDER}. Measure them with "
+            "`shard` and the same `output`."
+        )
+    parts = [_read(each) for each in found]
+    _refuse_foreign(parts)
+    parts.sort(key=lambda part: part.shard)
+    _refuse_doubled(parts)
+    _refuse_missing(folder, parts)
+    return _joined(folder, parts)
+
+
+def _read(folder: Path) -> _Part:
+    """Reads one part, as far as it is measured."""
+    results = folder / RESULTS
+    try:
+        settings = files.read_json_object(folder / _SETTINGS)
+        known, kept = read_kept(folder / PROGRESS) or (None, Kept())
+        if known is None or not results.is_file():
+            # Its first attack has not come to its end.
+            shard = Shard.parse(str(settings.get("shard")))
+            return _Part(
+                folder, shard, {}, False, {}, kept, settings, None, False
+            )
+        evaluation, conditions = parse_evaluation(
+            files.read_json_object(results), str(results)
+        )
+        if conditions.identity != known:
+            raise UsageError(f"{RESULTS} and {PROGRESS} are of two evaluations")
+        shard, whole = whole_identity(known)
+        names = {
+            result_name(result.attack, result.eps): result.num_correct
+            for result in evaluation.results
+            if result.attack != CLEAN
+        }
+        # What it was once asked for beside that is left out.
+        entries = {name: kept.entries[name] for name in names}
+        for name, count in names.items():
+            if np.count_nonzero(entries[name].outcome.correct) != count:
+                raise UsageError(f"{RESULTS} and {PROGRESS} differ in {name}")
+        if evaluation.complete and kept.clean is None:
+            raise UsageError(f"{PROGRESS} lacks the clean images")
+        facts = {
+            "number of parts": shard.parts,
+            **whole,
+            "attacks": identity.of_settings(
+                {name: entry.plan for name, entry in entries.items()}
+            ),
+            "XLA": evaluation.jit_compile,
+        }
+    except (DamagedError, KeyError, UsageError) as error:
+        raise UsageError(
+            f"{folder} is no part of an evaluation, or damaged: {error}. "
+            "Measure it again, or remove it."
+        ) from None
+    if not evaluation.complete:
+        # It may lack attacks.
+        del facts["attacks"]
+    return _Part(
+        folder, shard, facts, evaluation.complete, whole,
+        dataclasses.replace(kept, entries=entries), settings, conditions,
+        evaluation.jit_compile,
+    )  # fmt: skip
+
+
+def _refuse_foreign(parts: Sequence[_Part]) -> None:
+    """Refuses parts that are not of the evaluation that most are of."""
+    groups: list[list[_Part]] = []
+    for part in parts:
+        if not part.facts:
+            continue
+        for group in groups:
+            if not _different(group[0], part):
+                group.append(part)
+                break
+        else:
+            groups.append([part])
+    if len(groups) < 2:
+        return
+    groups.sort(key=len, reverse=True)
+    first, *others = groups
+    told = [
+        f"{', '.join(str(part.folder) for part in group)} "
+        f"({', '.join(_different(first[0], group[0]))})"
+        for group in others
+    ]
+    raise UsageError(
+        f"Not of the same evaluation as {first[0].folder} are, with what "
+        f"differs: {'; '.join(told)}. Remove them, or measure them again with "
+        "the same flags."
+    )
+
+
+def _different(one: _Part, other: _Part) -> list[str]:
+    """Names what differs of that which is known of both."""
+    common = one.facts.keys() & other.facts.keys()
+    first, second = (
+        {name: value for name, value in part.facts.items() if name in common}
+        for part in (one, other)
+    )
+    return identity.differences(first, second)
+
+
+def _refuse_doubled(parts: Sequence[_Part]) -> None:
+    folders: dict[Shard, list[str]] = {}
+    for part in parts:
+        folders.setdefault(part.shard, []).append(str(part.folder))
+    doubled = [
+        f"{shard} in {' and '.join(there)}"
+        for shard, there in folders.items()
+        if len(there) > 1
+    ]
+    if doubled:
+        raise UsageError(
+            f"Parts are there more than once: {'; '.join(doubled)}. Remove "
+            "all but one of each."
+        )
+
+
+def _refuse_missing(folder: Path, parts: Sequence[_Part]) -> None:
+    count = max(part.shard.parts for part in parts)
+    there = {part.shard for part in parts}
+    wanted = [Shard(number, count) for number in range(1, count + 1)]
+    # Of one that has no figures yet, nothing but its name is known.
+    strays = [str(part.folder) for part in parts if part.shard not in wanted]
+    lacking = {
+        "missing": [str(shard) for shard in wanted if shard not in there],
+        "not finished": [str(p.shard) for p in parts if not p.complete],
+        "of another number of parts": strays,
+    }
+    if any(lacking.values()):
+        told = "; ".join(
+            f"{k}: {', '.join(v)}" for k, v in lacking.items() if v
+        )
+        raise UsageError(
+            f"Not all {count} parts in {folder / FOLDER} can be put together; "
+            f"{told}. The command that measures a part goes on with it."
+        )
+
+
+def _joined(folder: Path, parts: Sequence[_Part]) -> Parts:
+    first = parts[0]
+    kept = [part.kept for part in parts]
+    conditions = [part.conditions for part in parts]
+    return Parts(
+        folder,
+        first.identity,
+        Kept(
+            {
+                name: Entry(
+                    entry.plan,
+                    _joined_outcomes([k.entries[name].outcome for k in kept]),
+                )
+                for name, entry in first.kept.entries.items()
+            },
+            smallest=_joined_smallest(parts),
+            clean=CleanPass(
+                **_joined_arrays([k.clean for k in kept], CleanPass)
+            ),
+        ),
+        first.settings,
+        {
+            "date": max(each.date for each in conditions),
+            "device": _all([each.device for each in conditions]),
+            "versions": {
+                name: _all([each.versions.get(name) for each in conditions])
+                for name in first.conditions.versions
+            },
+            "shards": first.shard.parts,
+        },
+        first.jit_compile,
+    )
+
+
+def _joined_outcomes(outcomes: Sequence[Outcome]) -> Outcome:
+    fields = [field.name for field in dataclasses.fields(StageTotals)]
+    return Outcome(
+        **_joined_arrays(outcomes, Outcome),
+        totals=[
+            StageTotals(
+                **{f: sum(getattr(each, f) for each in stage) for f in fields}
+            )
+            for stage in zip(*(o.totals for o in outcomes), strict=True)
+        ],
+        largest_perturbation=max(o.largest_perturbation for o in outcomes),
+    )
+
+
+def _joined_arrays(found: Sequence[Any], kind: Any) -> dict[str, np.ndarray]:
+    """Concatenates those fields of a dataclass that are arrays."""
+    names = [f.name for f in dataclasses.fields(kind) if f.type is np.ndarray]
+    return {
+        name: np.concatenate([getattr(each, name) for each in found])
+        for name in names
+    }
+
+
+def _joined_smallest(parts: Sequence[_Part]) -> Smallest:
+    joined = Smallest()
+    for part in parts:
+        first = part.shard.images(part.identity["number of images"]).start
+        for index, (size, attack, predicted, image) in sorted(
+            part.kept.smallest.found.items()
+        ):
+            joined.offer(first + index, size, attack, predicted, image)
+    return joined
+
+
+def _all(values: Sequence[str | None]) -> str:
+    """Names different values once each."""
+    return " and ".join(dict.fromkeys(str(value) for value in values))

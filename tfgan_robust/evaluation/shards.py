@@ -1,0 +1,130 @@
+"""Parts of an evaluation that several processes measure; needs no TensorFlow.
+
+Attacks need no communication: what is drawn for an image depends on the seed,
+the attack and the image's place among all of them, and no image changes the
+verdict on another one.
+"""
+
+import dataclasses
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tfgan_robust.cli import fields
+from tfgan_robust.cli.fields import setting
+from tfgan_robust.errors import UsageError, shown
+from tfgan_robust.identity import Identity
+
+# In the folder of the whole evaluation.
+FOLDER = "shards"
+# So many digits; more are nobody's cluster.
+_PATTERN = re.compile(r"(\d{1,6})/(\d{1,6})")
+# In a shard's identity: which one it is, and the identity of all the images.
+_SHARD, _WHOLE = "shard", "all images"
+
+
+class Shard(NamedTuple):
+    """A run of neighbouring images.
+
+    Attributes:
+        number: Which one, from 1.
+        parts: How many there are.
+    """
+
+    number: int
+    parts: int
+
+    @classmethod
+    def parse(cls, text: str) -> "Shard":
+        """Parses one such as "3/8".
+
+        Raises:
+            UsageError: for anything else.
+        """
+        match = _PATTERN.fullmatch(text)
+        if match is not None:
+            found = cls(int(match[1]), int(match[2]))
+            if 1 <= found.number <= found.parts:
+                return found
+        raise UsageError(
+            "`shard` must name one of several parts, from 1/8 to 8/8. "
+            f"Received: shard={shown(text)}."
+        )
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.parts}"
+
+    def folder(self, whole: Path) -> Path:
+        """Returns where it is kept.
+
+        Args:
+            whole: The folder of the whole evaluation.
+        """
+        return whole / FOLDER / f"{self.number}-of-{self.parts}"
+
+    def images(self, total: int) -> slice:
+        """Returns which images it holds; sizes differ by one at most.
+
+        Args:
+            total: How many images there are.
+
+        Raises:
+            UsageError: if there are fewer images than parts.
+        """
+        if total < self.parts:
+            raise UsageError(
+                f"`shard` splits {total} images, and each part must hold one. "
+                f"Received: shard={self}."
+            )
+        return slice(
+            (self.number - 1) * total // self.parts,
+            self.number * total // self.parts,
+        )
+
+    def identify(self, whole: Identity, own: Identity) -> Identity:
+        """Returns the identity of what a shard measures.
+
+        Args:
+            whole: Of what one process would measure.
+            own: Of the shard's images, by names that `whole` has too.
+        """
+        all_images = {name: whole[name] for name in own}
+        return {**whole, **own, _SHARD: str(self), _WHOLE: all_images}
+
+
+def whole_identity(identity: Identity) -> tuple[Shard, Identity]:
+    """Returns what `Shard.identify` was given, but for the shard's images.
+
+    Raises:
+        UsageError: if it is not the identity of a shard.
+    """
+    rest = dict(identity)
+    text, all_images = rest.pop(_SHARD, None), rest.pop(_WHOLE, None)
+    if not isinstance(text, str) or not isinstance(all_images, dict):
+        raise UsageError("It is no part of an evaluation.")
+    return Shard.parse(text), {**rest, **all_images}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MergeSettings:
+    """Where parts are put together.
+
+    Raises:
+        UsageError: for a value out of its limits.
+    """
+
+    merge: str | None = setting(
+        None,
+        "Put the parts together that were measured by `shard` into this "
+        "folder as `output`; nothing but places and the audit is said anew.",
+        group="Machine",
+    )
+
+    def __post_init__(self) -> None:
+        fields.check(self)
+
+    @classmethod
+    def taken_from(cls, given: dict[str, Any]) -> "MergeSettings":
+        """Takes its settings, by name, out of those of a command."""
+        own = [name for name in fields.field_names(cls) if name in given]
+        return cls(**{name: given.pop(name) for name in own})
