@@ -6,12 +6,7 @@ others of its batch their answers, and one from a camera may lie on its side.
 
 import tensorflow as tf
 
-# EXIF data stand before the pixels; what lies beyond is not looked at.
-_HEAD_BYTES = 1 << 17
-_ORIENTATION = 0x0112
-# More entries than any camera writes into a directory of EXIF data.
-_MOST_ENTRIES = 64
-_PADDING = 16
+from tfgan_robust.serving.orientation import orientation
 
 
 def decode_files(
@@ -51,58 +46,6 @@ def decode_files(
     )
     read = tf.scatter_nd(places, tf.ones_like(numbers), (count + 1,))
     return tf.cast(placed[:count], tf.uint8), read[:count] > 0
-
-
-def orientation(encoded: tf.Tensor) -> tf.Tensor:
-    """Reads how a JPEG file is to be turned, from 1 to 8 (EXIF 2.3, 4.6.4).
-
-    Args:
-        encoded: string [], a file.
-
-    Returns:
-        int32 []; 1, which is upright, for all that does not say.
-    """
-    head = tf.strings.substr(encoded, 0, _HEAD_BYTES)
-    data = tf.cast(tf.io.decode_raw(head, tf.uint8), tf.int32)
-    data = tf.pad(data, [[0, _PADDING]])
-    end = tf.size(data) - _PADDING
-
-    def byte(place: tf.Tensor) -> tf.Tensor:
-        return tf.gather(data, tf.clip_by_value(place, 0, end))
-
-    def is_exif(place: tf.Tensor) -> tf.Tensor:
-        name = byte(place + 4 + tf.range(6))
-        exif = tf.reduce_all(name == [0x45, 0x78, 0x69, 0x66, 0, 0])
-        return (byte(place + 1) == 0xE1) & exif
-
-    def is_before(place: tf.Tensor) -> tf.Tensor:
-        goes_on = (byte(place) == 0xFF) & (byte(place + 1) != 0xDA)
-        return (place < end) & goes_on & ~is_exif(place)
-
-    def following(place: tf.Tensor) -> tuple[tf.Tensor]:
-        length = 256 * byte(place + 2) + byte(place + 3)
-        return (place + 2 + tf.maximum(length, 2),)
-
-    (segment,) = tf.while_loop(is_before, following, (tf.constant(2),))
-    start = segment + 10
-    little = byte(start) == 0x49
-
-    def number(place: tf.Tensor, length: int) -> tf.Tensor:
-        parts = [byte(place + i) for i in range(length)]
-        big = little_end = tf.zeros_like(place)
-        for low, high in zip(parts, reversed(parts), strict=True):
-            big, little_end = 256 * big + low, 256 * little_end + high
-        return tf.where(little, little_end, big)
-
-    directory = start + number(start + 4, 4)
-    entries = tf.range(_MOST_ENTRIES)
-    places = directory + 2 + 12 * entries
-    found = (number(places, 2) == _ORIENTATION) & (
-        entries < number(directory, 2)
-    )
-    value = tf.reduce_max(tf.where(found, number(places + 8, 2), 0))
-    valid = is_exif(segment) & (value >= 1) & (value <= 8)
-    return tf.where(tf.io.is_jpeg(encoded) & valid, value, 1)
 
 
 def _decode(
