@@ -31,7 +31,7 @@ from experiments.experiment import (
 from experiments.options import Preset, Section
 from experiments.study import Measurement, Study, Trial
 from tfgan_robust.reports.numbers import mcnemar
-from tfgan_robust.reports.plot_style import GREY, PALETTE
+from tfgan_robust.reports.plot_style import GREY, MARKERS, PALETTE
 
 NAME = "efficiency"
 UNIT = "fgsm"
@@ -254,9 +254,10 @@ def draw(rows: Sequence[Row], _: Section) -> Figure:
         panel.set_title(family)
         shown = [name for name in variants if name in found]
         if REFERENCE in found and REFERENCE not in shown:
-            _curve(panel, found[REFERENCE], REFERENCE, GREY, linestyle=":")
-        for name, color in zip(shown, COLORS, strict=False):
-            _curve(panel, found[name], name, color)
+            _curve(panel, found[REFERENCE], REFERENCE, GREY, ".", ":")
+        looks = zip(shown, COLORS, MARKERS, strict=False)
+        for name, color, marker in looks:
+            _curve(panel, found[name], name, color, marker)
         panel.set_xscale("log")
         budgets = sorted({row["budget"] for row in rows})
         panel.set_xticks(budgets, [str(budget) for budget in budgets])
@@ -271,11 +272,16 @@ def draw(rows: Sequence[Row], _: Section) -> Figure:
 
 
 def _curve(
-    panel: Axes, curve: Curve, name: str, color: str, linestyle: str = "-"
+    panel: Axes,
+    curve: Curve,
+    name: str,
+    color: str,
+    marker: str,
+    linestyle: str = "-",
 ) -> None:
     budgets, means, low, high = zip(*curve, strict=True)
     panel.plot(
-        budgets, means, linestyle, marker="o", color=color, label=name, ms=4
+        budgets, means, linestyle, marker=marker, color=color, label=name, ms=4
     )
     panel.vlines(budgets, low, high, color=color, linewidth=3, alpha=0.4)
 

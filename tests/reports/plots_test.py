@@ -92,6 +92,22 @@ def test_the_legend_reads_downwards_as_the_lines_end():
     assert "Euclidean" in figure.axes[0].get_xlabel()
 
 
+def test_lines_differ_without_their_colours_and_keep_their_marks():
+    figure = plots.draw_curves(
+        {
+            "first": [curve("a", 90, 5, 1), curve("b", 80, 70, 60)],
+            "second": [curve("b", 90, 4, 1), curve("c", 60, 50, 40)],
+        },
+        norm="linf",
+    )
+    first, second = (
+        {line.get_gid(): line.get_marker() for line in ax.get_lines()}
+        for ax in figure.axes
+    )
+    assert first["b"] == second["b"]
+    assert len({first["a"], first["b"], second["c"]}) == 3
+
+
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 7])
 def test_each_panel_is_seen_and_no_other(tmp_path, count):
     panels = {f"attack {n}": [curve("net", 90, 50, 20)] for n in range(count)}
@@ -123,6 +139,7 @@ def test_classes_show_both_accuracies_and_leave_out_absent_classes(tmp_path):
     assert values == {0.5, 0.2}
     (legend,) = figure.legends
     assert [t.get_text() for t in legend.get_texts()] == ["clean", "worst"]
+    assert "class" in ax.get_title("left")
     saved(figure, tmp_path)
 
 
@@ -175,6 +192,7 @@ def test_perturbations_are_magnified_to_the_whole_range(tmp_path, channels):
     np.testing.assert_allclose(images[2, 1][0], 128 / 255 + 0.02, atol=1e-6)
     assert [ax.get_title() for ax in grid[0, :2]] == ["cat", "dog"]
     assert [ax.get_title() for ax in grid[1, :2]] == ["×25", "×25"]
+    assert "(×)" in figure.get_suptitle()
     assert "dog\n0.02" in [text.get_text() for text in grid[2, 0].texts]
     # Places without an image stay empty.
     assert not any(ax.images for ax in grid[:, 2:].flat)

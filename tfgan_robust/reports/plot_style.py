@@ -23,6 +23,8 @@ PALETTE = (
     "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9",
     "#8c6d31", "#7f7f7f",
 )  # fmt: skip
+# Beside the colour, for prints without any.
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "p")
 GREY = "#5f6772"
 _RESOLUTIONS = (144, 110, 84, 64)
 # Curves, intervals and cells: nothing else has ink.

@@ -1,6 +1,7 @@
 """Figures of evaluations; they know accuracies and images, but no files."""
 
 import dataclasses
+import itertools
 from collections.abc import Mapping, Sequence
 
 import matplotlib
@@ -13,6 +14,7 @@ from tfgan_robust.reports.numbers import format_eps
 from tfgan_robust.reports.plot_style import (
     CLEAN_COLOR,
     GREY,
+    MARKERS,
     STYLE,
     WORST_COLOR,
     in_percent,
@@ -62,9 +64,11 @@ def draw_curves(panels: Mapping[str, Sequence[Curve]], *, norm: str) -> Figure:
         ax.set_visible(False)
     every = [curve for curves in panels.values() for curve in curves]
     radii = sorted({row.eps for curve in every for row in curve.rows})
+    labels = dict.fromkeys(curve.label for curve in every)
+    markers = dict(zip(labels, itertools.cycle(MARKERS), strict=False))
     for ax, (title, curves) in zip(axes, panels.items(), strict=False):
         for curve in curves:
-            _draw_curve(ax, curve)
+            _draw_curve(ax, curve, markers[curve.label])
         ax.set(title=title, ylim=(0, 1), xlabel=f"eps ({_BALLS[norm]})")
         in_percent(ax, "y")
         _mark_radii(ax, radii)
@@ -101,6 +105,7 @@ def draw_classes(
             centres, places, 26, color, label=label, zorder=3, clip_on=False
         )
     ax.set(
+        title="Accuracy on each class",
         xlim=(0, 1),
         ylim=(len(names) - 0.4, -0.6),
         xlabel=_MEASURE,
@@ -161,10 +166,14 @@ def draw_smallest(
         captions: Under each attacked image: what it is taken for.
     """
     columns = max(len(clean), 4)
-    figure = Figure((0.5 + 1.05 * columns, 4.4), layout="constrained")
+    figure = Figure((0.5 + 1.05 * columns, 4.7), layout="constrained")
     axes = figure.subplots(3, columns)
     for ax in axes.flat:
         ax.set_axis_off()
+    figure.suptitle(
+        "Smallest perturbations, shown so many times (×) as large", x=0.01,
+        ha="left", fontsize=STYLE["axes.titlesize"], weight="bold",
+    )  # fmt: skip
     for ax, row in zip(axes[:, 0], ("clean", "added", "attacked"), strict=True):
         ax.annotate(row, (-0.1, 0.5), xycoords="axes fraction", rotation=90,
                     ha="right", va="center", color=GREY)  # fmt: skip
@@ -185,7 +194,7 @@ def draw_smallest(
     return figure
 
 
-def _draw_curve(ax: Axes, curve: Curve) -> None:
+def _draw_curve(ax: Axes, curve: Curve, marker: str) -> None:
     radii = [row.eps for row in curve.rows]
     lows = [row.accuracy_low for row in curve.rows]
     highs = [row.accuracy_high for row in curve.rows]
@@ -193,8 +202,9 @@ def _draw_curve(ax: Axes, curve: Curve) -> None:
     # A thinner line on the bold one leaves both visible where they agree.
     width, size, order = (4.0, 7.0, 2) if curve.bold else (1.6, 4.0, 3)
     ax.plot(
-        radii, [row.accuracy for row in curve.rows], "o-", color=curve.color,
-        gid=curve.label, lw=width, ms=size, zorder=order, clip_on=False,
+        radii, [row.accuracy for row in curve.rows], color=curve.color,
+        marker=marker, gid=curve.label, lw=width, ms=size, zorder=order,
+        clip_on=False,
     )  # fmt: skip
 
 
