@@ -140,7 +140,7 @@ def test_help_lists_all_kinds_of_parts(monkeypatch, capsys):
         evaluate.main()
     out = capsys.readouterr().out
     assert "pgd-<steps>[-margin|-dlr][-t]" in out
-    words = re.findall(r"\w+", out)
+    words = re.findall(r"[\w:]+", out)
     for table in (NETWORKS, CHECKS, DATASETS):
         assert set(table) <= set(words)
 

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tfgan_robust.cli import command, signals
+from tfgan_robust.cli import command
 from tfgan_robust.cli.flags import Part
 from tfgan_robust.errors import UsageError
 from tfgan_robust.evaluation.merging import Parts, read_parts
@@ -48,10 +48,9 @@ def _run(given: dict[str, Any]) -> int:
     folder = options.folder
     _check_paths(options)
     try:
-        with signals.raising_on_sigterm():
-            evaluation = load("tfgan_robust.evaluation.session:evaluate")(
-                options, parts=parts
-            )
+        evaluation = load("tfgan_robust.evaluation.session:evaluate")(
+            options, parts=parts
+        )
     except KeyboardInterrupt:
         if folder is not None:
             print(

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -90,7 +91,17 @@ def run(given):
 
 
 @pytest.fixture
-def call(capsys):
+def handlers():
+    """Sets back what a process that ends need not."""
+    numbers = signal.SIGINT, signal.SIGTERM
+    before = [signal.getsignal(number) for number in numbers]
+    yield
+    for number, handler in zip(numbers, before, strict=True):
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def call(capsys, handlers):
     """Runs a command; returns its exit code and what it printed."""
 
     def call(*arguments, settings=lambda: Settings, run=run):

@@ -19,8 +19,9 @@ def test_the_first_signal_is_noted_and_the_second_interrupts(number, code):
         assert not stop
         os.kill(os.getpid(), number)
         assert stop and stop.exit_code == code
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(KeyboardInterrupt) as again:
             os.kill(os.getpid(), number)
+    assert getattr(again.value, "exit_code", EXIT_INTERRUPTED) == code
     assert signal.getsignal(number) is before
 
 

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 from absl import logging
 
-from tfgan_robust.cli import importing
+from tfgan_robust.cli import importing, signals
 from tfgan_robust.cli.flags import Flags, Part, asks_for_help
 from tfgan_robust.errors import EXIT_INTERRUPTED, TfganRobustError
 
@@ -45,10 +45,13 @@ def main(
             stream.reconfigure(errors="backslashreplace")
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        sys.exit(_call(parts, run, usage, arguments))
+        with signals.raising_on_sigterm():
+            code = _call(parts, run, usage, arguments)
+        sys.exit(code)
     except TfganRobustError as error:
         _exit(f"error: {' '.join(str(error).split())}", error.exit_code)
     except KeyboardInterrupt as stop:
+        signals.ignore_all()
         _exit("interrupted", getattr(stop, "exit_code", EXIT_INTERRUPTED))
     except Exception as error:
         if not _is_of_the_machine(error):

@@ -13,6 +13,15 @@ _EXIT_CODES = {
 }
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, raised like Ctrl-C so that what is open gets closed."""
+
+    exit_code = EXIT_TERMINATED
+
+
+_INTERRUPTS = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: Terminated}
+
+
 class StopRequest:
     """While entered, notes the first signal; a second one interrupts at once.
 
@@ -37,14 +46,8 @@ class StopRequest:
 
     def _note(self, number: int, _: FrameType | None) -> None:
         if self:
-            raise KeyboardInterrupt
+            raise _INTERRUPTS[signal.Signals(number)]
         self.exit_code = _EXIT_CODES[signal.Signals(number)]
-
-
-class Terminated(KeyboardInterrupt):
-    """SIGTERM, raised like Ctrl-C so that what is open gets closed."""
-
-    exit_code = EXIT_TERMINATED
 
 
 @contextlib.contextmanager
@@ -59,3 +62,9 @@ def raising_on_sigterm() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def ignore_all() -> None:
+    """Lets a process that was interrupted end in peace, however often asked."""
+    for number in _EXIT_CODES:
+        signal.signal(number, signal.SIG_IGN)

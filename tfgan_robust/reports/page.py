@@ -156,17 +156,19 @@ def _audit(evaluation: Evaluation) -> list[str]:
         return [*blocks, "Nothing says whether these attacks do what they can."]
     if evaluation.norm != "linf":
         blocks.append("Audits attack in the L-infinity ball.")
-    rows = [
-        (
-            c.check, c.verdict, c.message, _figures_of(c.figures),
-            f"{c.forward_passes:.1f}", f"{c.backward_passes:.1f}",
-        )
-        for c in checks
-    ]  # fmt: skip
-    header = ("check", "verdict", "finding", "figures", "forward", "backward")
-    blocks.append(markdown_table(header, rows))
     cost = [f"{line[0].upper()}{line[1:]}." for line in cost_line(checks)]
-    return [*blocks, *cost]
+    columns = {
+        "check": [c.check for c in checks],
+        "verdict": [c.verdict for c in checks],
+        "finding": [c.message for c in checks],
+        "figures": [_figures_of(c.figures) for c in checks],
+    }
+    # Earlier versions did not count them.
+    if cost:
+        columns["forward"] = [f"{c.forward_passes:.1f}" for c in checks]
+        columns["backward"] = [f"{c.backward_passes:.1f}" for c in checks]
+    rows = list(zip(*columns.values(), strict=True))
+    return [*blocks, markdown_table(list(columns), rows), *cost]
 
 
 def _attacks(evaluation: Evaluation) -> list[str]:
