@@ -26,8 +26,8 @@ TESTS = sorted(
     for path in ROOT.glob("tests/**/*_test.py")
 )
 PACKAGE = "tfgan_robust/__init__.py"
-# TensorFlow Datasets and TensorFlow import these without requiring them.
-NEEDED_BY_OTHERS = {"importlib-resources", "tensorboard"}
+# TensorFlow Datasets imports it without requiring it.
+NEEDED_BY_OTHERS = {"importlib-resources"}
 
 Rules = dict[str, dict[str, Any]]
 

@@ -1,19 +1,11 @@
-"""metrics.csv, TensorBoard's files, read back."""
+"""metrics.csv, read back."""
 
 import csv
-import dataclasses
-import json
 
-import numpy as np
 import pytest
-import tensorflow as tf
-from tensorboard.backend.event_processing import event_accumulator
 
 from tfgan_robust.errors import TfganRobustError
-from tfgan_robust.runs.presets import resolve
-from tfgan_robust.training.records import MetricsFile, TensorBoardWriter
-
-SHAPE = (16, 16, 3)
+from tfgan_robust.training.records import MetricsFile
 
 
 def read(path):
@@ -84,43 +76,3 @@ def test_a_new_run_starts_a_new_file(tmp_path):
     MetricsFile(path, 0).append({"epoch": 1.0})
     started_over = MetricsFile(path, 0)
     assert started_over.rows == []
-
-
-def events(folder):
-    accumulator = event_accumulator.EventAccumulator(str(folder))
-    accumulator.Reload()
-    return {
-        tag: [
-            (event.step, tf.make_ndarray(event.tensor_proto))
-            for event in accumulator.Tensors(tag)
-        ]
-        for tag in accumulator.Tags()["tensors"]
-    }
-
-
-def test_tensorboard_shows_figures_images_and_settings(tmp_path):
-    config = resolve({"method": "fgsm", "eps": 0.1})
-    images = np.random.default_rng(0).uniform(0.1, 0.9, (8, *SHAPE))
-    images = tf.constant(images, tf.float32)
-    writer = TensorBoardWriter(tmp_path, config)
-    writer.scalars("train", {"loss": 0.5}, 10)
-    writer.scalars("train", {"loss": 0.25, "clean_accuracy": 1.0}, 20)
-    writer.images(images, [images + 0.1, images - 0.05], 20)
-    writer.flush()
-    found = events(tmp_path)
-
-    assert found["train/loss"] == [(10, 0.5), (20, 0.25)]
-    assert found["train/clean_accuracy"] == [(20, 1.0)]
-    ((_, text),) = found["configuration"]
-    settings = text.item().decode().strip("`\n")
-    assert json.loads(settings) == dataclasses.asdict(config)
-
-    for tag, moved in (("perturbed/0", 0.1), ("perturbed/1", -0.05)):
-        ((step, (width, height, png)),) = found[tag]
-        assert step == 20
-        assert (int(width), int(height)) == (8 * 16, 3 * 16)
-        grid = tf.io.decode_png(png).numpy() / 255
-        clean, added, perturbed = grid.reshape(3, 16, 8, 16, 3).swapaxes(1, 2)
-        np.testing.assert_allclose(clean, images, atol=1 / 255)
-        np.testing.assert_allclose(added, 0.5 + 5 * moved, atol=1 / 255)
-        np.testing.assert_allclose(perturbed, images + moved, atol=1 / 255)

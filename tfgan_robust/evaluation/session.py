@@ -35,6 +35,9 @@ from tfgan_robust.reports.numbers import format_eps
 from tfgan_robust.reports.progress import audit_progress, evaluation_progress
 from tfgan_robust.reports.verdicts import Check
 from tfgan_robust.runs import directory
+from tfgan_robust.runs.directory import RunDirectory
+from tfgan_robust.training.records import MetricsFile
+from tfgan_robust.training.tensorboard_files import write_results
 
 
 class _Inputs(NamedTuple):
@@ -94,7 +97,26 @@ def evaluate(
         evaluation.audit = _audit(options, inputs, evaluation, store)
     store.write(evaluation, *_measured(options, inputs))
     store.write_page()
+    _show_in_tensorboard(options, evaluation)
     return evaluation
+
+
+def _show_in_tensorboard(
+    options: EvaluateSettings, evaluation: MeasuredEvaluation
+) -> None:
+    """Puts what a run achieves beside what TensorBoard shows of it.
+
+    That is its best classifier's figures on test images.
+    """
+    if options.run_dir is None or options.split != "test":
+        return
+    run = RunDirectory(Path(options.run_dir))
+    if options.checkpoint != "best" or not run.logs.is_dir():
+        return
+    epochs = directory.load_run_config(run.path).epochs
+    rows = MetricsFile(run.metrics, epochs).rows
+    step = int(rows[-1]["step"]) if rows else 0
+    write_results(run.logs, evaluation, step)
 
 
 def _load(options: EvaluateSettings) -> _Inputs:

@@ -29,6 +29,7 @@ from tfgan_robust.training.checkpoints import RunState, save_networks
 from tfgan_robust.training.precision import choose
 from tfgan_robust.training.records import MetricsFile
 from tfgan_robust.training.reporting import Reporter
+from tfgan_robust.training.tensorboard_files import VALIDATION
 from tfgan_robust.training.validation import Validator
 
 # Reading the running means waits for the device.
@@ -68,7 +69,7 @@ class Trainer:
         self.precision = choose(kept or config.precision)
         config = config.replace(precision=self.precision.name)
         self._config, self._run, self._strategy = config, run, strategy
-        self._training = training
+        self._training, self._class_names = training, info.class_names
         self._steps_per_epoch = len(training.labels) // config.batch_size
         if self._steps_per_epoch == 0:
             raise UsageError(
@@ -125,6 +126,7 @@ class Trainer:
             self._run,
             self.model,
             self._metrics,
+            self._class_names,
             total_steps=self._total_steps,
             step=self._step,
         )
@@ -236,18 +238,33 @@ class Trainer:
             batches = self._batches(self._step).take(_RECOMPUTED_BATCHES)
             self._statistics.recompute(batches)
         measured = self._validator.measure()
-        tensorboard, method = self._reporter.tensorboard, self.model.method
-        tensorboard.scalars("validation", measured, self._step)
-        images, labels = self._validator.sample(_SHOWN_IMAGES)
-        perturbed = method.perturb(images, labels, tf.constant([0, 0]))
-        tensorboard.images(images, perturbed, self._step)
-        progress, score = self._state.progress, measured[method.selects_by]
+        self._reporter.tensorboard.scalars(VALIDATION, measured, self._step)
+        self._show_images()
+        progress = self._state.progress
+        score = measured[self.model.method.selects_by]
         if score > progress["best_score"]:
             progress["best_score"] = score
             progress["best_epoch"] = epoch
             save_networks(self.model, self._run.networks("best"))
         save_networks(self.model, self._run.networks("last"))
         return measured
+
+    def _show_images(self) -> None:
+        method = self.model.method
+        images, labels = self._validator.sample(_SHOWN_IMAGES)
+        perturbed = method.perturb(images, labels, tf.constant([0, 0]))
+        answers = [tf.argmax(self.model(each), -1) for each in perturbed]
+        self._reporter.tensorboard.images(
+            images.numpy(),
+            labels.numpy(),
+            {
+                name: (batch.numpy(), answer.numpy())
+                for name, batch, answer in zip(
+                    method.names, perturbed, answers, strict=True
+                )
+            },
+            self._step,
+        )
 
     def _raise_alarms(self) -> None:
         for alarm in alarms.raised(

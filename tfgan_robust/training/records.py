@@ -1,18 +1,13 @@
-"""The files of a run's figures: metrics.csv, and TensorBoard's."""
+"""The file of a run's figures: metrics.csv."""
 
 import csv
-import dataclasses
 import io
 import itertools
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-
-import tensorflow as tf
 
 from tfgan_robust.errors import TfganRobustError
 from tfgan_robust.files import write_text
-from tfgan_robust.runs.config import TrainConfig
 
 
 class MetricsFile:
@@ -70,56 +65,3 @@ def _read_rows(path: Path) -> list[dict[str, float]]:
                 f"{path} is damaged; restore it, or remove it to go on "
                 "without the rows of the epochs so far."
             ) from None
-
-
-class TensorBoardWriter:
-    """Scalars, image grids and the configuration for TensorBoard.
-
-    Args:
-        directory: Where event files go.
-        config: The run's settings.
-    """
-
-    def __init__(self, directory: Path, config: TrainConfig) -> None:
-        begun = any(directory.glob("events.out.tfevents.*"))
-        self._writer = tf.summary.create_file_writer(str(directory))
-        self._eps = config.eps
-        if begun:
-            return
-        settings = json.dumps(dataclasses.asdict(config), indent=2)
-        with self._writer.as_default():
-            tf.summary.text("configuration", f"```\n{settings}\n```", step=0)
-
-    def scalars(
-        self, group: str, figures: Mapping[str, float], step: int
-    ) -> None:
-        """Writes figures under `group/` at a training step."""
-        with self._writer.as_default():
-            for name, value in figures.items():
-                tf.summary.scalar(f"{group}/{name}", value, step)
-
-    def images(
-        self, images: tf.Tensor, perturbed: Sequence[tf.Tensor], step: int
-    ) -> None:
-        """Writes grids of clean images, perturbations and perturbed images.
-
-        Args:
-            images: float32 [batch, height, width, channels] in [0, 1].
-            perturbed: Batches, shaped alike, each for a grid of its own.
-            step: The training step.
-        """
-        with self._writer.as_default():
-            for index, batch in enumerate(perturbed):
-                grid = _grid(images, batch, self._eps)
-                tf.summary.image(f"perturbed/{index}", grid, step)
-
-    def flush(self) -> None:
-        """Puts everything on disk."""
-        self._writer.flush()
-
-
-def _grid(images: tf.Tensor, perturbed: tf.Tensor, eps: float) -> tf.Tensor:
-    """Rows: clean, perturbation (grey is none), perturbed."""
-    rows = [images, 0.5 + (perturbed - images) / (2 * eps), perturbed]
-    lines = [tf.concat(tf.unstack(row), axis=1) for row in rows]
-    return tf.concat(lines, axis=0)[tf.newaxis]

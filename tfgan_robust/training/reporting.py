@@ -1,7 +1,7 @@
 """What a run says while it trains: terminal, TensorBoard, metrics.csv."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import keras
 
@@ -9,7 +9,11 @@ from tfgan_robust.reports.progress import progress_bar, say
 from tfgan_robust.runs.config import TrainConfig
 from tfgan_robust.runs.directory import RunDirectory
 from tfgan_robust.training.model import AdversarialClassifier
-from tfgan_robust.training.records import MetricsFile, TensorBoardWriter
+from tfgan_robust.training.records import MetricsFile
+from tfgan_robust.training.tensorboard_files import (
+    TRAINING,
+    TensorBoardWriter,
+)
 
 # Keeps rates finite where a clock is coarse.
 _SHORTEST = 1e-9
@@ -23,6 +27,7 @@ class Reporter:
         run: Its folder.
         model: The model in training.
         metrics: Its file of epochs.
+        class_names: In the order of labels.
         total_steps: Steps of the whole run.
         step: The step at which training begins.
     """
@@ -33,12 +38,13 @@ class Reporter:
         run: RunDirectory,
         model: AdversarialClassifier,
         metrics: MetricsFile,
+        class_names: Sequence[str],
         *,
         total_steps: int,
         step: int,
     ) -> None:
         self._config, self._model, self._metrics = config, model, metrics
-        self.tensorboard = TensorBoardWriter(run.logs, config)
+        self.tensorboard = TensorBoardWriter(run.logs, config, class_names)
         self._bar = progress_bar(run.path.name, "step", total_steps, step)
         self.restart_clock(step)
 
@@ -68,7 +74,7 @@ class Reporter:
             "images_per_second": self._rate(steps, seconds),
             **self._learning_rates(),
         }
-        self.tensorboard.scalars("train", {**figures, **speed}, step)
+        self.tensorboard.scalars(TRAINING, {**figures, **speed}, step)
         main = {
             name.replace("_accuracy", ""): f"{value:.3f}"
             for name, value in figures.items()
