@@ -28,7 +28,7 @@ INSTALL_REQUIRES = [
     "importlib_resources>=6,<8",
     # Networks; model files of 3.13 and older can run code that they carry.
     "keras>=3.15,<3.16",
-    # Plots of reports.
+    # Plots of reports, and the letters of captions.
     "matplotlib>=3.9,<4",
     # Images and labels in memory.
     "numpy>=1.26,<3",
@@ -39,6 +39,7 @@ INSTALL_REQUIRES = [
     # Exact tests of whether two classifiers differ.
     "scipy>=1.13,<2",
     # What TensorFlow writes summaries with; it no longer requires it itself.
+    # Its HParams know the settings of runs.
     "tensorboard>=2.21,<2.22",
     # Gradients, input pipelines, checkpoints and SavedModels.
     "tensorflow>=2.21,<2.22",
@@ -78,6 +79,9 @@ DEV = [
     "openvino>=2026.0,<2027",
     # The messages of TensorFlow Serving, with which its requests are tested.
     "tensorflow-serving-api>=2.21,<2.22",
+    # Runs the README's lines in a kernel, as a notebook does.
+    "nbclient>=0.10,<0.12",
+    "ipykernel>=6.29,<8",
     # Checks types.
     "mypy>=2.4,<3",
     # Runs the checks before each commit.

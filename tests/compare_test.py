@@ -70,7 +70,12 @@ def test_a_shell_gets_the_comparison_without_tensorflow(tmp_path):
         "compare.csv", "compare.md", "compare.png",
     ]  # fmt: skip
     page = (folder / "compare.md").read_text()
-    assert done.stdout in page
+    table, written, following = done.stdout.rsplit("\n", 3)[:3]
+    assert table in page
+    assert written == f"written to {Path('new/folder/compare.md')}"
+    assert following == (
+        "next: python -m tfgan_robust.compare a b ANOTHER_FOLDER"
+    )
     assert page.endswith("](compare.png)\n")
     assert imread(folder / "compare.png").ndim == 3
     assert (folder / "compare.png").stat().st_size < 200_000
@@ -82,8 +87,19 @@ def test_the_command_writes_nothing_unasked(tmp_path, call):
     code, out, err = call("a")
     assert (code, err) == (0, "")
     assert out.startswith("| run | classifier ")
+    assert "nothing was kept; --output=FOLDER keeps this" in out
     assert sorted(folder.iterdir()) == before
     assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_after_runs_were_compared_an_export_comes_next(tmp_path, call):
+    for name in ("a", "b"):
+        store(tmp_path / name)
+    (tmp_path / "b" / "config.json").write_text("{}")
+    _, out, _ = call("a", "b")
+    assert out.splitlines()[-1] == (
+        "next: python -m tfgan_robust.export --run_dir=b --output=served"
+    )
 
 
 def test_help_is_printed(call):

@@ -3,6 +3,7 @@
 import csv
 import os
 import re
+import shlex
 import subprocess
 import sys
 
@@ -70,7 +71,10 @@ def test_a_shell_measures_a_keras_file_and_keeps_the_results(tmp_path):
     assert (folder / "evaluation.md").is_file()
     assert "| classifier | attack            | clean | 0.05" in done.stdout
     assert "seed 5" in done.stdout and "INCOMPLETE" not in done.stdout
-    assert str(folder / "results.json") in done.stdout
+    assert done.stdout.splitlines()[-2:] == [
+        f"written to {folder / 'results.json'} and evaluation.md",
+        f"next: python -m tfgan_robust.compare {folder} OTHER_FOLDER",
+    ]
     stored = read_results(folder)
     assert len(stored["audit"]) == len(CHECKS)
     assert stored["complete"] is True
@@ -142,7 +146,7 @@ def test_help_lists_all_kinds_of_parts(monkeypatch, capsys):
     assert "pgd-<steps>[-margin|-dlr][-t]" in out
     words = re.findall(r"[\w:]+", out)
     for table in (NETWORKS, CHECKS, DATASETS):
-        assert set(table) <= set(words)
+        assert set(table) <= {word.strip(":") for word in words}
 
 
 def test_a_model_without_an_output_folder_writes_nothing(tmp_path, capsys):
@@ -151,7 +155,19 @@ def test_a_model_without_an_output_folder_writes_nothing(tmp_path, capsys):
     assert evaluate._run(given) == 0
     out = capsys.readouterr().out
     assert "| m.keras" in out and "written to" not in out
+    assert out.endswith("--output=FOLDER keeps results and a report\n")
     assert [path.name for path in tmp_path.iterdir()] == ["m.keras"]
+
+
+def test_after_a_run_was_measured_its_export_comes_next(tmp_path, capsys):
+    run = tmp_path / "my run"
+    save_run(run)
+    assert evaluate._run({**QUICK, "run_dir": str(run)}) == 0
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert shlex.split(line) == [
+        "next:", "python", "-m", "tfgan_robust.export", f"--run_dir={run}",
+        "--output=served",
+    ]  # fmt: skip
 
 
 def test_an_interrupted_command_says_how_to_go_on(

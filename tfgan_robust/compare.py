@@ -7,7 +7,9 @@ from typing import Any
 from tfgan_robust.cli import command, fields
 from tfgan_robust.cli.fields import setting
 from tfgan_robust.cli.flags import Part
+from tfgan_robust.cli.hints import following
 from tfgan_robust.reports import comparison, comparison_page
+from tfgan_robust.runs.directory import RunDirectory
 
 USAGE = """
 Lays evaluations side by side: accuracies, whether they can be compared, and
@@ -55,6 +57,20 @@ def _run(given: dict[str, Any]) -> None:
     if options.output is not None:
         comparison_page.write_comparison(runs, Path(options.output))
     print(text)
+    _close(options)
+
+
+def _close(options: CompareSettings) -> None:
+    """Says where the comparison is, and what comes next."""
+    if options.output is None:
+        print("nothing was kept; --output=FOLDER keeps this, with a plot")
+    else:
+        print(f"written to {Path(options.output) / 'compare.md'}")
+    for run in options.runs:
+        if RunDirectory(Path(run)).config.is_file():
+            print(following("export", f"--run_dir={run}", "--output=served"))
+            return
+    print(following("compare", *options.runs, "ANOTHER_FOLDER"))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from typing import Any
 
 from tfgan_robust.cli import command
 from tfgan_robust.cli.flags import Part
+from tfgan_robust.cli.hints import following
 from tfgan_robust.errors import UsageError
 from tfgan_robust.evaluation.merging import Parts, read_parts
 from tfgan_robust.evaluation.options import EvaluateSettings
@@ -63,9 +64,24 @@ def _run(given: dict[str, Any]) -> int:
     if evaluation.audit is not None:
         # Its first line is in the table's.
         print(*format_audit(evaluation.audit).splitlines()[1:], sep="\n")
-    if folder is not None:
-        print(f"written to {folder / 'results.json'} and evaluation.md")
+    _close(options)
     return 0
+
+
+def _close(options: EvaluateSettings) -> None:
+    """Says where the results are, and what comes next."""
+    folder = options.folder
+    if folder is None:
+        print("nothing was kept; --output=FOLDER keeps results and a report")
+        return
+    print(f"written to {folder / 'results.json'} and evaluation.md")
+    if options.run_dir is None:
+        print(following("compare", str(folder), "OTHER_FOLDER"))
+        return
+    run = [f"--run_dir={options.run_dir}"]
+    if options.checkpoint != "best":
+        run.append(f"--checkpoint={options.checkpoint}")
+    print(following("export", *run, "--output=served"))
 
 
 def _check_paths(options: EvaluateSettings) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 from tfgan_robust.cli import command
 from tfgan_robust.cli.flags import Part
 from tfgan_robust.serving.export import ExportSettings, export
+from tfgan_robust.serving.formats import FORMATS
 
 USAGE = """
 Writes the classifier of a run for TensorFlow Serving, ONNX or LiteRT.
@@ -43,6 +44,7 @@ def _run(given: dict[str, Any]) -> None:
         "process, its logits differ from Keras' by at most "
         f"{exported.largest_difference:.1e}."
     )
+    print(f"next: {FORMATS[options.format].command(exported.path)}")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,14 @@
 """Command line of training: `python -m tfgan_robust.train`."""
 
 import dataclasses
+import shlex
 from pathlib import Path
 from typing import Any
 
 from tfgan_robust.cli import command, fields
 from tfgan_robust.cli.fields import setting
 from tfgan_robust.cli.flags import Part
+from tfgan_robust.cli.hints import following
 from tfgan_robust.errors import UsageError
 from tfgan_robust.evaluation.options import EvaluateSettings
 from tfgan_robust.lazy import load
@@ -27,6 +29,10 @@ Trains a classifier that withstands adversarial attacks.
 
 Starting again with the same settings goes on where the run stopped.
 Watch it with: tensorboard --logdir runs
+The defaults below are those of the data set, the method, the network and the
+preset that are named before --help, as in:
+
+  python -m tfgan_robust.train --dataset=digits --method=pgd --help
 """
 
 _Plan = list[tuple[RunDirectory, TrainConfig]]
@@ -64,6 +70,7 @@ class TrainFlags:
         "table.",
         group=RUN_GROUP,
         minimum=0,
+        unit="images",
     )
     report_attacks: str = setting(
         EvaluateSettings.attacks,
@@ -78,13 +85,13 @@ class TrainFlags:
 
 def main() -> None:
     """Runs the command line."""
-    command.main(_parts, _run, usage=USAGE)
+    command.main(_parts, _run, usage=USAGE, defaults=presets.defaults_for)
 
 
 def _parts() -> list[Part]:
     return [
-        Part(TrainConfig),
         Part(TrainFlags),
+        Part(TrainConfig),
         *(Part(m.settings, f"method={name}") for name, m in METHODS.items()),
         *(Part(n.settings, f"classifier={k}") for k, n in NETWORKS.items()),
     ]
@@ -95,7 +102,7 @@ def _run(given: dict[str, Any]) -> int:
     flags = TrainFlags(**{n: v for n, v in given.items() if n in own})
     plan = _plan(flags, {n: v for n, v in given.items() if n not in own})
     code = load("tfgan_robust.training.session:train_all")(plan)
-    if code == 0 and flags.report_images > 0:
+    if code == 0:
         _report(plan, flags)
     return code
 
@@ -122,6 +129,18 @@ def _plan(flags: TrainFlags, settings: dict[str, Any]) -> _Plan:
 
 
 def _report(plan: _Plan, flags: TrainFlags) -> None:
+    """Says what the runs achieve, where they are, and what comes next."""
+    more = []
+    if flags.report_images > 0:
+        _measure(plan, flags)
+        more = ["--attacks=autoattack"]
+    folder = plan[-1][0].path
+    shown = shlex.join(["tensorboard", "--logdir", str(folder)])
+    print(f"the run is in {folder}; see it with {shown}")
+    print(following("evaluate", f"--run_dir={folder}", *more))
+
+
+def _measure(plan: _Plan, flags: TrainFlags) -> None:
     """Measures the best checkpoint of each run on test images."""
     evaluate = load("tfgan_robust.evaluation.session:evaluate")
     evaluations = {

@@ -55,6 +55,19 @@ REFUSED = {
     "--config=../good.json --eps=2.5": ["Received: eps=2.5"],
     "--run_dir=../photos": ["photos", "another --run_dir"],
 }
+# What help shows of some settings where others are chosen.
+CHOSEN = {
+    "--dataset=digits --help": {
+        "eps": "0.2",
+        "epochs": "30",
+        "momentum": "0.9",
+    },
+    "--dataset=tfds:mnist --help": {"eps": "0.3", "epochs": "100"},
+    "--dataset=folder --help": {"eps": "8/255", "eval_eps": "8/255"},
+    "--preset=paper --help": {"eps": "16/255", "optimizer": "adam"},
+    "--method=pgd --help": {"clean_weight": "0", "attack_steps": "7"},
+    "--dataset=absent --help": {"eps": "8/255"},
+}
 FILES = {
     "unknown.json": '{"eps": "8/255", "epsilon": 1}',
     "list.json": '{"settings": []}',
@@ -155,7 +168,7 @@ def test_our_own_mistakes_keep_their_traceback(call):
 def test_help_wins_over_bad_arguments(call):
     code, out, err = call("--radius=bad", "--help")
     assert (code, err) == (0, "")
-    assert out.startswith("Does nothing.\n\nA:\n  --radius NUMBER\n")
+    assert out.startswith("Does nothing.\n\nA:\n  --radius NUMBER in (0, 1]\n")
 
 
 def test_warnings_are_shown_and_notes_are_not(call):
@@ -200,7 +213,7 @@ def train_answers(tmp_path_factory):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text)
     (folder / "work").mkdir()
-    lines = [*REFUSED, "--help", "--eps=bad --help"]
+    lines = [*REFUSED, "--help", "--eps=bad --help", *CHOSEN]
     done = subprocess.run(
         [sys.executable, "-c", TRAIN, json.dumps([x.split() for x in lines])],
         cwd=folder / "work",
@@ -242,6 +255,40 @@ def test_training_help_is_complete_and_needs_no_tensorflow(train_answers):
     assert len(groups) == len(set(groups))
     assert max(map(len, out.splitlines())) <= 80
     assert train_answers["--eps=bad --help"] == [0, out, ""]
+
+
+@pytest.mark.parametrize("arguments", CHOSEN)
+def test_training_help_shows_the_defaults_of_what_is_chosen(
+    train_answers, arguments
+):
+    code, out, err = train_answers[arguments]
+    assert (code, err) == (0, "")
+    blocks = re.split(r"^  --(?=\w)", out, flags=re.MULTILINE)
+    shown = {block.split(maxsplit=1)[0]: block for block in blocks[1:]}
+    for name, default in CHOSEN[arguments].items():
+        text = " ".join(shown[name].split())
+        assert f"Default: {default}." in text
+    assert ("noise_size" in shown) == ("--method" not in arguments)
+
+
+def test_training_help_begins_with_the_run_and_says_types_and_units(
+    train_answers,
+):
+    _, out, _ = train_answers["--help"]
+    groups = re.findall(r"^([A-Z].*):$", out, re.MULTILINE)
+    assert groups[0] == "Run"
+    assert groups[-1] == "Your own parts"
+    for line in (
+        "--batch_size INTEGER >= 1, images",
+        "--image_size INTEGER >= 16, pixels",
+        "--warmup NUMBER in [0, 0.9], share of the run",
+        "--eps 8|8/255|0.03",
+        "--deterministic [true|false]",
+        "--optimizer NAME",
+        "--run_dir TEXT",
+    ):
+        assert f"\n  {line}\n" in out
+    assert "0.0313725" not in out
 
 
 def test_a_shell_sees_an_exit_code_and_one_line():

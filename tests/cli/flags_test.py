@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from tfgan_robust.cli.fields import setting
-from tfgan_robust.cli.flags import Flags, Part, asks_for_help
+from tfgan_robust.cli.flags import Flags, Part, asks_for_help, fitting
 from tfgan_robust.errors import UsageError
 from tfgan_robust.registry import Registry
 
@@ -16,7 +16,9 @@ class Settings:
         1 / 3, "Radius, 5% of it.", group="First", above=0, maximum=1
     )
     kind: str = setting("b", "Kind.", group="Second", choices=("a", "b"))
-    steps: int | None = setting(None, "Steps.", group="First", minimum=1)
+    steps: int | None = setting(
+        None, "Steps.", group="First", minimum=1, unit="passes"
+    )
     loud: bool = setting(False, "Loud.", group="Second")
     mirrored: bool | None = setting(None, "Mirrored.", group="Second")
     import_: str | None = setting(None, "A keyword.", group="Second")
@@ -113,13 +115,13 @@ def test_help_groups_settings_in_their_order():
         "Does nothing.",
         "",
         "First:",
-        "  --radius NUMBER",
+        "  --radius NUMBER in (0, 1]",
         "      Radius, 5% of it. Default: 0.333333.",
-        "  --steps INTEGER",
+        "  --steps INTEGER >= 1, passes",
         "      Steps.",
         "",
         "Second:",
-        "  --kind TEXT",
+        "  --kind NAME",
         "      Kind. One of: a, b. Default: b.",
         "  --loud [true|false]",
         "      Loud. Default: false.",
@@ -139,6 +141,44 @@ def test_a_setting_of_several_parts_is_one_flag():
     text = " ".join(flags.format_help().split())
     assert "Weight. Goes with method=weak, method=strong. Default: 0.5." in text
     assert "Power. Goes with method=strong. Default: 3." in text
+
+
+def test_help_shows_defaults_that_follow_from_a_choice():
+    text = Flags([Part(Settings)], "", {"radius": 0.25, "kind": "a"})
+    shown = text.format_help()
+    assert "5% of it. Default: 0.25." in shown
+    assert "Kind. One of: a, b. Default: a." in shown
+    assert "Loud. Default: false." in shown
+
+
+def test_parts_of_another_choice_are_left_out():
+    parts = [
+        Part(Folders),
+        Part(Weak, "method=weak"),
+        Part(Strong, "method=strong"),
+    ]
+    assert fitting(parts, {}) == parts
+    assert fitting(parts, {"other": "weak"}) == parts
+    assert fitting(parts, {"method": "weak"}) == [Part(Folders), Part(Weak)]
+    text = Flags(fitting(parts, {"method": "weak"})).format_help()
+    assert "Weight. Default: 0.5." in text
+    assert "Power" not in text
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Lengths:
+    radius: float = setting(8 / 255, "R.", group="G", length=True, above=0)
+    step: float = setting(0.1, "S.", group="G", length=True, above=0)
+
+
+def test_lengths_are_shown_as_people_write_them():
+    assert Flags([Part(Lengths)]).format_help().splitlines()[:5] == [
+        "G:",
+        "  --radius 8|8/255|0.03",
+        "      R. Default: 8/255.",
+        "  --step 8|8/255|0.03",
+        "      S. Default: 0.1.",
+    ]
 
 
 def test_help_lists_what_a_table_holds_by_then():

@@ -271,8 +271,8 @@ def test_limits_are_exact(name):
             "XLA does not compile",
         ),
         ({"dataset": "folder"}, "dataset=folder", "needs data_dir"),
-        ({"epss": 0.1}, "epss", "Known: optimizer, "),
-        ({"epss": 0.1, "apochs": 2}, "apochs, epss", "Known: optimizer, "),
+        ({"epss": 0.1}, "epss", "Known: preset, "),
+        ({"epss": 0.1, "apochs": 2}, "apochs, epss", "Known: preset, "),
     ],
     ids=str,
 )

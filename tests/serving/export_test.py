@@ -80,6 +80,10 @@ def test_the_command_exports_a_mixed_precision_run(command, tmp_path):
     assert code == 0, err
     assert f"Exported to {output / '3'}" in out
     assert "Note" not in out
+    assert out.splitlines()[-1] == (
+        "next: tensorflow_model_server --rest_api_port=8501 "
+        f"--model_name=robust --model_base_path={output}"
+    )
     assert [entry.name for entry in output.iterdir()] == ["3"]
 
     loaded = tf.saved_model.load(str(output / "3"))

@@ -116,7 +116,8 @@ def test_a_run_leaves_what_the_readme_says(finished):
     ):
         assert (folder / name).is_file(), name
     assert RunDirectory(folder).kept() == ["best", "last", "epoch-2"]
-    assert list((folder / "logs").glob("events.*"))
+    for group in (".", "train", "validation"):
+        assert list((folder / "logs" / group).glob("events.*"))
     stored = json.loads((folder / "config.json").read_text())
     assert stored["settings"]["batch_size"] == 128
     assert stored["dataset"]["num_classes"] == 10
@@ -124,6 +125,10 @@ def test_a_run_leaves_what_the_readme_says(finished):
     assert "tensorflow" in stored["versions"]
     assert "parameters" in done.stdout
     assert "epoch 3/3" in done.stdout
+    assert done.stdout.splitlines()[-2:] == [
+        f"the run is in {folder}; see it with tensorboard --logdir {folder}",
+        f"next: python -m tfgan_robust.evaluate --run_dir={folder}",
+    ]
 
 
 def test_best_is_chosen_by_validation_pgd(finished):
@@ -138,34 +143,6 @@ def test_best_is_chosen_by_validation_pgd(finished):
     robust = [float(row["val_pgd_accuracy"]) for row in rows(folder)]
     assert progress["best_score"] == max(robust)
     assert progress["best_epoch"] == 1 + int(np.argmax(robust))
-
-
-def test_tensorboard_holds_what_a_person_watches(finished):
-    from tensorboard.backend.event_processing import event_accumulator
-
-    folder, _ = finished
-    events = event_accumulator.EventAccumulator(
-        str(folder / "logs"), {event_accumulator.TENSORS: 0}
-    )
-    events.Reload()
-    tags = set(events.Tags()["tensors"])
-    expected = {
-        "train/loss",
-        "train/attack_accuracy",
-        "train/classifier_gradient_norm",
-        "train/attack_perturbation_linf",
-        "train/classifier_learning_rate",
-        "train/images_per_second",
-        "validation/val_clean_accuracy",
-        "validation/val_pgd_accuracy",
-        "validation/fgsm_success",
-        "validation/generator_0_success",
-        "validation/generator_0_saturation",
-        "validation/generator_difference",
-        "perturbed/0",
-        "configuration",
-    }
-    assert expected <= tags
 
 
 def test_the_same_command_on_a_finished_run_changes_nothing(finished):

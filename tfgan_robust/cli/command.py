@@ -2,17 +2,18 @@
 
 import io
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from absl import logging
 
 from tfgan_robust.cli import importing, signals
-from tfgan_robust.cli.flags import Flags, Part, asks_for_help
-from tfgan_robust.errors import EXIT_INTERRUPTED, TfganRobustError
+from tfgan_robust.cli.flags import Flags, Part, asks_for_help, fitting
+from tfgan_robust.errors import EXIT_INTERRUPTED, TfganRobustError, UsageError
 
 Parts = Callable[[], Sequence[Part]]
 Run = Callable[[dict[str, Any]], int | None]
+Defaults = Callable[[dict[str, Any]], Mapping[str, Any]]
 
 
 def main(
@@ -20,6 +21,7 @@ def main(
     run: Run,
     *,
     usage: str,
+    defaults: Defaults = lambda _: {},
     arguments: Sequence[str] | None = None,
 ) -> NoReturn:
     """Parses the command line, calls `run`, and exits with its code.
@@ -35,6 +37,8 @@ def main(
             None meaning 0.
         usage: The first lines of `--help`: what the command does, and
             examples.
+        defaults: Returns, for `--help`, defaults that follow from what is
+            given, as `run` receives it.
         arguments: The command line, or None for that of this process.
     """
     logging.use_absl_handler()
@@ -46,7 +50,7 @@ def main(
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
         with signals.raising_on_sigterm():
-            code = _call(parts, run, usage, arguments)
+            code = _call(parts, run, usage, defaults, arguments)
         sys.exit(code)
     except TfganRobustError as error:
         _exit(f"error: {' '.join(str(error).split())}", error.exit_code)
@@ -62,14 +66,25 @@ def main(
 
 
 def _call(
-    parts: Parts, run: Run, usage: str, arguments: Sequence[str]
+    parts: Parts,
+    run: Run,
+    usage: str,
+    defaults: Defaults,
+    arguments: Sequence[str],
 ) -> int | None:
     first = Part(importing.ImportFlags)
     modules = Flags([first]).parse_known(arguments).get("import_")
     if modules is not None:
         importing.import_modules(modules)
-    flags = Flags([*parts(), first], usage)
+    every = [*parts(), first]
+    flags = Flags(every, usage)
     if asks_for_help(arguments):
+        try:
+            given = flags.parse_known(arguments)
+            flags = Flags(fitting(every, given), usage, defaults(given))
+        except UsageError:
+            # Who asks for help may not know better yet.
+            pass
         print(flags.format_help(), end="")
         return 0
     try:

@@ -50,6 +50,7 @@ class Limits:
             the help and not checked.
         length: Whether a number is a length in the L-infinity norm, whose
             text is read by `parse_length`.
+        unit: What a number counts, as in "images".
     """
 
     help: str | Callable[[], str]
@@ -61,11 +62,23 @@ class Limits:
     positional: str | None = None
     names: Collection[str] | None = None
     length: bool = False
+    unit: str | None = None
 
     @property
     def help_text(self) -> str:
         """The text of `help` as it is now."""
         return self.help if isinstance(self.help, str) else self.help()
+
+    @property
+    def range_text(self) -> str:
+        """Where a number lies: "in [0, 1]", ">= 1", empty for anywhere."""
+        lower = self.minimum if self.above is None else self.above
+        if lower is not None and self.maximum is not None:
+            bracket = "[" if self.above is None else "("
+            return f"in {bracket}{lower:g}, {self.maximum:.10g}]"
+        if lower is not None:
+            return f"{'>=' if self.above is None else '>'} {lower:g}"
+        return "" if self.maximum is None else f"<= {self.maximum:.10g}"
 
 
 def setting(default: Any, help: str | Callable[[], str], **limits: Any) -> Any:
@@ -132,6 +145,16 @@ def parse_length(text: str, norm: str = "linf") -> float:
         # Python's whole numbers may be too long for a float.
         return float(text) / 255
     return parse_number(text)
+
+
+def format_length(length: float) -> str:
+    """Returns a length as people write it: "8/255", or "0.1"."""
+    hundredths, levels = length * 100, length * 255
+    if abs(hundredths - round(hundredths)) < 1e-6:
+        return f"{length:g}"
+    if abs(levels - round(levels)) < 1e-6:
+        return f"{round(levels)}/255"
+    return f"{length:.4g}"
 
 
 def parse_text(settings_class: type, name: str, text: str) -> Any:

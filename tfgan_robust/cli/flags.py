@@ -13,11 +13,12 @@ from tfgan_robust.errors import UsageError
 
 _EPILOG = """
 Flags are given as --name=value or --name value; those of true or false also
-as --name and --noname. Lengths of perturbations: whole numbers are 255ths,
+as --name and --noname. "in (0, 1]" says that 1 may be given, and 0 may not.
+Lengths of perturbations: whole numbers are 255ths,
 fractions (8/255) and decimals (0.03) are on the [0, 1] pixel scale.
 """
 _METAVARS = {int: "INTEGER", float: "NUMBER", bool: "true|false", str: "TEXT"}
-_LENGTH = "8|8/255|0.03"
+_LENGTH, _NAME = "8|8/255|0.03", "NAME"
 _HELP = ("h", "help", "helpfull")
 
 
@@ -41,9 +42,17 @@ class Flags:
         parts: Its settings. Fields of one name are one flag. A field whose
             name is a keyword has an underscore that the flag has not.
         usage: The first lines of `--help`.
+        defaults: Defaults, by name, that stand in for those of the fields in
+            `--help`.
     """
 
-    def __init__(self, parts: Sequence[Part], usage: str = "") -> None:
+    def __init__(
+        self,
+        parts: Sequence[Part],
+        usage: str = "",
+        defaults: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._changed = defaults or {}
         self._owners: dict[str, list[Part]] = {}
         for part in parts:
             for name in fields.field_names(part.settings):
@@ -123,7 +132,12 @@ class Flags:
         limits = self._limits(name)
         if limits.length:
             return _LENGTH
-        return limits.positional or _METAVARS[kind]
+        if limits.choices is not None:
+            return _NAME
+        shown = limits.positional or _METAVARS[kind]
+        if limits.range_text:
+            shown += f" {limits.range_text}"
+        return shown if limits.unit is None else f"{shown}, {limits.unit}"
 
     def _describe(self, name: str) -> str:
         limits = self._limits(name)
@@ -141,10 +155,13 @@ class Flags:
         return text
 
     def _defaults(self, name: str) -> Iterator[str]:
+        length = self._limits(name).length
         for part in self._owners[name]:
-            default = _field(part, name).default
+            default = self._changed.get(name, _field(part, name).default)
             if isinstance(default, float):
-                yield f"{default:g}"
+                yield (
+                    fields.format_length(default) if length else f"{default:g}"
+                )
             elif isinstance(default, bool):
                 yield str(default).lower()
             elif default not in (None, ()):
@@ -179,6 +196,24 @@ class Flags:
         near = difflib.get_close_matches(name, map(_flag, self._owners), 1)
         hint = f"did you mean --{near[0]}?" if near else "see --help."
         return f"There is no such flag; {hint} Received: {argument}."
+
+
+def fitting(parts: Sequence[Part], given: Mapping[str, Any]) -> list[Part]:
+    """Leaves out the parts that what was given has nothing to do with.
+
+    Args:
+        parts: Those of a command.
+        given: Settings by name; with method=pgd the parts of other methods
+            are left out.
+    """
+    found = []
+    for part in parts:
+        name, _, value = part.goes_with.partition("=")
+        if name not in given:
+            found.append(part)
+        elif given[name] == value:
+            found.append(Part(part.settings))
+    return found
 
 
 def asks_for_help(arguments: Sequence[str]) -> bool:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 
+from tfgan_robust.cli.fields import format_length
 from tfgan_robust.errors import UsageError
 
 
@@ -53,12 +54,7 @@ def same_eps(one: float, other: float) -> bool:
 
 def format_eps(eps: float) -> str:
     """Returns a radius as people write it: "8/255", or "0.1"."""
-    hundredths, levels = eps * 100, eps * 255
-    if abs(hundredths - round(hundredths)) < 1e-6:
-        return f"{eps:g}"
-    if abs(levels - round(levels)) < 1e-6:
-        return f"{round(levels)}/255"
-    return f"{eps:.4g}"
+    return format_length(eps)
 
 
 def wilson(num_correct: int, num_images: int) -> tuple[float, float]:

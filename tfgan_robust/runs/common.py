@@ -13,7 +13,6 @@ from tfgan_robust.data.registry import DATASETS
 from tfgan_robust.methods.registry import METHODS
 from tfgan_robust.networks.pretrained import is_pretrained
 from tfgan_robust.networks.registry import NETWORKS
-from tfgan_robust.runs.learning import LearningSettings
 
 RUN_GROUP = "Run"
 _DATA = "Data"
@@ -26,7 +25,7 @@ _MODEL_FILES = (".keras", ".h5")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class CommonSettings(LearningSettings):
+class CommonSettings:
     """What every run has; `config.TrainConfig` adds the rest.
 
     Radii and steps are on the [0, 1] pixel scale.
@@ -72,18 +71,21 @@ class CommonSettings(LearningSettings):
         "multiple of 4, at least 16. Without it the data set's own.",
         group=_DATA,
         minimum=16,
+        unit="pixels",
     )
     train_images: int | None = setting(
         None,
         "Train on this many images. Without it on all that validation leaves.",
         group=_DATA,
         minimum=1,
+        unit="images",
     )
     validation_images: int | None = setting(
         None,
         "Images held out of the training split. Without it 10 percent.",
         group=_DATA,
         minimum=1,
+        unit="images",
     )
     classifier: str = setting(
         "vgg",
@@ -97,12 +99,14 @@ class CommonSettings(LearningSettings):
         "Images in one step, over all devices together.",
         group=_DATA,
         minimum=1,
+        unit="images",
     )
     epochs: int = setting(
         100,
         "Passes over the training images.",
         group=_DATA,
         minimum=1,
+        unit="epochs",
     )
     max_shift: float = setting(
         0.1,
@@ -111,6 +115,7 @@ class CommonSettings(LearningSettings):
         group=_DATA,
         minimum=0,
         maximum=0.5,
+        unit="share",
     )
     horizontal_flip: bool | None = setting(
         None,
@@ -123,6 +128,7 @@ class CommonSettings(LearningSettings):
         "Epochs between measurements on the validation images.",
         group=_MONITORING,
         minimum=1,
+        unit="epochs",
     )
     eval_eps: float = setting(
         8 / 255,
@@ -137,6 +143,7 @@ class CommonSettings(LearningSettings):
         "Validation images on which robustness is measured while training.",
         group=_MONITORING,
         minimum=1,
+        unit="images",
     )
     keep_every: int = setting(
         0,
@@ -144,12 +151,14 @@ class CommonSettings(LearningSettings):
         "as epoch-N; 0 keeps none.",
         group=_MONITORING,
         minimum=0,
+        unit="epochs",
     )
     checkpoint_every: int = setting(
         200,
         "Steps between checkpoints from which a run resumes.",
         group=_MONITORING,
         minimum=1,
+        unit="steps",
     )
     seed: int = setting(
         0,
@@ -179,6 +188,7 @@ class CommonSettings(LearningSettings):
         group=_MACHINE,
         minimum=1,
         maximum=64,
+        unit="devices",
     )
     jit_compile: str = setting(
         "auto",

@@ -14,6 +14,7 @@ from tfgan_robust.errors import UsageError
 from tfgan_robust.methods.registry import METHODS
 from tfgan_robust.networks.registry import NETWORKS, NetworkSettings
 from tfgan_robust.runs.common import CommonSettings
+from tfgan_robust.runs.learning import LearningSettings
 
 # What older versions did without being told.
 BEFORE: Mapping[str, Any] = {
@@ -27,7 +28,7 @@ BEFORE: Mapping[str, Any] = {
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class TrainConfig(CommonSettings):
+class TrainConfig(LearningSettings, CommonSettings):
     """Settings of one training run; `presets.resolve` builds them.
 
     Beside the common settings a configuration has those of its method

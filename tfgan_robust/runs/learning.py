@@ -16,7 +16,7 @@ LEARNING_RATES = {"sgd": 0.1, "adam": 1e-3}
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LearningSettings:
-    """Optimizers and what goes with them; `CommonSettings` inherits them.
+    """Optimizers and what goes with them; `config.TrainConfig` inherits them.
 
     Shares are of the steps of the whole run.
     """
@@ -86,6 +86,7 @@ class LearningSettings:
         group=_OPTIMIZERS,
         minimum=0,
         maximum=0.9,
+        unit="share of the run",
     )
     averaging: float = setting(
         0.998,
@@ -112,6 +113,7 @@ class LearningSettings:
         group=_ADVERSARY,
         minimum=0,
         maximum=1,
+        unit="share of the run",
     )
     weight_perturbation: float = setting(
         0.0,
@@ -128,6 +130,7 @@ class LearningSettings:
         group=_OBJECTIVE,
         minimum=0,
         maximum=1,
+        unit="share of the run",
     )
 
     @property

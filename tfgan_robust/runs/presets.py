@@ -89,6 +89,26 @@ def resolve(*sources: Mapping[str, Any]) -> TrainConfig:
     )
 
 
+def defaults_for(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the defaults that follow from some choices, by name.
+
+    Args:
+        given: Settings by name; of these only data set, preset, method and
+            others that have defaults of their own are looked at.
+
+    Raises:
+        UsageError: for an unknown name of one of them.
+    """
+    chosen = {name: given[name] for name in _SELECTORS if name in given}
+    # Without it a folder is refused; where it is changes no default.
+    settled = _defaults_for({"data_dir": ".", **chosen})
+    return {
+        name: value
+        for name, value in dataclasses.asdict(settled).items()
+        if name not in _SELECTORS
+    }
+
+
 def baseline_of(defended: TrainConfig) -> TrainConfig:
     """Returns the configuration of a run's undefended twin.
 

@@ -8,6 +8,7 @@ A new one is a module with two functions and a row:
 
 import dataclasses
 import importlib.util
+import shlex
 from pathlib import Path
 from types import ModuleType
 
@@ -26,12 +27,25 @@ class Format:
         beside: The folder, within a version, for what people and programs
             want to know of the model.
         packages: What must be installed, by the names that are imported.
+        tried_by: Words of a command that runs it; `{output}` and
+            `{version}` stand for the folder and the version in it.
     """
 
     help: str
     module: str
     beside: Path = Path()
     packages: tuple[str, ...] = ()
+    tried_by: tuple[str, ...]
+
+    def command(self, version: Path) -> str:
+        """Returns the command that runs an export, as a shell takes it.
+
+        Args:
+            version: The folder that was written.
+        """
+        path = version.absolute()
+        places = {"output": str(path.parent), "version": str(path)}
+        return shlex.join(word.format(**places) for word in self.tried_by)
 
     def load(self) -> ModuleType:
         """Returns the module.
@@ -62,6 +76,12 @@ FORMATS.add(
         # Loaders and TensorFlow Serving leave what they do not know in it
         # alone.
         beside=Path("assets.extra"),
+        tried_by=(
+            "tensorflow_model_server",
+            "--rest_api_port=8501",
+            "--model_name=robust",
+            "--model_base_path={output}",
+        ),
     ),
 )
 FORMATS.add(
@@ -70,6 +90,12 @@ FORMATS.add(
         help="for ONNX Runtime, OpenVINO and others",
         module="tfgan_robust.serving.onnx",
         packages=("onnx", "tf2onnx", "onnxruntime"),
+        tried_by=(
+            "python",
+            "-c",
+            "import onnxruntime; print(onnxruntime.InferenceSession("
+            "r'{version}/model.onnx').get_inputs()[0])",
+        ),
     ),
 )
 FORMATS.add(
@@ -78,5 +104,12 @@ FORMATS.add(
         help="for LiteRT (TensorFlow Lite), on phones and small machines",
         module="tfgan_robust.serving.litert",
         packages=("ai_edge_litert",),
+        tried_by=(
+            "python",
+            "-c",
+            "from ai_edge_litert.interpreter import Interpreter; "
+            "print(Interpreter(r'{version}/model.tflite')"
+            ".get_signature_list())",
+        ),
     ),
 )
