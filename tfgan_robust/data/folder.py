@@ -26,8 +26,8 @@ def load(
     """Loads the images of a split, ordered by path; classes by name.
 
     Every file that Pillow recognises by its content is an image, and stands
-    upright as its EXIF data say. Hidden files and folders are left alone;
-    other files that are not used are noted in the description.
+    upright as its EXIF data say; links are followed. Hidden files and folders
+    are left alone; other files that are not used are noted in the description.
 
     Args:
         data_dir: Holds train/<class>/ and test/<class>/.
@@ -41,7 +41,8 @@ def load(
 
     Raises:
         UsageError: for one class only, an empty class, test images of a class
-            without training images, an unreadable image, sizes that differ.
+            without training images, an unreadable image, a broken link,
+            sizes that differ.
         DataNotFoundError: if there are no such folders. Test images need no
             folder of training images.
     """
@@ -111,7 +112,16 @@ def _as_text(name: str) -> str:
 
 
 def _visible(folder: Path) -> Iterator[Path]:
-    return (p for p in folder.iterdir() if not p.name.startswith("."))
+    for path in folder.iterdir():
+        if path.name.startswith("."):
+            continue
+        # A class or an image that is elsewhere must not be lost unnoticed.
+        if path.is_symlink() and not path.exists():
+            raise UsageError(
+                f"{_as_text(str(path))} is a link to nothing that can be "
+                "read; mend or remove it."
+            )
+        yield path
 
 
 def _sort_out(folder: Path) -> tuple[list[Path], list[Path]]:
@@ -193,22 +203,36 @@ def _deep(pixels: np.ndarray, path: Path) -> np.ndarray:
 
 
 def _as_array(paths: list[Path], image_size: int | None) -> np.ndarray:
-    if image_size is not None:
-        return np.concatenate(
-            [
-                resize(centre(_decode(path))[np.newaxis], image_size)
-                for path in paths
-            ]
+    if image_size is None:
+        decoded = _squares(paths)
+    else:
+        decoded = (
+            resize(centre(_decode(path))[np.newaxis], image_size)[0]
+            for path in paths
         )
-    images = [_decode(path) for path in paths]
-    first = images[0]
-    for path, image in zip(paths, images, strict=True):
-        if image.shape != first.shape or image.shape[0] != image.shape[1]:
+    first = next(decoded)
+    # Filled one by one: large images would not fit twice.
+    images = np.empty((len(paths), *first.shape), np.uint8)
+    images[0] = first
+    for index, image in enumerate(decoded, start=1):
+        images[index] = image
+    return images
+
+
+def _squares(paths: list[Path]) -> Iterator[np.ndarray]:
+    """Yields images that are squares of one size."""
+    side = None
+    for path in paths:
+        image = _decode(path)
+        height, width, _ = image.shape
+        side = side or height
+        if height != width or height != side:
+            received = [f"{path} of {height} x {width}"]
+            if height != side:
+                received.insert(0, f"{paths[0]} of {side} x {side}")
             raise UsageError(
-                "Without image_size all images must be squares of one "
-                f"size. Received: {paths[0]} of "
-                f"{first.shape[0]} x {first.shape[1]} and {path} of "
-                f"{image.shape[0]} x {image.shape[1]} pixels; give "
+                "Without image_size all images must be squares of one size. "
+                f"Received: {' and '.join(received)} pixels; give "
                 "image_size=32, for example."
             )
-    return np.stack(images)
+        yield image
