@@ -1,7 +1,9 @@
 """Command line of training: `python -m tfgan_robust.train`."""
 
 import dataclasses
+import functools
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from tfgan_robust.lazy import load
 from tfgan_robust.methods.registry import METHODS
 from tfgan_robust.networks.registry import NETWORKS
 from tfgan_robust.reports.tables import format_report
-from tfgan_robust.runs import directory, presets
+from tfgan_robust.runs import cluster, directory, presets
 from tfgan_robust.runs.common import RUN_GROUP
 from tfgan_robust.runs.config import TrainConfig
 from tfgan_robust.runs.directory import RunDirectory
@@ -26,6 +28,9 @@ Trains a classifier that withstands adversarial attacks.
   python -m tfgan_robust.train --formulation=grad_x
   python -m tfgan_robust.train --dataset=digits --baseline
   python -m tfgan_robust.train --method=pgd --classifier_width=0.25 --epochs=15
+
+On several machines: the same command on each, with TF_CONFIG set; see
+docs/scaling.md.
 
 Starting again with the same settings goes on where the run stopped.
 Watch it with: tensorboard --logdir runs
@@ -77,6 +82,13 @@ class TrainFlags:
         "Attacks of the final table.",
         group=RUN_GROUP,
     )
+    worker_timeout: int = setting(
+        300,
+        "Seconds in which all workers must have come, where several machines "
+        "train together.",
+        group=RUN_GROUP,
+        minimum=1,
+    )
 
     def __post_init__(self) -> None:
         fields.check(self)
@@ -101,10 +113,17 @@ def _run(given: dict[str, Any]) -> int:
     own = fields.field_names(TrainFlags)
     flags = TrainFlags(**{n: v for n, v in given.items() if n in own})
     plan = _plan(flags, {n: v for n, v in given.items() if n not in own})
-    code = load("tfgan_robust.training.session:train_all")(plan)
-    if code == 0:
-        _report(plan, flags)
-    return code
+    spanned = cluster.find(plan[0][1].strategy)
+    report: Callable[[], None] | None = None
+    # Other workers have no folder of the run, and see none.
+    if spanned is None or spanned.leads:
+        for each, settled in plan:
+            directory.check_configuration(each, settled)
+        report = functools.partial(_report, plan, flags)
+    if spanned is not None:
+        command.leave_at_once()
+    train_all = load("tfgan_robust.training.session:train_all")
+    return train_all(plan, spanned, flags.worker_timeout, report)
 
 
 def _plan(flags: TrainFlags, settings: dict[str, Any]) -> _Plan:
@@ -123,8 +142,6 @@ def _plan(flags: TrainFlags, settings: dict[str, Any]) -> _Plan:
             )
         twin = presets.baseline_of(configuration)
         plan.insert(0, (RunDirectory(run.baseline), twin))
-    for each, settled in plan:
-        directory.check_configuration(each, settled)
     return plan
 
 

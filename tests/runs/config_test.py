@@ -263,12 +263,17 @@ def test_limits_are_exact(name):
         (
             {"batch_size": 127, "num_devices": 2},
             "batch_size=127 with num_devices=2",
-            "must be a multiple of num_devices",
+            "must be a multiple of 2, the number of devices",
         ),
         (
             {"jit_compile": "true", "num_devices": 2},
             "jit_compile=true with num_devices=2",
             "XLA does not compile",
+        ),
+        (
+            {"strategy": "single", "num_devices": 2},
+            "num_devices=2",
+            "strategy=single is for one device",
         ),
         ({"dataset": "folder"}, "dataset=folder", "needs data_dir"),
         ({"epss": 0.1}, "epss", "Known: preset, "),

@@ -1,7 +1,9 @@
 """What every command does: flags, one line for an error, an exit code."""
 
 import io
+import os
 import sys
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -10,6 +12,8 @@ from absl import logging
 from tfgan_robust.cli import importing, signals
 from tfgan_robust.cli.flags import Flags, Part, asks_for_help, fitting
 from tfgan_robust.errors import EXIT_INTERRUPTED, TfganRobustError, UsageError
+
+_leaves_at_once = False
 
 Parts = Callable[[], Sequence[Part]]
 Run = Callable[[dict[str, Any]], int | None]
@@ -51,7 +55,7 @@ def main(
     try:
         with signals.raising_on_sigterm():
             code = _call(parts, run, usage, defaults, arguments)
-        sys.exit(code)
+        _end(code or 0)
     except TfganRobustError as error:
         _exit(f"error: {' '.join(str(error).split())}", error.exit_code)
     except KeyboardInterrupt as stop:
@@ -59,6 +63,8 @@ def main(
         _exit("interrupted", getattr(stop, "exit_code", EXIT_INTERRUPTED))
     except Exception as error:
         if not _is_of_the_machine(error):
+            if _leaves_at_once:
+                leave(traceback.format_exc(), TfganRobustError.exit_code)
             raise
         # A MemoryError may say nothing.
         first_line, *_ = str(error).splitlines() or [type(error).__name__]
@@ -96,8 +102,38 @@ def _call(
         raise
 
 
+def leave(text: str, code: int) -> NoReturn:
+    """Ends the process, whatever other threads and modules are at.
+
+    Args:
+        text: Told on stderr, if there is any.
+        code: The exit code.
+    """
+    if text:
+        print(text, file=sys.stderr)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def leave_at_once() -> None:
+    """Makes `main` end by `leave`.
+
+    For a process that is one of several: TensorFlow, at the usual end of one,
+    waits for others, which may be gone.
+    """
+    global _leaves_at_once
+    _leaves_at_once = True
+
+
 def _exit(line: str, code: int) -> NoReturn:
     print(line, file=sys.stderr)
+    _end(code)
+
+
+def _end(code: int) -> NoReturn:
+    if _leaves_at_once:
+        leave("", code)
     sys.exit(code)
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfgan_robust.data.augmentation import draw_places, move
+from tfgan_robust.data.augmentation import Places, draw_places, move
 from tfgan_robust.data.splits import Split
 from tfgan_robust.errors import UsageError
 
@@ -18,6 +18,7 @@ def training_batches(
     horizontal_flip: bool = False,
     max_shift: float = 0.1,
     with_places: bool = False,
+    part: tuple[int, int] = (0, 1),
 ) -> tf.data.Dataset:
     """Yields shuffled, augmented batches without end (section 4).
 
@@ -33,14 +34,18 @@ def training_batches(
         horizontal_flip: Whether half of the images are mirrored.
         max_shift: Largest shift as a share of the side; edges repeat.
         with_places: Whether images come with where they are from.
+        part: Which part of each batch is wanted, from 0, and of how many
+            equal ones. Parts of one batch make it up in their order, however
+            many there are.
 
     Returns:
         Images, float32 [batch, height, width, 3] in [0, 1], and labels,
-        int64 [batch]. With places instead of images a pair of images and
-        `augmentation.Places`.
+        int64 [batch], of the part. With places instead of images a pair of
+        images and `augmentation.Places`.
 
     Raises:
-        UsageError: if there are fewer images than make a batch.
+        UsageError: if there are fewer images than make a batch, or it has no
+            such parts.
 
     Example:
         >>> import tfgan_robust as tr
@@ -56,6 +61,14 @@ def training_batches(
             f"A batch cannot exceed the split's {count} images. "
             f"Received: batch_size={batch_size}."
         )
+    index, parts = part
+    if batch_size % parts != 0:
+        raise UsageError(
+            f"A batch must have {parts} equal parts. "
+            f"Received: batch_size={batch_size}."
+        )
+    size = batch_size // parts
+    own = slice(index * size, (index + 1) * size)
     images, labels = tf.constant(split.images), tf.constant(split.labels)
 
     def load(step: tf.Tensor, indices: tf.Tensor) -> tuple[Any, tf.Tensor]:
@@ -66,9 +79,11 @@ def training_batches(
             horizontal_flip=horizontal_flip,
             max_shift=max_shift,
         )
-        moved = _as_floats(move(tf.gather(images, indices), places))
+        # Drawn for the whole batch, whoever reads which part of it.
+        places = Places(*(each[own] for each in places))
+        moved = _as_floats(move(tf.gather(images, places.indices), places))
         seen = (moved, places) if with_places else moved
-        return seen, tf.gather(labels, indices)
+        return seen, tf.gather(labels, places.indices)
 
     first_epoch, skipped = divmod(start_step, count // batch_size)
     return (

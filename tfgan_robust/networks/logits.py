@@ -229,6 +229,17 @@ def _stateless(
     return logits
 
 
+def normalisations(
+    model: keras.Model,
+) -> list[keras.layers.BatchNormalization]:
+    """Returns the layers that keep statistics of batches."""
+    return [
+        layer
+        for layer in all_layers(model)
+        if isinstance(layer, keras.layers.BatchNormalization)
+    ]
+
+
 def all_layers(model: keras.Model) -> list[keras.layers.Layer]:
     """Returns the layers of a model, those inside of others too."""
     # Keras' only list that goes into wrappers and subclassed models.

@@ -21,6 +21,7 @@ _ADVERSARY = "Adversary"
 _MONITORING = "Monitoring and checkpoints"
 _MACHINE = "Machine"
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+STRATEGIES = ("auto", "single", "mirrored", "multi_worker")
 _MODEL_FILES = (".keras", ".h5")
 
 
@@ -181,10 +182,19 @@ class CommonSettings:
         group=_MACHINE,
         choices=("auto", *PRECISIONS),
     )
+    strategy: str = setting(
+        "auto",
+        "Where to train: on one device (single), on the devices of this "
+        "machine (mirrored), or on those of all machines that TF_CONFIG names "
+        "(multi_worker). auto takes several machines where TF_CONFIG names "
+        "them, and several devices where there are.",
+        group=_MACHINE,
+        choices=STRATEGIES,
+    )
     num_devices: int | None = setting(
         None,
-        "GPUs to train on, or logical CPU devices where there is no GPU. "
-        "Without it all GPUs.",
+        "GPUs to train on, or logical CPU devices where there is no GPU; of "
+        "several machines, on each. Without it all GPUs.",
         group=_MACHINE,
         minimum=1,
         maximum=64,
@@ -200,7 +210,13 @@ class CommonSettings:
 
     def problems(self) -> Iterator[tuple[bool, str]]:
         """Yields what must not hold, and what to say if it does."""
+        yield (
+            self.strategy == "single" and self.num_devices not in (None, 1),
+            "strategy=single is for one device. Received: "
+            f"num_devices={self.num_devices}.",
+        )
         devices = self.num_devices or 1
+        yield from self.problems_of_devices(devices, f"num_devices={devices}")
         yield (
             self.classifier not in NETWORKS
             and not self.classifier.endswith(_MODEL_FILES)
@@ -215,25 +231,34 @@ class CommonSettings:
             f"it twice. Received: image_size={self.image_size}.",
         )
         yield (
+            self.dataset == "folder" and self.data_dir is None,
+            "dataset=folder needs data_dir, the directory that holds "
+            "train/<class>/ and test/<class>/.",
+        )
+
+    def problems_of_devices(
+        self, devices: int, received: str
+    ) -> Iterator[tuple[bool, str]]:
+        """Yields what must not hold for so many devices; see `problems`.
+
+        Args:
+            devices: On which a step is computed, of all machines.
+            received: What said so.
+        """
+        yield (
             self.batch_size % devices != 0,
-            "`batch_size` must be a multiple of num_devices. Received: "
-            f"batch_size={self.batch_size} with "
-            f"num_devices={self.num_devices}.",
+            f"`batch_size` must be a multiple of {devices}, the number of "
+            f"devices. Received: batch_size={self.batch_size} with "
+            f"{received}.",
         )
         yield (
             self.precision == "mixed_float16" and devices > 1,
             "Loss scaling, which mixed_float16 needs, does not span devices; "
             "use mixed_bfloat16. Received: precision=mixed_float16 with "
-            f"num_devices={self.num_devices}.",
+            f"{received}.",
         )
         yield (
             self.jit_compile == "true" and devices > 1,
             "XLA does not compile a training step that spans devices. "
-            "Received: jit_compile=true with "
-            f"num_devices={self.num_devices}.",
-        )
-        yield (
-            self.dataset == "folder" and self.data_dir is None,
-            "dataset=folder needs data_dir, the directory that holds "
-            "train/<class>/ and test/<class>/.",
+            f"Received: jit_compile=true with {received}.",
         )

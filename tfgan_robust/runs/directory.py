@@ -4,7 +4,7 @@ import dataclasses
 import importlib.metadata
 import platform
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,8 @@ from tfgan_robust.errors import UsageError
 from tfgan_robust.files import PARTIAL, check_no_pattern, read_json_object
 from tfgan_robust.runs.config import TrainConfig, from_stored
 
-# Where the data lie does not change what is trained.
-_MAY_DIFFER = ("data_dir",)
+# Where the data lie, and what computes, do not change what is trained.
+_MAY_DIFFER = ("data_dir", "strategy")
 _KEPT = re.compile(r"best|last|epoch-[1-9][0-9]*")
 _VERSIONED = (
     "tensorflow",
@@ -150,18 +150,30 @@ def check_configuration(run: RunDirectory, config: TrainConfig) -> None:
             )
         return
     there, here = map(dataclasses.asdict, (load_run_config(run.path), config))
-    differences = [
+    changed = changed_settings(there, here)
+    if changed:
+        raise UsageError(
+            f"{run.path} holds a run with other settings "
+            f"({'; '.join(changed)}). Give the same settings to resume "
+            "it, or another `run_dir`."
+        )
+
+
+def changed_settings(
+    there: Mapping[str, Any], here: Mapping[str, Any]
+) -> list[str]:
+    """Returns which settings differ of those that decide what is trained.
+
+    Args:
+        there: Settings by name, which are spoken of as those "there".
+        here: Others, spoken of as those "here".
+    """
+    return [
         f"{name}: {there.get(name, 'none')} there, "
         f"{here.get(name, 'none')} here"
         for name in {**there, **here}
         if name not in _MAY_DIFFER and there.get(name) != here.get(name)
     ]
-    if differences:
-        raise UsageError(
-            f"{run.path} holds a run with other settings "
-            f"({'; '.join(differences)}). Give the same settings to resume "
-            "it, or another `run_dir`."
-        )
 
 
 def load_run_config(path: str | Path) -> TrainConfig:

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfgan_robust.networks.logits import all_layers
+from tfgan_robust.networks.logits import normalisations
 from tfgan_robust.training.model import AdversarialClassifier
 
 
@@ -24,7 +24,7 @@ class AveragedStatistics:
     def __init__(self, model: AdversarialClassifier) -> None:
         self._model = model
         self._run = tf.function(self._look, autograph=False)
-        self._layers = _normalisations(model.trained)
+        self._layers = normalisations(model.trained)
 
     def recompute(self, batches: Iterable[Any]) -> None:
         """Sets them to their mean over batches, perturbed as in training.
@@ -59,16 +59,6 @@ class AveragedStatistics:
         perturbed = method.perturb(images, labels, seed)
         named = dict(zip(method.names, perturbed, strict=True))
         method.logits(self._model.trained, images, named)
-
-
-def _normalisations(
-    network: keras.Model,
-) -> list[keras.layers.BatchNormalization]:
-    return [
-        layer
-        for layer in all_layers(network)
-        if isinstance(layer, keras.layers.BatchNormalization)
-    ]
 
 
 @contextlib.contextmanager

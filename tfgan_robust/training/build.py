@@ -3,6 +3,7 @@
 import dataclasses
 
 import keras
+import tensorflow as tf
 
 from tfgan_robust.attacks import formulations
 from tfgan_robust.classifiers.loading import load_float32
@@ -12,7 +13,7 @@ from tfgan_robust.lazy import load
 from tfgan_robust.methods.generator_settings import GeneratorNetworkSettings
 from tfgan_robust.methods.registry import settings_of
 from tfgan_robust.networks.batchnorm import fused
-from tfgan_robust.networks.logits import compute_dtypes
+from tfgan_robust.networks.logits import compute_dtypes, normalisations
 from tfgan_robust.networks.pretrained import locate
 from tfgan_robust.networks.registry import NETWORKS
 from tfgan_robust.runs.config import TrainConfig
@@ -71,6 +72,11 @@ def build_model(
     try:
         if classifier is None:
             classifier = _build_classifier(config, image_shape, num_classes)
+        if tf.distribute.get_strategy().num_replicas_in_sync > 1:
+            # By each device's own part of a batch, results would depend on
+            # how many there are. The project's networks do so anyway.
+            for layer in normalisations(classifier):
+                layer.synchronized = True
         check_trainable(classifier, image_shape, num_classes)
         _check_precision(config, classifier)
         generators = _build_generators(config, image_shape)

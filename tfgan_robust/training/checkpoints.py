@@ -5,9 +5,11 @@ the seeds of dropout; here every variable is stored, and a checkpoint that
 does not hold each of them is refused.
 """
 
+import functools
 import json
 import re
 import shutil
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from absl import logging
 from tfgan_robust.errors import TfganRobustError
 from tfgan_robust.networks.storing import save_network
 from tfgan_robust.training.model import AdversarialClassifier
+from tfgan_robust.training.team import Team
 
 _KEPT = 2
 _OURS = re.compile(r"ckpt-([0-9]+)\.index")
@@ -40,22 +43,39 @@ class RunState:
     def __init__(self, model: AdversarialClassifier, directory: Path) -> None:
         self.progress: dict[str, Any] = {}
         self._progress = tf.Variable("{}", dtype=tf.string)
+        # What they are over all devices, which no device can tell alone.
+        self._live = [list(metric.variables) for metric in model.metrics]
+        self._means = [
+            [tf.Variable(variable.value.numpy()) for variable in variables]
+            for variables in self._live
+        ]
         self._checkpoint = tf.train.Checkpoint(
             progress=self._progress,
             networks=_values(model.variables),
-            metrics=[_values(metric.variables) for metric in model.metrics],
+            metrics=self._means,
             optimizers=[
                 _values(optimizer.variables)
                 for optimizer in [model.optimizer, *model.generator_optimizers]
             ],
         )
-        _clear(directory)
-        self._manager = tf.train.CheckpointManager(
-            self._checkpoint, str(directory), max_to_keep=_KEPT
+        self._directory = directory
+
+    @functools.cached_property
+    def _manager(self) -> tf.train.CheckpointManager:
+        """Made by who writes, since it looks into the folder."""
+        _clear(self._directory)
+        return tf.train.CheckpointManager(
+            self._checkpoint, str(self._directory), max_to_keep=_KEPT
         )
 
+    def collect(self) -> None:
+        """Takes what `save` writes from all devices; all workers call it."""
+        for variables, means in zip(self._live, self._means, strict=True):
+            for variable, mean in zip(variables, means, strict=True):
+                mean.assign(variable.value.numpy())
+
     def save(self, step: int) -> None:
-        """Writes a checkpoint; the one before stays.
+        """Writes a checkpoint of what was collected; the one before stays.
 
         Raises:
             TfganRobustError: if the disk refuses it.
@@ -88,7 +108,7 @@ class RunState:
         )
         for path in reversed(paths):
             try:
-                self._checkpoint.restore(path).assert_consumed()
+                self._read(path)
             # A damaged file surfaces as almost anything, IndexError included.
             except Exception as error:
                 logging.warning(
@@ -97,7 +117,7 @@ class RunState:
                     type(error).__name__,
                 )
                 continue
-            self.progress = json.loads(self._progress.numpy())
+            self._restored = Path(path)
             return True
         if paths:
             raise TfganRobustError(
@@ -105,6 +125,32 @@ class RunState:
                 "Remove the run directory to start over."
             )
         return False
+
+    def share(self, team: Team) -> None:
+        """Brings all workers to the state that the chief has restored.
+
+        Raises:
+            WorkerLostError: if one of them is gone.
+        """
+        files = {}
+        if team.leads:
+            own = self._restored.parent.glob(f"{self._restored.name}.*")
+            files = {file.name: file.read_bytes() for file in own}
+        files = team.files_from_chief(files)
+        if team.leads:
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            for name, content in files.items():
+                (Path(folder) / name).write_bytes(content)
+            (index,) = Path(folder).glob("*.index")
+            self._read(str(index.with_suffix("")))
+
+    def _read(self, path: str) -> None:
+        self._checkpoint.restore(path).assert_consumed()
+        for variables, means in zip(self._live, self._means, strict=True):
+            for variable, mean in zip(variables, means, strict=True):
+                variable.assign(mean)
+        self.progress = json.loads(self._progress.numpy())
 
 
 def _clear(directory: Path) -> None:

@@ -26,9 +26,10 @@ from tfgan_robust.training import alarms
 from tfgan_robust.training.averaging import AveragedStatistics
 from tfgan_robust.training.build import build_model
 from tfgan_robust.training.checkpoints import RunState, save_networks
-from tfgan_robust.training.precision import choose
+from tfgan_robust.training.precision import Precision, choose
 from tfgan_robust.training.records import MetricsFile
-from tfgan_robust.training.reporting import Reporter
+from tfgan_robust.training.reporting import Reporter, Silent
+from tfgan_robust.training.team import Team
 from tfgan_robust.training.tensorboard_files import VALIDATION
 from tfgan_robust.training.validation import Validator
 
@@ -47,6 +48,7 @@ class Trainer:
         config: The run's settings.
         run: Its folder; if it holds the same run, training goes on there.
         strategy: From `devices.configure`.
+        team: The workers that train together.
         info: The data set.
         training: Images to train on.
         validation: Images that pick the best checkpoint.
@@ -60,15 +62,19 @@ class Trainer:
         config: TrainConfig,
         run: RunDirectory,
         strategy: tf.distribute.Strategy,
+        team: Team,
         info: DatasetInfo,
         training: Split,
         validation: Split,
     ) -> None:
-        # A run goes on as it began, on another machine too.
-        kept = directory.stored_precision(run.path)
-        self.precision = choose(kept or config.precision)
+        # A run goes on as it began, on another machine too, and computes in
+        # one precision on all of them.
+        kept = directory.stored_precision(run.path) if team.leads else None
+        chosen = choose(kept or config.precision)
+        self.precision = Precision(*team.from_chief(chosen))
         config = config.replace(precision=self.precision.name)
-        self._config, self._run, self._strategy = config, run, strategy
+        self._config, self._run = config, run
+        self._strategy, self._team = strategy, team
         self._training, self._class_names = training, info.class_names
         self._steps_per_epoch = len(training.labels) // config.batch_size
         if self._steps_per_epoch == 0:
@@ -85,7 +91,10 @@ class Trainer:
                 total_steps=self._total_steps,
                 num_images=len(training.labels),
             )
-        self._validator = Validator(self.model, config, training, validation)
+        if team.leads:
+            self._validator = Validator(
+                self.model, config, training, validation
+            )
         self._statistics = AveragedStatistics(self.model)
         self._state = RunState(self.model, run.checkpoints)
 
@@ -99,8 +108,37 @@ class Trainer:
             DivergenceError: if a loss is no finite number; the last
                 checkpoint is from before.
             TfganRobustError: if the run was begun and no checkpoint of it is
-                whole.
+                whole, or another worker is gone.
         """
+        resumed = self._team.from_chief(self._team.leads and self._restore())
+        if resumed:
+            self._state.share(self._team)
+        else:
+            self._state.progress = {
+                "step": 0,
+                "best_score": -1.0,
+                "best_epoch": 0,
+                "alarms": [],
+            }
+        if self._step >= self._total_steps:
+            return 0
+        self._reporter: Silent = Silent()
+        if self._team.leads:
+            self._begin(resumed)
+        with contextlib.closing(self._reporter), StopRequest() as stop:
+            code = self._loop(stop)
+        if code:
+            say(
+                f"stopped at step {self._step} of {self._total_steps}; the "
+                "same command goes on from there"
+            )
+        return code
+
+    @property
+    def _step(self) -> int:
+        return self._state.progress["step"]
+
+    def _restore(self) -> bool:
         resumed = self._state.restore()
         if not resumed and self._run.metrics.exists():
             raise TfganRobustError(
@@ -109,19 +147,14 @@ class Trainer:
                 f"{self._run.checkpoints.name}/, or remove the folder to "
                 "start over."
             )
-        if not resumed:
-            self._state.progress = {
-                "step": 0,
-                "best_score": -1.0,
-                "best_epoch": 0,
-                "alarms": [],
-            }
+        return resumed
+
+    def _begin(self, resumed: bool) -> None:
+        """Does what the chief does before the first step."""
         self._metrics = MetricsFile(
             self._run.metrics, self._step // self._steps_per_epoch
         )
-        if self._step >= self._total_steps:
-            return 0
-        self._reporter = Reporter(
+        self._reporter = self._records = Reporter(
             self._config,
             self._run,
             self.model,
@@ -134,28 +167,19 @@ class Trainer:
         self._write_alarms()
         if not resumed:
             self._state.save(0)
-        with contextlib.closing(self._reporter), StopRequest() as stop:
-            self._loop(stop)
-        if stop:
-            say(
-                f"stopped at step {self._step} of {self._total_steps}; the "
-                "same command goes on from there"
-            )
-        return stop.exit_code
 
-    @property
-    def _step(self) -> int:
-        return self._state.progress["step"]
+    def _asked_to_stop(self, stop: StopRequest) -> int:
+        """Returns the exit code of a signal to any worker, else 0.
 
-    def _loop(self, stop: StopRequest) -> None:
+        All workers learn of it between the same two steps.
+        """
+        return max(self._team.gather(stop.exit_code))
+
+    def _loop(self, stop: StopRequest) -> int:
         train_step = self._compiled_step()
-        batches = iter(
-            self._strategy.experimental_distribute_dataset(
-                self._batches(self._step)
-            )
-        )
+        batches = iter(self._distributed_batches())
         self._reporter.restart_clock(self._step)
-        while self._step < self._total_steps and not stop:
+        while self._step < self._total_steps and not self._asked_to_stop(stop):
             train_step(batches)
             step = self._state.progress["step"] = self._step + 1
             epoch_ends = step % self._steps_per_epoch == 0
@@ -165,10 +189,32 @@ class Trainer:
                 self._end_epoch(step // self._steps_per_epoch)
             if epoch_ends or step % self._config.checkpoint_every == 0:
                 self._save()
-        if stop:
+        code = self._asked_to_stop(stop)
+        if code:
             self._save()
+        return code
 
-    def _batches(self, start_step: int) -> tf.data.Dataset:
+    def _distributed_batches(self) -> Any:
+        """Each worker's own part of each batch, a piece for each device."""
+        replicas = self._strategy.num_replicas_in_sync
+
+        def read(context: tf.distribute.InputContext) -> tf.data.Dataset:
+            part = context.input_pipeline_id, context.num_input_pipelines
+            own = self._batches(self._step, part)
+            if replicas > part[1]:
+                own = own.rebatch(self._config.batch_size // replicas)
+            # Else workers would agree, in each step, that it has not ended.
+            return own.apply(
+                tf.data.experimental.assert_cardinality(
+                    tf.data.INFINITE_CARDINALITY
+                )
+            )
+
+        return self._strategy.distribute_datasets_from_function(read)
+
+    def _batches(
+        self, start_step: int, part: tuple[int, int] = (0, 1)
+    ) -> tf.data.Dataset:
         flip = self._config.horizontal_flip
         if flip is None:
             flip = DATASETS[self._config.dataset].mirrored
@@ -180,6 +226,7 @@ class Trainer:
             horizontal_flip=flip,
             max_shift=self._config.max_shift,
             with_places=self.model.method.remembers,
+            part=part,
         )
 
     def _compiled_step(self) -> Any:
@@ -221,24 +268,36 @@ class Trainer:
         measures = (
             keeps or epoch % config.eval_every == 0 or epoch == config.epochs
         )
+        if measures and self.model.averaged is not None:
+            batches = self._batches(self._step).take(_RECOMPUTED_BATCHES)
+            self._statistics.recompute(batches)
+        if self._team.leads:
+            self._record(epoch, figures, measures=measures, keeps=keeps)
+        for tracker in self.model.trackers.values():
+            tracker.reset_state()
+        self._reporter.restart_clock(self._step)
+
+    def _record(
+        self,
+        epoch: int,
+        figures: dict[str, float],
+        *,
+        measures: bool,
+        keeps: bool,
+    ) -> None:
+        """Measures and writes what belongs to an epoch."""
         if measures:
             figures |= self._validate(epoch)
         if keeps:
             kept = self._run.networks(f"epoch-{epoch}")
             save_networks(self.model, kept)
-        self._reporter.report_epoch(epoch, figures)
+        self._records.report_epoch(epoch, figures)
         if measures:
             self._raise_alarms()
-        for tracker in self.model.trackers.values():
-            tracker.reset_state()
-        self._reporter.restart_clock(self._step)
 
     def _validate(self, epoch: int) -> dict[str, float]:
-        if self.model.averaged is not None:
-            batches = self._batches(self._step).take(_RECOMPUTED_BATCHES)
-            self._statistics.recompute(batches)
         measured = self._validator.measure()
-        self._reporter.tensorboard.scalars(VALIDATION, measured, self._step)
+        self._records.tensorboard.scalars(VALIDATION, measured, self._step)
         self._show_images()
         progress = self._state.progress
         score = measured[self.model.method.selects_by]
@@ -254,7 +313,7 @@ class Trainer:
         images, labels = self._validator.sample(_SHOWN_IMAGES)
         perturbed = method.perturb(images, labels, tf.constant([0, 0]))
         answers = [tf.argmax(self.model(each), -1) for each in perturbed]
-        self._reporter.tensorboard.images(
+        self._records.tensorboard.images(
             images.numpy(),
             labels.numpy(),
             {
@@ -279,12 +338,16 @@ class Trainer:
 
     def _save(self) -> None:
         self._figures()  # Refuses to replace a good checkpoint by a bad one.
-        self._state.save(self._step)
+        self._state.collect()
+        if self._team.leads:
+            self._state.save(self._step)
 
     def _introduce(self, resumed: bool) -> None:
         for player in self.model.players():
             say(f"{player.name}: {player.network.count_params():,} parameters")
         device = describe_devices(self._config.num_devices)
+        if self._team.count > 1:
+            device = f"{self._team.count} workers such as {device}"
         say(
             f"{len(self._training.labels):,} training images, "
             f"{self._steps_per_epoch} steps an epoch, "

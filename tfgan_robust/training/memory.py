@@ -39,7 +39,7 @@ class GradientMemory(keras.layers.Layer):
         if tf.distribute.get_strategy().num_replicas_in_sync > 1:
             raise UsageError(
                 "A method that remembers gradients trains on one device; use "
-                "num_devices=1, or another formulation."
+                "strategy=single, or another formulation."
             )
         self.num_images, self.image_shape = num_images, image_shape
         self._size = -(-int(np.prod(image_shape)) // 8)

@@ -19,7 +19,20 @@ from tfgan_robust.training.tensorboard_files import (
 _SHORTEST = 1e-9
 
 
-class Reporter:
+class Silent:
+    """Reports nothing, as workers other than the chief do."""
+
+    def close(self) -> None:
+        """See `Reporter`."""
+
+    def restart_clock(self, step: int) -> None:
+        """See `Reporter`."""
+
+    def report_steps(self, step: int, figures: Mapping[str, float]) -> None:
+        """See `Reporter`."""
+
+
+class Reporter(Silent):
     """Reports a run's figures, and times its steps.
 
     Args:

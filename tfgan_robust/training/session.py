@@ -1,11 +1,13 @@
 """Prepares devices, data and folders, and trains in them."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from tfgan_robust import files
 from tfgan_robust.classifiers.classifier import Classifier
@@ -19,33 +21,88 @@ from tfgan_robust.networks.devices import describe_devices
 from tfgan_robust.networks.registry import NETWORKS
 from tfgan_robust.reports.progress import say
 from tfgan_robust.runs import directory
+from tfgan_robust.runs.cluster import Cluster
 from tfgan_robust.runs.config import TrainConfig
 from tfgan_robust.runs.directory import RunDirectory
 from tfgan_robust.training import devices
 from tfgan_robust.training.loop import Trainer
+from tfgan_robust.training.team import Team
 
+# Other versions of these compute otherwise.
+_COMPUTING = ("tfgan_robust", "tensorflow", "keras")
 # Images on which a classifier of a file is tried.
 _CHECKED = 256
 
 
-def train_all(plan: Sequence[tuple[RunDirectory, TrainConfig]]) -> int:
+def train_all(
+    plan: Sequence[tuple[RunDirectory, TrainConfig]],
+    cluster: Cluster | None = None,
+    worker_timeout: float = 0.0,
+    report: Callable[[], None] | None = None,
+) -> int:
     """Trains several configurations on the same data, one after another.
 
     Args:
         plan: Run directories and their settings, which agree in devices and
             data. Folders are made only once everything is known to fit.
+        cluster: The machines that train together; None for this one alone.
+        worker_timeout: Seconds in which all of them must come.
+        report: Called once all is trained, while other machines wait.
 
     Returns:
         The exit code of the first that did not finish, else 0.
 
     Raises:
-        UsageError: if data and settings do not fit, or a file's classifier
-            expects other images.
+        UsageError: if data and settings do not fit, a file's classifier
+            expects other images, or another worker has others.
+        TfganRobustError: if another worker does not come, or is lost.
         DataNotFoundError: if the data set is not there.
         DivergenceError: see `Trainer.train`.
     """
     first = plan[0][1]
-    strategy = devices.configure(first)
+    if cluster is not None:
+        devices.check_devices(first, cluster, devices.count_devices(first))
+    with Team(cluster, worker_timeout) as team:
+        team.check_equal("settings", _settings(plan), _differing)
+        code = _train_all(plan, devices.configure(first, cluster), team)
+        if code == 0 and report is not None:
+            report()
+    return code
+
+
+def _settings(
+    plan: Sequence[tuple[RunDirectory, TrainConfig]],
+) -> list[dict[str, Any]]:
+    """What all workers must have been given alike, and be."""
+    versions = directory.versions()
+    return [
+        {
+            **dataclasses.asdict(config),
+            "devices": devices.count_devices(config),
+            **{name: versions[name] for name in _COMPUTING},
+        }
+        for _, config in plan
+    ]
+
+
+def _differing(
+    chief: list[dict[str, Any]], other: list[dict[str, Any]]
+) -> list[str]:
+    if len(chief) != len(other):
+        return [f"baseline: {len(other) > 1} there, {len(chief) > 1} here"]
+    return [
+        line
+        for here, there in zip(chief, other, strict=True)
+        for line in directory.changed_settings(there, here)
+    ]
+
+
+def _train_all(
+    plan: Sequence[tuple[RunDirectory, TrainConfig]],
+    strategy: tf.distribute.Strategy,
+    team: Team,
+) -> int:
+    first = plan[0][1]
     info, training, validation = load_training(
         first.dataset,
         data_dir=first.data_dir,
@@ -58,12 +115,16 @@ def train_all(plan: Sequence[tuple[RunDirectory, TrainConfig]]) -> int:
         "training": of_images(*training, info.class_names),
         "validation": of_images(*validation, info.class_names),
     }
-    for note in info.notes:
-        say(f"NOTE: {note}")
+    team.check_equal("images", belongs_to, changed_images)
+    if team.leads:
+        for note in info.notes:
+            say(f"NOTE: {note}")
     for run, config in plan:
-        if run.config.exists():
+        if team.leads and run.config.exists():
             _check_same_data(run, belongs_to)
-        trainer = Trainer(config, run, strategy, info, training, validation)
+        trainer = Trainer(
+            config, run, strategy, team, info, training, validation
+        )
         if config.classifier not in NETWORKS:
             # Which pixels trained weights expect shows on images alone.
             check_classifier(
@@ -72,10 +133,11 @@ def train_all(plan: Sequence[tuple[RunDirectory, TrainConfig]]) -> int:
                 np.asarray(training.labels[:_CHECKED]),
                 allow_random=True,
             )
-        with directory.locked(run):
-            if not run.config.exists():
+        with directory.locked(run) if team.leads else nullcontext():
+            if team.leads and not run.config.exists():
                 described = _describe_run(config, info, belongs_to)
                 described["precision"] = trainer.precision._asdict()
+                described["workers"] = team.count
                 files.write_json(run.config, described)
             code = trainer.train()
         if code != 0:
@@ -97,17 +159,30 @@ def _check_same_data(run: RunDirectory, belongs_to: dict[str, Any]) -> None:
             "what its images were; whether these are the same is not known"
         )
         return
-    changed = [
-        f"{name} of {part}" if name != "class names" else name
-        for part, identity in belongs_to.items()
-        for name in differences(there.get(part, {}), identity)
-    ]
+    changed = changed_images(there, belongs_to)
     if changed:
         raise UsageError(
             f"The data have changed since {run.path} was begun: "
-            f"{', '.join(dict.fromkeys(changed))}. Restore them, or train "
+            f"{', '.join(changed)}. Restore them, or train "
             "with another `run_dir`."
         )
+
+
+def changed_images(
+    there: Mapping[str, Any], here: Mapping[str, Any]
+) -> list[str]:
+    """Returns what differs between the images of two trainings.
+
+    Args:
+        there: Identities of the images by what they are for.
+        here: The same of others.
+    """
+    changed = [
+        f"{name} of {part}" if name != "class names" else name
+        for part, identity in here.items()
+        for name in differences(there.get(part, {}), identity)
+    ]
+    return list(dict.fromkeys(changed))
 
 
 def _describe_run(

@@ -1,0 +1,305 @@
+"""Several workers on one machine, as users start them: equal to one, stopped,
+killed, resumed, refused."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+
+SETTINGS = {
+    "dataset": "digits",
+    "method": "natural",
+    "precision": "float32",
+    "batch_size": 96,
+    "train_images": 480,
+    "eval_images": 96,
+    "epochs": 2,
+    "eval_every": 2,
+    "checkpoint_every": 2,
+    "averaging": 0.9,
+}
+# Long enough to be stopped on the way.
+LONG = {"epochs": 40, "eval_every": 40}
+# Of one step by many images, whatever adds them up.
+CLOSE = 1e-5
+# Writes the weights that a worker ends with, which the chief alone stores.
+PROBE = """
+import os
+import numpy as np
+from tfgan_robust.training.loop import Trainer
+
+train = Trainer.train
+
+def train_and_tell(self):
+    code = train(self)
+    weights = [np.asarray(v) for v in self.model.variables]
+    np.savez(os.environ["WEIGHTS"], *weights)
+    return code
+
+Trainer.train = train_and_tell
+"""
+
+
+@pytest.fixture(scope="module")
+def room(tmp_path_factory):
+    """A folder with a classifier and a module that tells of weights."""
+    folder = tmp_path_factory.mktemp("workers")
+    (folder / "probe.py").write_text(PROBE)
+    keras.utils.set_random_seed(1)
+    # Without kinks, at which rounding becomes a difference; its statistics
+    # are of each device's own images until training makes them common.
+    layers = [
+        keras.Input((16, 16, 3)),
+        keras.layers.Conv2D(4, 3, strides=2, padding="same"),
+        keras.layers.BatchNormalization(),
+        keras.layers.Activation("softplus"),
+        keras.layers.GlobalAveragePooling2D(),
+        keras.layers.Dense(10),
+    ]
+    keras.Sequential(layers).save(folder / "smooth.keras")
+    return folder
+
+
+def free_ports(count):
+    with contextlib.ExitStack() as stack:
+        found = [
+            stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+            for _ in range(count)
+        ]
+        return [each.getsockname()[1] for each in found]
+
+
+class Workers:
+    """Processes of one command, each with its own folder to write to.
+
+    Args:
+        room: The fixture.
+        name: Of what they write; the run directory of worker 1 is NAME-1.
+        changes: For each worker, settings unlike `SETTINGS`.
+        run: The run directory of the chief, unless it is NAME-0.
+        workers: How many TF_CONFIG names, if not all are started.
+    """
+
+    def __init__(self, room, name, changes, *, run=None, workers=None):
+        self.folders = [room / f"{name}-{n}" for n in range(len(changes))]
+        if run is not None:
+            self.folders[0] = run
+        self._weights = [room / f"{name}-{n}.npz" for n in range(len(changes))]
+        ports = free_ports(workers or len(changes))
+        self.addresses = [f"127.0.0.1:{port}" for port in ports]
+        self.processes = []
+        for index, changed in enumerate(changes):
+            settings = {
+                **SETTINGS,
+                "classifier": str(room / "smooth.keras"),
+                **changed,
+            }
+            timeout = settings.pop("worker_timeout", 300)
+            config = room / f"{name}-{index}.json"
+            config.write_text(json.dumps(settings))
+            self.processes.append(
+                subprocess.Popen(
+                    [
+                        sys.executable,
+                        "-m",
+                        "tfgan_robust.train",
+                        f"--config={config}",
+                        f"--run_dir={self.folders[index]}",
+                        f"--import={room / 'probe.py'}",
+                        f"--worker_timeout={timeout}",
+                        "--report_images=0",
+                    ],
+                    env={
+                        **os.environ,
+                        "TF_CONFIG": tf_config(self.addresses, index),
+                        "WEIGHTS": str(self._weights[index]),
+                    },
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    text=True,
+                )
+            )
+
+    def end(self):
+        """Returns exit code, output and last line of errors of each."""
+        found = []
+        for process in self.processes:
+            output, errors = process.communicate(timeout=900)
+            assert "Traceback" not in errors, errors
+            lines = errors.splitlines() or [""]
+            found.append((process.returncode, output, lines[-1]))
+        return found
+
+    def succeed(self):
+        """Returns the weights that each worker ends with."""
+        ended = self.end()
+        assert [code for code, _, _ in ended] == [0] * len(ended), ended
+        return self.weights()
+
+    def weights(self):
+        return [list(np.load(file).values()) for file in self._weights]
+
+    def wait_for_step(self, step):
+        while newest_step(self.folders[0]) < step:
+            for process in self.processes:
+                assert process.poll() is None, process.communicate()
+            time.sleep(0.05)
+
+
+def tf_config(addresses, index):
+    task = {"type": "worker", "index": index}
+    return json.dumps({"cluster": {"worker": addresses}, "task": task})
+
+
+def newest_step(folder):
+    files = (folder / "checkpoints").glob("ckpt-*.index")
+    return max((int(f.stem.partition("-")[2]) for f in files), default=-1)
+
+
+def assert_close(weights, others, largest):
+    assert len(weights) == len(others) > 0
+    for one, other in zip(weights, others, strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=largest)
+
+
+@pytest.fixture(scope="module")
+def alone(room):
+    """The weights of one worker."""
+    (weights,) = Workers(room, "alone", [{}]).succeed()
+    return weights
+
+
+def test_two_workers_train_like_one(room, alone):
+    two = Workers(room, "two", [{}, {}])
+    first, second = two.succeed()
+    assert_close(first, second, 0)
+    assert_close(first, alone, CLOSE)
+    trained = two.folders[0] / "last" / "classifier.keras"
+    kernels = [
+        keras.models.load_model(path).get_weights()[0]
+        for path in (room / "smooth.keras", trained)
+    ]
+    assert np.max(np.abs(kernels[1] - kernels[0])) > 100 * CLOSE
+    assert (two.folders[0] / "best" / "classifier.keras").is_file()
+    stored = json.loads((two.folders[0] / "config.json").read_text())
+    assert stored["workers"] == 2
+    # The chief alone writes.
+    assert not two.folders[1].exists()
+
+
+@pytest.mark.slow
+def test_three_workers_train_like_one(room, alone):
+    first, *others = Workers(room, "three", [{}, {}, {}]).succeed()
+    for other in others:
+        assert_close(first, other, 0)
+    assert_close(first, alone, CLOSE)
+
+
+@pytest.mark.slow
+def test_generators_and_attacks_are_equal_on_all_workers(room):
+    changed = {
+        "method": "gan",
+        "classifier": "vgg",
+        "classifier_width": 0.05,
+        "generator_width": 0.1,
+        "dropout_scale": 1.0,
+        "epochs": 1,
+        "eval_every": 1,
+    }
+    first, second = Workers(room, "gan", [changed, changed]).succeed()
+    assert_close(first, second, 0)
+
+
+@pytest.fixture(scope="module")
+def long_alone(room):
+    """The weights of one worker that trains for long."""
+    (weights,) = Workers(room, "long", [LONG]).succeed()
+    return weights
+
+
+def _resume(room, name, run, count, expected):
+    """Goes on to the end, which must be that of a run without a stop."""
+    step = newest_step(run)
+    assert 0 < step < 200
+    resumed = Workers(room, name, [LONG] * count, run=run)
+    ended = resumed.end()
+    assert [code for code, _, _ in ended] == [0] * count, ended
+    assert f"resuming at step {step} of 200" in ended[0][1]
+    for weights in resumed.weights():
+        assert_close(weights, expected, CLOSE)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", [0, 1], ids=["chief", "worker"])
+def test_a_killed_worker_ends_all_and_any_number_resumes(
+    room, long_alone, victim
+):
+    workers = Workers(room, f"killed-{victim}", [LONG] * 2)
+    workers.wait_for_step(6)
+    workers.processes[victim].kill()
+    killed = time.monotonic()
+    other = workers.processes[1 - victim]
+    _, errors = other.communicate(timeout=60)
+    assert time.monotonic() - killed < 60
+    assert other.returncode == 1
+    name = "the chief" if victim == 0 else "worker 1"
+    last = errors.splitlines()[-1]
+    assert f"error: {name} ({workers.addresses[victim]}) is gone." in last
+    assert "goes on from its last checkpoint" in last
+    assert "Traceback" not in errors
+    workers.processes[victim].communicate()
+    count = 3 if victim else 1
+    run = workers.folders[0]
+    _resume(room, f"resumed-{victim}", run, count, long_alone)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("asked", "number", "code"),
+    [(0, signal.SIGINT, 130), (1, signal.SIGTERM, 143)],
+)
+def test_a_signal_to_one_stops_all_after_the_same_step(
+    room, long_alone, asked, number, code
+):
+    workers = Workers(room, f"signal-{asked}", [LONG] * 2)
+    workers.wait_for_step(6)
+    workers.processes[asked].send_signal(number)
+    ended = workers.end()
+    assert [each[0] for each in ended] == [code, code], ended
+    said = [
+        next(line for line in output.splitlines() if "stopped at" in line)
+        for _, output, _ in ended
+    ]
+    assert said[0] == said[1]
+    run = workers.folders[0]
+    assert f"stopped at step {newest_step(run)} of 200" in said[0]
+    first, second = workers.weights()
+    assert_close(first, second, 0)
+    _resume(room, f"continued-{asked}", run, 2, long_alone)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"learning_rate_schedule": "constant"}, "learning_rate_schedule: "),
+        ({"train_images": 576}, "train_images: 576 there, 480 here"),
+    ],
+)
+def test_a_worker_with_other_settings_is_refused(room, changed, told):
+    name = f"other-{next(iter(changed))}"
+    workers = Workers(room, name, [{}, changed])
+    for code, _, error in workers.end():
+        assert code == 2
+        assert "must have the same settings" in error
+        assert told in error
+        assert f"worker 1 ({workers.addresses[1]}) differs" in error
+    assert not any(folder.exists() for folder in workers.folders)
