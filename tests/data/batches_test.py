@@ -135,6 +135,24 @@ def test_images_come_with_their_places_if_asked():
         np.testing.assert_array_equal(images, as_float(moved))
 
 
+@pytest.mark.parametrize("parts", [2, 4])
+def test_parts_make_up_the_batch_however_many_there_are(from_the_start, parts):
+    read = [
+        first_batches(3, horizontal_flip=True, start_step=1, part=(n, parts))
+        for n in range(parts)
+    ]
+    joined = [
+        tuple(np.concatenate(arrays) for arrays in zip(*pieces, strict=True))
+        for pieces in zip(*read, strict=True)
+    ]
+    assert_same(joined, from_the_start[1:4])
+
+
+def test_a_batch_without_equal_parts_is_refused():
+    with pytest.raises(UsageError, match="3 equal parts.*batch_size=4"):
+        first_batches(1, part=(0, 3))
+
+
 def test_a_batch_larger_than_the_split_is_refused():
     with pytest.raises(UsageError, match="11 .*Received: batch_size=12"):
         first_batches(1, batch_size=COUNT + 1)

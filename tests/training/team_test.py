@@ -1,0 +1,252 @@
+"""Workers that talk: they meet, agree, and learn that one is gone."""
+
+import contextlib
+import socket
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tfgan_robust.errors import DivergenceError, TfganRobustError, UsageError
+from tfgan_robust.runs.cluster import Cluster
+from tfgan_robust.training import meeting, team
+from tfgan_robust.training.team import Team, WorkerLostError
+
+WAIT = 60
+
+
+def free_ports(count):
+    with contextlib.ExitStack() as stack:
+        found = [
+            stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+            for _ in range(count)
+        ]
+        return [each.getsockname()[1] for each in found]
+
+
+def clusters(count):
+    ports = free_ports(count)
+    addresses = tuple(f"127.0.0.1:{each}" for each in ports)
+    return [Cluster(addresses, index) for index in range(count)]
+
+
+def together(work, count=3, wait=WAIT, known=None):
+    """Runs a function of the team on each worker, and returns what they
+    return or raise."""
+
+    def one(cluster):
+        try:
+            with Team(cluster, wait) as own:
+                return work(own, cluster.index)
+        except Exception as error:
+            return error
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(one, known or clusters(count)))
+
+
+def test_all_learn_what_each_has():
+    found = together(lambda own, index: own.gather({"at": index}))
+    assert found == [[{"at": 0}, {"at": 1}, {"at": 2}]] * 3
+
+
+def test_what_the_chief_has_goes_to_all():
+    large = bytes(range(256)) * 20_000
+
+    def work(own, index):
+        value = own.from_chief((index, "x"))
+        files = own.files_from_chief(
+            {"a": large, "b": b""} if own.leads else {}
+        )
+        return own.leads, value, files
+
+    found = together(work)
+    assert [leads for leads, _, _ in found] == [True, False, False]
+    for _, value, files in found:
+        assert value == [0, "x"]
+        assert files == {"a": large, "b": b""}
+
+
+def test_one_machine_is_a_team_of_its_own():
+    with Team() as alone:
+        assert (alone.count, alone.leads) == (1, True)
+        assert alone.gather((1, 2)) == [[1, 2]]
+        assert alone.from_chief("x") == "x"
+        assert alone.files_from_chief({"a": b"1"}) == {"a": b"1"}
+        alone.check_equal("settings", 1, lambda *_: ["never"])
+
+
+def test_who_differs_from_the_chief_is_named_to_all():
+    def work(own, index):
+        own.check_equal(
+            "settings",
+            {"eps": 3 if index == 2 else 1},
+            lambda chief, other: [
+                f"{name}: {other[name]} there"
+                for name in chief
+                if chief[name] != other[name]
+            ],
+        )
+
+    errors = together(work)
+    for error in errors:
+        assert isinstance(error, UsageError)
+        assert "same settings. worker 2 (" in str(error)
+        assert "eps: 3 there" in str(error)
+
+
+@pytest.mark.parametrize("failing", [0, 1])
+def test_an_error_of_one_ends_the_others_with_its_code(failing):
+    def work(own, index):
+        if index == failing:
+            raise DivergenceError("loss became nan")
+        own.gather(index)
+
+    errors = together(work)
+    assert isinstance(errors.pop(failing), DivergenceError)
+    for error in errors:
+        assert isinstance(error, WorkerLostError)
+        assert error.exit_code == DivergenceError.exit_code
+        assert "stopped: loss became nan" in str(error)
+
+
+def test_what_tensorflow_says_of_a_lost_worker_is_replaced():
+    def work(own, index):
+        if index == 1:
+            raise TfganRobustError("no disk")
+        raise RuntimeError("collective 7 was aborted")
+
+    _, own, other = errors = together(work)
+    assert str(own) == "no disk"
+    assert isinstance(errors[0], WorkerLostError)
+    # Either is the first that the third hears of.
+    assert isinstance(other, WorkerLostError)
+    assert "no disk" in str(errors[0])
+
+
+def test_workers_that_are_done_wait_for_the_chief():
+    done = threading.Event()
+
+    def work(own, index):
+        if index == 0:
+            time.sleep(0.5)
+            done.set()
+
+    def one(cluster):
+        with Team(cluster, WAIT) as own:
+            work(own, cluster.index)
+        return done.is_set()
+
+    with ThreadPoolExecutor(3) as pool:
+        assert all(pool.map(one, clusters(3)))
+
+
+def test_silence_means_that_a_worker_is_gone(monkeypatch):
+    monkeypatch.setattr(team, "_SILENCE", 0.2)
+    monkeypatch.setattr(team, "_BEAT", 60)
+    monkeypatch.setattr(meeting, "_PATIENCE", 0.2)
+
+    def work(own, index):
+        if index == 1:
+            time.sleep(1)
+        own.gather(index)
+
+    chief, _ = together(work, count=2)
+    assert isinstance(chief, WorkerLostError)
+    assert "no sign of life" in str(chief)
+
+
+STUCK = """
+import sys, time
+from tfgan_robust.runs.cluster import Cluster
+from tfgan_robust.training import team
+
+team._GRACE = 0.5
+addresses, index = tuple(sys.argv[1].split(",")), int(sys.argv[2])
+with team.Team(Cluster(addresses, index), 60) as own:
+    own.gather(None)
+    print("met", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_worker_that_waits_for_one_that_is_gone_is_ended():
+    addresses = clusters(3)[0].addresses
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", STUCK, ",".join(addresses), str(index)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for index in range(3)
+    ]
+    for process in processes:
+        assert process.stdout.readline() == "met\n"
+    processes[1].kill()
+    for index, process in enumerate(processes):
+        _, errors = process.communicate(timeout=60)
+        if index != 1:
+            assert process.returncode == 1
+            assert errors.startswith(
+                f"error: worker 1 ({addresses[1]}) is gone"
+            )
+            assert len(errors.splitlines()) == 1
+
+
+def test_who_does_not_come_is_named():
+    known = clusters(3)[:2]
+    chief, other = together(lambda *_: None, 2, wait=0.5, known=known)
+    for error in (chief, other):
+        assert error.exit_code == 1
+        assert "worker 2 (" in str(error)
+        assert "has not come within 0.5 s" in str(error)
+
+
+def test_a_chief_that_does_not_come_is_named():
+    known = clusters(2)[1:]
+    (error,) = together(lambda *_: None, 1, wait=0.5, known=known)
+    assert error.exit_code == 1
+    assert "Cannot reach the chief (" in str(error)
+    assert "refused" in str(error)
+
+
+def test_another_cluster_is_refused():
+    one = clusters(2)[0]
+    other = Cluster((*one.addresses, "127.0.0.1:9"), 1)
+    for error in together(lambda *_: None, known=[one, other], count=2):
+        assert isinstance(error, UsageError)
+        assert "must name the same workers everywhere" in str(error)
+
+
+def test_a_port_in_use_is_named():
+    (own,) = clusters(1)
+    port = int(own.addresses[0].partition(":")[2])
+    told = pytest.raises(TfganRobustError, match="Cannot listen at port")
+    with socket.create_server(("", port)), told:
+        meeting.meet(own, 1)
+
+
+def test_strangers_at_the_port_are_no_workers():
+    known = clusters(2)
+    port = int(known[0].addresses[0].rpartition(":")[2])
+
+    def disturb():
+        while not done.is_set():
+            with (
+                contextlib.suppress(OSError),
+                socket.create_connection(("127.0.0.1", port), 1) as stranger,
+            ):
+                stranger.sendall(b"GET / HTTP/1.1\r\n\r\n")
+            time.sleep(0.01)
+
+    done = threading.Event()
+    disturbing = threading.Thread(target=disturb)
+    disturbing.start()
+    found = together(lambda own, index: own.gather(index), 2, known=known)
+    done.set()
+    disturbing.join()
+    assert found == [[0, 1]] * 2
