@@ -12,6 +12,7 @@ import time
 
 import keras
 import numpy as np
+import PIL.Image
 import pytest
 
 SETTINGS = {
@@ -303,3 +304,95 @@ def test_a_worker_with_other_settings_is_refused(room, changed, told):
         assert told in error
         assert f"worker 1 ({workers.addresses[1]}) differs" in error
     assert not any(folder.exists() for folder in workers.folders)
+
+
+@pytest.mark.slow
+def test_a_worker_with_other_data_is_refused(room):
+    changes = []
+    for index in range(2):
+        data = room / f"pictures-{index}"
+        for number in range(24):
+            name = ("ant", "bee")[number % 2]
+            # One picture is another one.
+            seed = number + 1000 * index * (number == 7)
+            for part in ("train", "test"):
+                write_picture(data / part / name / f"{number}.png", seed)
+        changes.append(
+            {
+                "dataset": "folder",
+                "data_dir": str(data),
+                "batch_size": 8,
+                "train_images": None,
+                "validation_images": 4,
+                "eval_images": 4,
+            }
+        )
+    workers = Workers(room, "other-data", changes)
+    for code, _, error in workers.end():
+        assert code == 2
+        assert "must have the same images" in error
+        assert "images of " in error
+    assert not any(folder.exists() for folder in workers.folders)
+
+
+def write_picture(path, seed):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(256, size=(16, 16, 3))
+    PIL.Image.fromarray(pixels.astype(np.uint8)).save(path)
+
+
+def refused(tmp_path, text, *flags):
+    """Returns exit code and the one line of a command that does not start."""
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "tfgan_robust.train",
+            "--dataset=digits",
+            "--batch_size=96",
+            f"--run_dir={tmp_path / 'run'}",
+            *flags,
+        ],
+        env={**os.environ, "TF_CONFIG": text},
+        capture_output=True,
+        text=True,
+    )
+    assert not (tmp_path / "run").exists()
+    assert "Traceback" not in done.stderr
+    return done.returncode, done.stderr.splitlines()[-1]
+
+
+def test_a_broken_tf_config_ends_in_a_line(tmp_path):
+    code, line = refused(tmp_path, "{worker")
+    assert code == 2
+    assert line.startswith("error: TF_CONFIG is no JSON")
+    assert "unset it to train on one machine" in line
+
+
+def test_several_workers_without_tf_config_are_refused(tmp_path):
+    code, line = refused(tmp_path, "", "--strategy=multi_worker")
+    assert code == 2
+    assert "--strategy=multi_worker needs TF_CONFIG" in line
+
+
+@pytest.mark.parametrize(
+    ("index", "told"),
+    [(0, "worker 1 (127.0.0.1:"), (1, "Cannot reach the chief (127.0.0.1:")],
+)
+def test_a_worker_that_is_not_there_is_named(tmp_path, index, told):
+    ports = free_ports(2)
+    addresses = [f"127.0.0.1:{port}" for port in ports]
+    text = tf_config(addresses, index)
+    code, line = refused(tmp_path, text, "--worker_timeout=1")
+    assert code == 1
+    assert told in line
+    assert "within 1 s" in line
+    assert "--worker_timeout" in line
+
+
+def test_a_batch_that_workers_cannot_share_is_refused(tmp_path):
+    addresses = [f"127.0.0.1:{port}" for port in free_ports(5)]
+    code, line = refused(tmp_path, tf_config(addresses, 0))
+    assert code == 2
+    assert "--batch_size must be a multiple of 5" in line
+    assert "with 5 workers of 1 devices each" in line
