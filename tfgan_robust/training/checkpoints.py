@@ -90,15 +90,32 @@ class RunState:
             ) from None
         _remove_old(Path(self._manager.directory), step)
 
-    def restore(self) -> bool:
-        """Restores the newest checkpoint that is whole.
+    def restore(self, team: Team | None = None) -> bool:
+        """Restores the chief's newest checkpoint that is whole.
+
+        Args:
+            team: Workers that train together, all of which must call this.
 
         Returns:
             Whether there was one.
 
         Raises:
-            TfganRobustError: if there are checkpoints and none is whole.
+            TfganRobustError: if there are checkpoints and none is whole, or
+                a worker is gone.
         """
+        team = team or Team()
+        path = self._read_newest() if team.leads else None
+        if not team.from_chief(path is not None):
+            return False
+        self._share(path, team)
+        # Devices divide these among them, which all must do together.
+        for variables, means in zip(self._live, self._means, strict=True):
+            for variable, mean in zip(variables, means, strict=True):
+                variable.assign(mean)
+        self.progress = json.loads(self._progress.numpy())
+        return True
+
+    def _read_newest(self) -> Path | None:
         # By the files, not by TensorFlow's list of them: were that list
         # damaged, the run would silently start over.
         files = Path(self._manager.directory).glob("ckpt-*.index")
@@ -117,26 +134,21 @@ class RunState:
                     type(error).__name__,
                 )
                 continue
-            self._restored = Path(path)
-            return True
+            return Path(path)
         if paths:
             raise TfganRobustError(
                 f"No checkpoint in {self._manager.directory} can be read. "
                 "Remove the run directory to start over."
             )
-        return False
+        return None
 
-    def share(self, team: Team) -> None:
-        """Brings all workers to the state that the chief has restored.
-
-        Raises:
-            WorkerLostError: if one of them is gone.
-        """
-        files = {}
-        if team.leads:
-            own = self._restored.parent.glob(f"{self._restored.name}.*")
-            files = {file.name: file.read_bytes() for file in own}
-        files = team.files_from_chief(files)
+    def _share(self, path: Path | None, team: Team) -> None:
+        """Has all workers read what the chief has read, from a copy."""
+        if team.count == 1:
+            return
+        own = path.parent.glob(f"{path.name}.*") if path else ()
+        sent = {file.name: file.read_bytes() for file in own}
+        files = team.files_from_chief(sent)
         if team.leads:
             return
         with tempfile.TemporaryDirectory() as folder:
@@ -147,10 +159,6 @@ class RunState:
 
     def _read(self, path: str) -> None:
         self._checkpoint.restore(path).assert_consumed()
-        for variables, means in zip(self._live, self._means, strict=True):
-            for variable, mean in zip(variables, means, strict=True):
-                variable.assign(mean)
-        self.progress = json.loads(self._progress.numpy())
 
 
 def _clear(directory: Path) -> None:

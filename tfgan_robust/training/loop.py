@@ -110,10 +110,9 @@ class Trainer:
             TfganRobustError: if the run was begun and no checkpoint of it is
                 whole, or another worker is gone.
         """
-        resumed = self._team.from_chief(self._team.leads and self._restore())
-        if resumed:
-            self._state.share(self._team)
-        else:
+        resumed = self._state.restore(self._team)
+        if not resumed:
+            self._refuse_to_start_over()
             self._state.progress = {
                 "step": 0,
                 "best_score": -1.0,
@@ -138,16 +137,14 @@ class Trainer:
     def _step(self) -> int:
         return self._state.progress["step"]
 
-    def _restore(self) -> bool:
-        resumed = self._state.restore()
-        if not resumed and self._run.metrics.exists():
+    def _refuse_to_start_over(self) -> None:
+        if self._team.leads and self._run.metrics.exists():
             raise TfganRobustError(
                 f"{self._run.path} has the metrics of a run and no "
                 "checkpoint that it could go on from. Restore "
                 f"{self._run.checkpoints.name}/, or remove the folder to "
                 "start over."
             )
-        return resumed
 
     def _begin(self, resumed: bool) -> None:
         """Does what the chief does before the first step."""
