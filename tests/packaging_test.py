@@ -174,7 +174,8 @@ def test_keras_releases_with_unsafe_model_files_are_excluded(setup):
 
 def test_extras(setup):
     extras = setup["extras_require"]
-    assert set(extras) == {"export", "gpu", "test", "dev"}
+    assert set(extras) == {"cluster", "export", "gpu", "test", "dev"}
+    assert set(extras["cluster"]) < set(extras["dev"])
     assert set(extras["export"]) < set(extras["dev"])
     assert set(extras["test"]) < set(extras["dev"])
     gpu = requirements(extras["gpu"])["tensorflow"]

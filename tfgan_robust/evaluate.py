@@ -8,9 +8,10 @@ from tfgan_robust.cli import command
 from tfgan_robust.cli.flags import Part
 from tfgan_robust.cli.hints import following
 from tfgan_robust.errors import UsageError
+from tfgan_robust.evaluation.cluster import measure_parts
 from tfgan_robust.evaluation.merging import Parts, read_parts
 from tfgan_robust.evaluation.options import EvaluateSettings
-from tfgan_robust.evaluation.shards import MergeSettings
+from tfgan_robust.evaluation.shards import ClusterSettings
 from tfgan_robust.lazy import load
 from tfgan_robust.networks.pretrained import locate
 from tfgan_robust.reports.tables import format_report
@@ -28,18 +29,21 @@ On several machines, each of which measures a part (docs/scaling.md):
 
   python -m tfgan_robust.evaluate --run_dir=R --output=D --shard=3/8
   python -m tfgan_robust.evaluate --merge=D
+  python -m tfgan_robust.evaluate --run_dir=R --output=D --cluster=ray
 """
 
 
 def main() -> None:
     """Runs the command line."""
     command.main(
-        lambda: [Part(EvaluateSettings), Part(MergeSettings)], _run, usage=USAGE
+        lambda: [Part(EvaluateSettings), Part(ClusterSettings)],
+        _run,
+        usage=USAGE,
     )
 
 
 def _run(given: dict[str, Any]) -> int:
-    many = MergeSettings.taken_from(given)
+    many = ClusterSettings.taken_from(given)
     parts: Parts | None = None
     if many.merge is not None:
         parts = read_parts(Path(many.merge))
@@ -49,6 +53,8 @@ def _run(given: dict[str, Any]) -> int:
     folder = options.folder
     _check_paths(options)
     try:
+        if many.cluster is not None:
+            parts = measure_parts(options, many)
         evaluation = load("tfgan_robust.evaluation.session:evaluate")(
             options, parts=parts
         )

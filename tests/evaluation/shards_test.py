@@ -5,11 +5,11 @@ import re
 import shutil
 import subprocess
 import sys
+from contextlib import nullcontext
 
 import keras
-import numpy as np
 import pytest
-from saved import read_results, save_classifier, save_run
+from saved import assert_same, read_results, save_classifier, save_run
 
 from tfgan_robust import evaluate as command
 from tfgan_robust.errors import UsageError
@@ -30,8 +30,6 @@ SETTINGS = {
     "audit": False,
 }
 QUICKER = {"attacks": "fgsm,pgd-2", "eps": "0.1"}
-# What a clock decides.
-TIMES = ("seconds", "image_steps_per_second")
 
 
 def flags(folder, **given):
@@ -51,38 +49,6 @@ def part(folder, shard, **given):
     settings = {**SETTINGS, "model": str(folder / "m.keras"), **given}
     settings = {"output": str(folder / "parts"), **settings}
     return evaluate(EvaluateSettings(**settings, shard=shard))
-
-
-def without_times(results):
-    rows = [
-        {
-            **{k: v for k, v in row.items() if k not in TIMES},
-            "stages": [
-                {k: v for k, v in stage.items() if k not in TIMES}
-                for stage in row["stages"]
-            ],
-        }
-        for row in results["results"]
-    ]
-    return {**results, "results": rows}
-
-
-def arrays(path):
-    with np.load(path) as stored:
-        return dict(stored)
-
-
-def assert_same(one, other):
-    """All that two evaluations found is equal bit for bit."""
-    for name in ("masks.npz", "smallest.npz"):
-        found, expected = arrays(one / name), arrays(other / name)
-        assert found.keys() == expected.keys()
-        for key in found:
-            assert found[key].dtype == expected[key].dtype
-            np.testing.assert_array_equal(found[key], expected[key])
-    found, expected = (without_times(read_results(f)) for f in (one, other))
-    assert found.pop("shards") > 1
-    assert found == expected
 
 
 @pytest.mark.parametrize(
@@ -179,11 +145,14 @@ def test_a_part_that_was_stopped_goes_on(measured, copied):
     given = {"output": str(copied / "parts"), "model": str(copied / "m.keras")}
     options = EvaluateSettings(**{**SETTINGS, **QUICKER, **given}, shard="2/3")
     with pytest.raises(KeyboardInterrupt):
-        evaluate(options, progress=stop)
+        evaluate(options, progress=lambda *_: nullcontext(stop))
     with pytest.raises(UsageError, match="3 parts .*; not finished: 2/3"):
         read_parts(copied / "parts")
     seen.clear()
-    evaluate(options, progress=lambda *now: seen.append(now[0]))
+    evaluate(
+        options,
+        progress=lambda *_: nullcontext(lambda *now: seen.append(now[0])),
+    )
     # What was settled is told of once, and not measured again.
     assert seen.count("clean") == seen.count("fgsm") == 1
     merge(copied / "parts", model=str(copied / "m.keras"))
@@ -194,6 +163,7 @@ def refusal(folder, *given, monkeypatch, capsys):
     """The one line with which the command refuses, without TensorFlow."""
     monkeypatch.setattr(sys, "argv", ["evaluate", f"--merge={folder}", *given])
     monkeypatch.setattr(command, "load", None)
+    capsys.readouterr()
     with pytest.raises(SystemExit) as end:
         command.main()
     out, err = capsys.readouterr()

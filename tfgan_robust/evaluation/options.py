@@ -150,10 +150,11 @@ class EvaluateSettings:
         "Measure on the first so many images, or on all if there are fewer.",
         minimum=1,
     )
-    shard: str | None = _machine(
+    shard: str | None = setting(
         None,
         "Measure one of several equal parts of the images, such as 3/8, into "
         "a folder of its own below `output`; `merge` puts parts together.",
+        group="Several machines",
     )
     batch_size: int = _machine(
         Execution.batch_size, "Images in a batch.", minimum=1

@@ -2,8 +2,8 @@
 
 import dataclasses
 import datetime
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,6 +39,9 @@ from tfgan_robust.runs.directory import RunDirectory
 from tfgan_robust.training.records import MetricsFile
 from tfgan_robust.training.tensorboard_files import write_results
 
+# From a title, and images times stages, to what is told of each.
+Shown = Callable[[str, int], AbstractContextManager[Progress]]
+
 
 class _Inputs(NamedTuple):
     """What is measured, and on which images."""
@@ -55,7 +58,7 @@ def evaluate(
     *,
     replaceable: bool = False,
     parts: Parts | None = None,
-    progress: Progress | None = None,
+    progress: Shown | None = None,
 ) -> MeasuredEvaluation:
     """Measures, audits and writes the files of `evaluation.store`.
 
@@ -68,7 +71,7 @@ def evaluate(
             another evaluation is.
         parts: What other processes measured of all this; nothing is measured
             then, and what they say is audited and written.
-        progress: Told of every image that is settled, instead of a person.
+        progress: Stands for `reports.progress.evaluation_progress`.
 
     Returns:
         The accuracies; what was measured before an interruption is on disk.
@@ -284,13 +287,14 @@ def _measure(
     options: EvaluateSettings,
     inputs: _Inputs,
     store: EvaluationStore,
-    progress: Progress | None,
+    progress: Shown | None,
 ) -> MeasuredEvaluation:
     networks, radii = inputs.networks, _radii(options, inputs)
     plans = networks.plans(options.plans)
     stages = len(radii) * sum(len(plan.stages) for plan in plans)
     total = len(_measured(options, inputs).labels) * (1 + stages)
-    with _shown(networks.classifier.description, total, progress) as told:
+    shown = progress or evaluation_progress
+    with shown(networks.classifier.description, total) as told:
         return evaluate_classifier(
             networks.classifier,
             *inputs.split,
@@ -306,17 +310,6 @@ def _measure(
             store=store,
             **dataclasses.asdict(options.execution),
         )
-
-
-@contextmanager
-def _shown(
-    title: str, total: int, progress: Progress | None
-) -> Iterator[Progress]:
-    if progress is not None:
-        yield progress
-        return
-    with evaluation_progress(title, total) as told:
-        yield told
 
 
 def _trained(options: EvaluateSettings, inputs: _Inputs) -> Classifier | None:

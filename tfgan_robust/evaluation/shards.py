@@ -6,6 +6,7 @@ verdict on another one.
 """
 
 import dataclasses
+import functools
 import re
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -105,26 +106,70 @@ def whole_identity(identity: Identity) -> tuple[Shard, Identity]:
     return Shard.parse(text), {**rest, **all_images}
 
 
+_machines = functools.partial(setting, group="Several machines")
+_RAY = re.compile("ray(?:://(.+))?")
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class MergeSettings:
-    """Where parts are put together.
+class ClusterSettings:
+    """Who measures parts, and where they are put together.
 
     Raises:
-        UsageError: for a value out of its limits.
+        UsageError: for a value out of its limits or contradictory values.
     """
 
-    merge: str | None = setting(
+    merge: str | None = _machines(
         None,
         "Put the parts together that were measured by `shard` into this "
         "folder as `output`; nothing but places and the audit is said anew.",
-        group="Machine",
+    )
+    cluster: str | None = _machines(
+        None,
+        "Let the workers of a Ray cluster measure all parts, and put them "
+        "together: ray for the cluster of this machine, or one that is "
+        "started for the time; ray://HOST:PORT for that of this head.",
+    )
+    shards: int | None = _machines(
+        None,
+        "Into how many parts `cluster` divides the images. Default: 4 for "
+        "each worker, or as many as there are.",
+        minimum=1,
+        maximum=999_999,
+    )
+    cores: int | None = _machines(
+        None,
+        "Cores of each worker of `cluster`. Default: 1 beside a GPU; where "
+        "there is none, all of the smallest machine.",
+        minimum=1,
     )
 
     def __post_init__(self) -> None:
         fields.check(self)
+        if self.cluster is not None and not _RAY.fullmatch(self.cluster):
+            raise UsageError(
+                "`cluster` must be ray or ray://HOST:PORT. Received: "
+                f"cluster={shown(self.cluster)}."
+            )
+        if self.cluster is not None and self.merge is not None:
+            raise UsageError(
+                "`cluster` puts parts together itself. Received: "
+                f"cluster={self.cluster} with merge={self.merge}."
+            )
+        for name in ("shards", "cores"):
+            value = getattr(self, name)
+            if self.cluster is None and value is not None:
+                raise UsageError(
+                    f"`{name}` goes with `cluster`. Received: {name}={value}."
+                )
+
+    @property
+    def address(self) -> str | None:
+        """Of the head of the cluster; None for that of this machine."""
+        match = _RAY.fullmatch(self.cluster or "")
+        return match and match[1]
 
     @classmethod
-    def taken_from(cls, given: dict[str, Any]) -> "MergeSettings":
+    def taken_from(cls, given: dict[str, Any]) -> "ClusterSettings":
         """Takes its settings, by name, out of those of a command."""
         own = [name for name in fields.field_names(cls) if name in given]
         return cls(**{name: given.pop(name) for name in own})

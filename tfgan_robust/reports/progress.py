@@ -38,6 +38,30 @@ def say(line: str) -> None:
     sys.stdout.flush()
 
 
+class Settled:
+    """Counts images times stages of attacks, over all measurements.
+
+    Attributes:
+        count: Those that are settled.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._before = 0
+
+    def add(self, done: int, total: int) -> int:
+        """Takes how far one measurement is; returns what that adds.
+
+        Args:
+            done: Images times stages of this measurement that are settled.
+            total: Of how many.
+        """
+        added = done - self._before
+        self._before = done % total
+        self.count += added
+        return added
+
+
 @contextlib.contextmanager
 def evaluation_progress(
     title: str, total: int
@@ -53,15 +77,13 @@ def evaluation_progress(
         radius, 0 for clean images; how many images times stages are settled,
         and of how many; the accuracy so far in [0, 1].
     """
-    before = 0
+    settled = Settled()
     with progress_bar(title, "image", total) as bar:
 
         def told(
             attack: str, eps: float, done: int, total: int, accuracy: float
         ) -> None:
-            nonlocal before
-            bar.update(done - before)
-            before = done % total
+            bar.update(settled.add(done, total))
             label = f"{attack} eps {format_eps(eps)}" if eps else attack
             line = f"{label}: {accuracy:.1%} correct"
             bar.set_postfix_str(line, refresh=False)

@@ -1,0 +1,331 @@
+"""Hands the parts of an evaluation to the workers of a Ray cluster.
+
+A part is a Ray task with a GPU, or with cores, of its own. Ray starts the
+tasks of a lost machine again on another one, where they go on from what they
+had written.
+"""
+
+import dataclasses
+import logging
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tfgan_robust.cli import importing, signals
+from tfgan_robust.errors import TfganRobustError, UsageError, in_one_line
+from tfgan_robust.evaluation.merging import Parts, read_parts
+from tfgan_robust.evaluation.options import EvaluateSettings
+from tfgan_robust.evaluation.shards import FOLDER, ClusterSettings, Shard
+from tfgan_robust.lazy import load
+from tfgan_robust.reports.progress import Settled, progress_bar, say
+
+# For each worker, so that none waits long for the last one.
+_PARTS_PER_WORKER = 4
+# How often a part may lose its worker.
+_MOST_LOSSES = 5
+_SECONDS_BETWEEN_LOOKS = 1.0
+_SECONDS_TO_STOP = 30.0
+
+
+class _Workers(NamedTuple):
+    """What a part is given, and how many can be measured at a time."""
+
+    resources: dict[str, Any]
+    number: int
+
+
+def measure_parts(options: EvaluateSettings, cluster: ClusterSettings) -> Parts:
+    """Measures all parts of an evaluation, each on a free worker.
+
+    Args:
+        options: The evaluation; all machines see its folder, its classifier
+            and its data at the same paths.
+        cluster: Where the workers are.
+
+    Returns:
+        The parts, put together.
+
+    Raises:
+        UsageError: if Ray is not installed, there is no cluster, the folder
+            holds other parts, or a worker refuses its part.
+        TfganRobustError: if a part failed, or lost too many workers.
+    """
+    folder = options.folder
+    if folder is None or options.part is not None:
+        raise UsageError(
+            "`cluster` measures all parts, and needs `output`, to put them "
+            f"together. Received: output={folder}, shard={options.shard}."
+        )
+    ray = _connected(cluster)
+    # Ray has a way of its own to end.
+    with signals.raising_on_sigterm():
+        try:
+            workers = _workers(ray.nodes(), cluster.cores)
+            parts = _parts(folder, options, cluster.shards, workers)
+            _measure(ray, options, parts, workers)
+        finally:
+            ray.shutdown()
+    return read_parts(folder)
+
+
+def _connected(cluster: ClusterSettings) -> Any:
+    try:
+        ray = load("ray")
+    except ImportError:
+        raise UsageError(
+            "`cluster` needs Ray: pip install 'tfgan_robust[cluster]'."
+        ) from None
+    try:
+        ray.init(
+            address=cluster.address,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+    # Whatever it meets on its way there.
+    except Exception as error:
+        raise UsageError(
+            f"There is no Ray cluster to be reached: {in_one_line(error)}. "
+            f"Received: cluster={cluster.cluster}."
+        ) from None
+    return ray
+
+
+def _workers(nodes: Sequence[Mapping[str, Any]], cores: int | None) -> _Workers:
+    """Returns one worker for each GPU or, without any, for so many cores.
+
+    Args:
+        nodes: The machines, as Ray lists them.
+        cores: Of a worker; None for all of the smallest machine.
+
+    Raises:
+        UsageError: if no machine has as many.
+    """
+    found = [node["Resources"] for node in nodes if node["Alive"]]
+    gpus = sum(int(each.get("GPU", 0)) for each in found)
+    if gpus:
+        return _Workers({"num_gpus": 1, "num_cpus": cores or 1}, gpus)
+    sizes = [int(each.get("CPU", 0)) for each in found]
+    each = cores or min(filter(None, sizes), default=0)
+    count = sum(size // each for size in sizes) if each else 0
+    if not count:
+        raise UsageError(
+            "No machine of the cluster has as many `cores` for a worker. "
+            f"Received: cores={cores}, machines with {sizes}."
+        )
+    return _Workers({"num_cpus": each}, count)
+
+
+def _parts(
+    folder: Path,
+    options: EvaluateSettings,
+    count: int | None,
+    workers: _Workers,
+) -> list[Shard]:
+    """Returns the parts to be measured: those that are begun, or new ones."""
+    begun = set()
+    for path in sorted(folder.glob(f"{FOLDER}/*-of-*")):
+        number, _, parts = path.name.partition("-of-")
+        begun.add(Shard.parse(f"{number}/{parts}").parts)
+    if options.overwrite and begun:
+        shutil.rmtree(folder / FOLDER)
+        begun = set()
+    if count is None:
+        usual = _PARTS_PER_WORKER * workers.number
+        count = min([*begun, options.num_images or usual, usual])
+    if begun - {count}:
+        raise UsageError(
+            f"{folder / FOLDER} holds parts of "
+            f"{', '.join(map(str, sorted(begun)))}; give `shards` as many, "
+            "another `output`, or `overwrite` to measure anew. Received: "
+            f"shards={count}."
+        )
+    return [Shard(number, count) for number in range(1, count + 1)]
+
+
+def _measure(
+    ray: Any,
+    options: EvaluateSettings,
+    parts: Sequence[Shard],
+    workers: _Workers,
+) -> None:
+    here = ray.get_runtime_context().get_node_id()
+    pinned = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
+    # On this machine, which is lost only with this process.
+    board = (
+        ray.remote(_Board)
+        .options(num_cpus=0, scheduling_strategy=pinned(here, soft=False))
+        .remote()
+    )
+    # A new process for each: TensorFlow gives no memory back.
+    task = ray.remote(max_calls=1, max_retries=_MOST_LOSSES)(_run)
+    if workers.resources.get("num_gpus"):
+        threads = None
+    else:
+        threads = workers.resources["num_cpus"]
+    pending = {}
+    for part in parts:
+        settings = dataclasses.asdict(
+            # What is there was dropped: they go on when started again.
+            dataclasses.replace(options, shard=str(part), overwrite=False)
+        )
+        pending[
+            task.options(name=f"part {part}", **workers.resources).remote(
+                settings, importing.IMPORTED, os.getcwd(), threads, board
+            )
+        ] = part
+    try:
+        _wait(ray, pending, board)
+    except BaseException:
+        for reference in pending:
+            ray.cancel(reference)
+        # They keep what they have.
+        ray.wait(
+            list(pending), num_returns=len(pending), timeout=_SECONDS_TO_STOP
+        )
+        raise
+
+
+def _wait(ray: Any, pending: dict[Any, Shard], board: Any) -> None:
+    """Waits for all parts, and shows how far they are.
+
+    Args:
+        ray: The module.
+        pending: The parts by Ray's references; those that are done are taken
+            out.
+        board: The `_Board`.
+    """
+    count, told = len(pending), set()
+    title = f"{count} parts on a Ray cluster"
+    with progress_bar(title, "image") as bar:
+        while pending:
+            done, _ = ray.wait(
+                list(pending), timeout=_SECONDS_BETWEEN_LOOKS, fetch_local=False
+            )
+            progress, starts = ray.get(board.read.remote())
+            if progress:
+                # Parts that have not begun are about as large as the others.
+                totals = [total for _, total in progress.values()]
+                bar.total = round(sum(totals) / len(totals) * count)
+                bar.n = sum(now for now, _ in progress.values())
+                bar.refresh()
+            for part, started in starts.items():
+                if started > 1 and (part, started) not in told:
+                    told.add((part, started))
+                    say(f"part {part} lost its worker, and is started again")
+            for reference in done:
+                part = pending.pop(reference)
+                _check(ray, reference, part)
+                say(f"part {part} is measured; {len(pending)} are left")
+
+
+def _check(ray: Any, reference: Any, part: Shard) -> None:
+    """Raises what a part failed with, if it did."""
+    try:
+        refusal = ray.get(reference)
+    except ray.exceptions.RayTaskError as error:
+        reason = in_one_line(error.cause or error)
+        raise TfganRobustError(f"Part {part} failed: {reason}") from None
+    except ray.exceptions.RayError as error:
+        (reason, *_) = str(error).splitlines()
+        raise TfganRobustError(
+            f"Part {part} lost its worker more than {_MOST_LOSSES} times: "
+            f"{reason}"
+        ) from None
+    if refusal is not None:
+        raise refusal
+
+
+class _Board:
+    """Where workers tell how far they are; a Ray actor."""
+
+    def __init__(self) -> None:
+        self._progress: dict[str, tuple[int, int]] = {}
+        self._starts: dict[str, int] = {}
+
+    def start(self, part: str) -> None:
+        """Notes that a worker begins with a part, or goes on with it."""
+        self._starts[part] = self._starts.get(part, 0) + 1
+
+    def tell(self, part: str, done: int, total: int) -> None:
+        """Notes how far a part is."""
+        self._progress[part] = done, total
+
+    def read(self) -> tuple[dict[str, tuple[int, int]], dict[str, int]]:
+        """Returns how far all parts are, and how often each was started."""
+        return self._progress, self._starts
+
+
+def _run(
+    settings: dict[str, Any],
+    modules: Sequence[str],
+    folder: str,
+    threads: int | None,
+    board: Any,
+) -> TfganRobustError | None:
+    """Measures a part on a worker.
+
+    Args:
+        settings: Of the part, by name.
+        modules: A user's own, which are imported first.
+        folder: Where the command was given; paths begin there.
+        threads: Of TensorFlow; None for its own choice.
+        board: The `_Board`.
+
+    Returns:
+        What it is refused for.
+    """
+    part = settings["shard"]
+    board.start.remote(part)
+    try:
+        _enter(folder)
+        if threads is not None:
+            os.environ["TF_NUM_INTRAOP_THREADS"] = str(threads)
+        if modules:
+            importing.import_modules(",".join(modules))
+        load("tfgan_robust.evaluation.session:evaluate")(
+            EvaluateSettings(**settings),
+            progress=_telling(
+                lambda done, total: board.tell.remote(part, done, total)
+            ),
+        )
+    except TfganRobustError as error:
+        return type(error)(f"Part {part}: {error}")
+    return None
+
+
+def _enter(folder: str) -> None:
+    try:
+        os.chdir(folder)
+    except OSError as error:
+        raise UsageError(
+            f"A worker cannot enter {folder}, where the command was given: "
+            f"{error.strerror}. All machines must see the same folders."
+        ) from None
+
+
+def _telling(tell: Callable[[int, int], object]) -> Any:
+    """Returns what stands for `reports.progress.evaluation_progress`."""
+
+    @contextmanager
+    def progress(
+        title: str, total: int
+    ) -> Iterator[Callable[[str, float, int, int, float], None]]:
+        settled, last = Settled(), 0.0
+
+        def told(
+            attack: str, eps: float, done: int, of: int, accuracy: float
+        ) -> None:
+            nonlocal last
+            settled.add(done, of)
+            if time.monotonic() - last > _SECONDS_BETWEEN_LOOKS:
+                last = time.monotonic()
+                tell(settled.count, total)
+
+        yield told
+        tell(total, total)
+
+    return progress
