@@ -103,7 +103,7 @@ class Workers:
                 "classifier": str(room / "smooth.keras"),
                 **changed,
             }
-            timeout = settings.pop("worker_timeout", 300)
+            report = settings.pop("report_images", 0)
             config = room / f"{name}-{index}.json"
             config.write_text(json.dumps(settings))
             self.processes.append(
@@ -115,8 +115,8 @@ class Workers:
                         f"--config={config}",
                         f"--run_dir={self.folders[index]}",
                         f"--import={room / 'probe.py'}",
-                        f"--worker_timeout={timeout}",
-                        "--report_images=0",
+                        f"--report_images={report}",
+                        "--report_attacks=fgsm",
                     ],
                     env={
                         **os.environ,
@@ -205,7 +205,7 @@ def test_three_workers_train_like_one(room, alone):
 
 
 @pytest.mark.slow
-def test_generators_and_attacks_are_equal_on_all_workers(room):
+def test_generators_are_equal_on_all_workers_and_the_chief_reports(room):
     changed = {
         "method": "gan",
         "classifier": "vgg",
@@ -214,9 +214,15 @@ def test_generators_and_attacks_are_equal_on_all_workers(room):
         "dropout_scale": 1.0,
         "epochs": 1,
         "eval_every": 1,
+        "report_images": 20,
     }
-    first, second = Workers(room, "gan", [changed, changed]).succeed()
+    workers = Workers(room, "gan", [changed, changed])
+    chief, other = workers.end()
+    assert (chief[0], other[0]) == (0, 0), (chief, other)
+    first, second = workers.weights()
     assert_close(first, second, 0)
+    assert "| worst case |" in chief[1]
+    assert "worst case" not in other[1]
 
 
 @pytest.fixture(scope="module")

@@ -119,6 +119,9 @@ class Trainer:
                 "best_epoch": 0,
                 "alarms": [],
             }
+        if self._team.leads:
+            epochs = self._step // self._steps_per_epoch
+            self._metrics = MetricsFile(self._run.metrics, epochs)
         if self._step >= self._total_steps:
             return 0
         self._reporter: Silent = Silent()
@@ -148,9 +151,6 @@ class Trainer:
 
     def _begin(self, resumed: bool) -> None:
         """Does what the chief does before the first step."""
-        self._metrics = MetricsFile(
-            self._run.metrics, self._step // self._steps_per_epoch
-        )
         self._reporter = self._records = Reporter(
             self._config,
             self._run,
