@@ -24,6 +24,8 @@ INSTALL_REQUIRES = [
     "absl-py>=2.1,<3",
     # Keeps two processes from training in one folder, on every system.
     "filelock>=4.2,<5",
+    # Reads .h5 files of models, and mends those of older versions of Keras.
+    "h5py>=3.11,<4",
     # Needed, but not declared, by tensorflow-datasets 4.9.10 to prepare data.
     "importlib_resources>=6,<8",
     # Networks; model files of 3.13 and older can run code that they carry.

@@ -73,7 +73,7 @@ def test_images_of_another_shape_are_refused(shape, hint):
     message = refused(np.zeros((40, *shape), np.uint8))
     assert "takes images of (4, 4, 3)" in message
     assert f"Received: images of {shape}" in message
-    assert ("`image_size` resizes" in message) == hint
+    assert ("`image_size=4` resizes" in message) == hint
 
 
 def test_one_image_without_a_batch_is_refused():

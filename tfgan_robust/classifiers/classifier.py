@@ -17,6 +17,7 @@ from tfgan_robust.classifiers.answers import (
     found_outputs,
     to_logits,
 )
+from tfgan_robust.classifiers.fitting import fit
 from tfgan_robust.classifiers.folding import fold_batchnorm
 from tfgan_robust.classifiers.interface import InputRange
 from tfgan_robust.classifiers.signature import load_signature
@@ -64,6 +65,8 @@ class Classifier:
         lower: Builds `logits_fn` computed in bfloat16, if that can be done.
         features_fn: As `logits_fn`, but to what enters its last layer; None if
             that is not known.
+        notes: What a reader of its figures must know, a line each.
+        grey: Whether it sees images by the mean of their channels alone.
         source: The arguments with which `load_classifier` loads it again;
             None if there is no file of it.
     """
@@ -80,7 +83,9 @@ class Classifier:
     class_names: tuple[str, ...] | None = None
     lower: Callable[[], LogitsFn] | None = None
     features_fn: LogitsFn | None = None
-    source: Mapping[str, str | None] | None = None
+    notes: tuple[str, ...] = ()
+    grey: bool = False
+    source: Mapping[str, Any] | None = None
 
     @property
     def shapes(self) -> tuple[int, ...]:
@@ -159,6 +164,8 @@ class Classifier:
         *,
         outputs: str = "auto",
         description: str = "Keras model",
+        input_range: InputRange | None = None,
+        image_shape: Callable[[], tuple[int, int, int]] | None = None,
     ) -> "Classifier":
         """Wraps a Keras model, with the weights that it has now.
 
@@ -181,6 +188,10 @@ class Classifier:
                 the logits before them are attacked; other probabilities are
                 turned back into logits.
             description: One line for reports.
+            input_range: The pixels that it was made for; None for [0, 1], or
+                0 to 255 where its input takes integers.
+            image_shape: Returns height, width and channels of the images;
+                asked if the model leaves its size open, or takes one channel.
 
         Returns:
             The classifier.
@@ -190,6 +201,17 @@ class Classifier:
                 unknown `outputs`.
         """
         check_outputs(outputs)
+        fitted = fit(model, image_shape)
+        found = cls._of_fitted(fitted.model, outputs, description)
+        found = dataclasses.replace(found, notes=fitted.notes, grey=fitted.grey)
+        pixels = input_range or fitted.input_range
+        return found if pixels is None else found.fed(pixels)
+
+    @classmethod
+    def _of_fitted(
+        cls, model: keras.Model, outputs: str, description: str
+    ) -> "Classifier":
+        """Makes a classifier of a model that takes and gives what it should."""
         image_shape, num_classes = shapes_of(model)
         model = to_float32(model)
         network, squashed = before_squashing(model)

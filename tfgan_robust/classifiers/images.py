@@ -35,6 +35,8 @@ def check_images(
         raise UsageError("There are no images to measure.")
     _check_shape(images, classifier)
     _check_pixels(images)
+    if classifier.grey:
+        _check_grey(images)
     _check_labels(np.asarray(labels), len(images), classifier.num_classes)
 
 
@@ -74,10 +76,23 @@ def _check_shape(images: np.ndarray, classifier: Classifier) -> None:
         )
     shape, expected = images.shape[1:], tuple(classifier.image_shape)
     if shape != expected:
-        hint = "; `image_size` resizes them" if shape[2] == expected[2] else ""
+        hint = ""
+        if shape[2] == expected[2] and expected[0] == expected[1]:
+            hint = f"; `image_size={expected[0]}` resizes them"
         raise UsageError(
             f"The classifier takes images of {expected}. "
             f"Received: images of {shape}{hint}."
+        )
+
+
+def _check_grey(images: np.ndarray) -> None:
+    coloured = np.any(images != images[..., :1], axis=(1, 2, 3))
+    if coloured.any():
+        raise UsageError(
+            "The model takes one channel, and how it makes grey of colours is "
+            "not known; put that conversion in front of it, and save the "
+            f"whole. Received: {np.count_nonzero(coloured)} of {len(images)} "
+            "images that are not grey."
         )
 
 

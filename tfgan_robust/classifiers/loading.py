@@ -1,17 +1,20 @@
 """Loads classifiers: of a run, of a file, of a SavedModel."""
 
 import dataclasses
-import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import keras
 
 from tfgan_robust.classifiers.answers import check_outputs
 from tfgan_robust.classifiers.classifier import Classifier
+from tfgan_robust.classifiers.fitting import ImageShape
 from tfgan_robust.classifiers.interface import UNIT, parse_input_range
-from tfgan_robust.errors import UsageError, in_one_line
+from tfgan_robust.classifiers.model_files import read_model
+from tfgan_robust.errors import UsageError
 from tfgan_robust.networks import pretrained
 from tfgan_robust.networks.logits import to_float32
+from tfgan_robust.reports.progress import say
 from tfgan_robust.runs.directory import (
     RunDirectory,
     check_checkpoint,
@@ -28,6 +31,7 @@ def load_classifier(
     model: str | Path | None = None,
     outputs: str = "auto",
     input_range: str | None = None,
+    image_shape: Sequence[int] | Callable[[], ImageShape] | None = None,
 ) -> Classifier:
     """Loads the classifier of a run, a `.keras` file or a SavedModel.
 
@@ -39,6 +43,9 @@ def load_classifier(
         outputs: What that model answers with, one of `interface.OUTPUTS`.
         input_range: The pixels that it was made for, if not [0, 1]; see
             `interface.parse_input_range`.
+        image_shape: Height, width and channels of the images, or a function
+            that finds them out: for a file whose network leaves its size
+            open, or takes one channel.
 
     Returns:
         The classifier, computing in float32.
@@ -62,13 +69,16 @@ def load_classifier(
     if run_dir is not None:
         classifier = _of_run(RunDirectory(Path(run_dir)), checkpoint)
     else:
-        classifier = _of_file(str(model), outputs, input_range)
+        classifier = _of_file(
+            str(model), outputs, input_range, _asking(image_shape)
+        )
     source = {
         "run_dir": None if run_dir is None else _absolute(run_dir),
         "checkpoint": checkpoint,
         "model": None if model is None else _absolute(model),
         "outputs": outputs,
         "input_range": input_range,
+        "image_shape": list(classifier.image_shape),
     }
     return dataclasses.replace(classifier, source=source)
 
@@ -89,13 +99,27 @@ def _of_run(run: RunDirectory, checkpoint: str) -> Classifier:
     )
 
 
+def _asking(
+    image_shape: Sequence[int] | Callable[[], ImageShape] | None,
+) -> Callable[[], ImageShape] | None:
+    if image_shape is None or callable(image_shape):
+        return image_shape
+    height, width, channels = image_shape
+    return lambda: (height, width, channels)
+
+
 def _absolute(path: str | Path) -> str:
     if pretrained.is_pretrained(path):
         return str(path)
     return str(Path(path).absolute())
 
 
-def _of_file(model: str, outputs: str, input_range: str | None) -> Classifier:
+def _of_file(
+    model: str,
+    outputs: str,
+    input_range: str | None,
+    image_shape: Callable[[], ImageShape] | None,
+) -> Classifier:
     pixels = None if input_range is None else parse_input_range(input_range)
     path = pretrained.locate(model)
     if pretrained.is_pretrained(model):
@@ -114,8 +138,16 @@ def _of_file(model: str, outputs: str, input_range: str | None) -> Classifier:
     elif path.is_dir():
         classifier = Classifier.from_saved_model(path, outputs=outputs)
     elif path.is_file():
+        network, notes = read_model(path)
         classifier = Classifier.from_keras(
-            load_float32(path), outputs=outputs, description=path.name
+            network,
+            outputs=outputs,
+            description=path.name,
+            input_range=pixels,
+            image_shape=image_shape,
+        )
+        return dataclasses.replace(
+            classifier, notes=(*notes, *classifier.notes)
         )
     else:
         raise UsageError(f"There is no model at {path}.")
@@ -149,6 +181,8 @@ def load_pretrained(name: str) -> keras.Model:
 def load_float32(path: str | Path) -> keras.Model:
     """Loads a classifier and converts it to float32 throughout.
 
+    What was repaired of an old file is printed.
+
     Args:
         path: A `.keras` or `.h5` file. A module that defines classes of its
             model must have been imported.
@@ -159,27 +193,9 @@ def load_float32(path: str | Path) -> keras.Model:
     Raises:
         UsageError: if the file cannot be read.
     """
-    try:
-        model = keras.models.load_model(path, compile=False)
-    # A damaged file surfaces as almost anything, KeyError included.
-    except Exception as error:
-        unknown = re.search(r"Could not locate \w+ '(\w+)'", str(error))
-        if unknown:
-            raise UsageError(
-                f"{path} needs {unknown[1]}, which Keras does not know; "
-                "import the module that registers it first (commands do so "
-                "with --import)."
-            ) from None
-        if "Lambda" in str(error):
-            raise UsageError(
-                f"{path} holds a Lambda layer, whose code Keras does not run "
-                "unasked. If you trust the file, import a module that calls "
-                "keras.config.enable_unsafe_deserialization() first (commands "
-                "do so with --import)."
-            ) from None
-        raise UsageError(
-            f"{path} cannot be loaded as a Keras model ({in_one_line(error)})."
-        ) from None
+    model, notes = read_model(path)
+    for note in notes:
+        say(f"NOTE: {note}")
     return to_float32(model)
 
 

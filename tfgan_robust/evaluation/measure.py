@@ -147,7 +147,7 @@ def evaluate_classifier(
         execution.for_images(len(labels)),
         progress or (lambda *_: None),
         store or EvaluationStore(None, {}, {}),
-        [*notes, *told],
+        [*classifier.notes, *notes, *told],
     )
     return measurement.run(radii)
 

@@ -1,7 +1,7 @@
 """The networks of an evaluation: the attacked classifier, and others."""
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import keras
@@ -16,6 +16,7 @@ from tfgan_robust.attacks.plan import (
 )
 from tfgan_robust.attacks.table import that_take
 from tfgan_robust.classifiers.classifier import Classifier
+from tfgan_robust.classifiers.fitting import ImageShape
 from tfgan_robust.classifiers.loading import load_classifier
 from tfgan_robust.errors import UsageError, in_one_line
 from tfgan_robust.evaluation.options import AUTO, EvaluateSettings
@@ -90,8 +91,16 @@ class EvaluationNetworks:
         return [for_classes(plan, classes) for plan in plans]
 
 
-def load_networks(options: EvaluateSettings) -> EvaluationNetworks:
+def load_networks(
+    options: EvaluateSettings,
+    image_shape: Callable[[], ImageShape] | None = None,
+) -> EvaluationNetworks:
     """Loads the networks of an evaluation.
+
+    Args:
+        options: Which.
+        image_shape: Returns height, width and channels of the images; asked
+            if the classifier's file leaves them open.
 
     Raises:
         UsageError: if one cannot be loaded, or they differ in shape.
@@ -102,6 +111,7 @@ def load_networks(options: EvaluateSettings) -> EvaluationNetworks:
         model=options.model,
         outputs=options.outputs,
         input_range=options.input_range,
+        image_shape=image_shape,
     )
     undefended, generators = options.given_undefended, []
     if options.run_dir is not None:
@@ -202,7 +212,11 @@ def _load_alike(
     if path is None:
         return None
     is_run = RunDirectory(Path(path)).config.is_file()
-    found = load_classifier(**{"run_dir" if is_run else "model": path})
+    found = load_classifier(
+        run_dir=path if is_run else None,
+        model=None if is_run else path,
+        image_shape=classifier.image_shape,
+    )
     if found.shapes != classifier.shapes:
         raise UsageError(
             f"`{name}` must take the same images and know the same classes: "

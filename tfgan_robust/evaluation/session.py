@@ -13,6 +13,7 @@ from tfgan_robust.attacks.engine.execution import GRADIENT_PRECISIONS
 from tfgan_robust.attacks.plan import is_usual
 from tfgan_robust.audit.audit import audit_classifier
 from tfgan_robust.classifiers.classifier import Classifier
+from tfgan_robust.classifiers.images import check_images
 from tfgan_robust.data.loading import load_test, load_training
 from tfgan_robust.data.registry import DATASETS
 from tfgan_robust.data.splits import DatasetInfo, Split
@@ -124,7 +125,7 @@ def _show_in_tensorboard(
 
 def _load(options: EvaluateSettings) -> _Inputs:
     """Loads networks and images; a run brings the settings of its own."""
-    networks, config = load_networks(options), None
+    networks, config = load_networks(options, _asking_for_images(options)), None
     learnt: Sequence[str] = ()
     if options.run_dir is not None:
         config = directory.load_run_config(options.run_dir)
@@ -161,7 +162,25 @@ def _load(options: EvaluateSettings) -> _Inputs:
     notes = dict.fromkeys((*info.notes, *(f"in training, {n}" for n in learnt)))
     info = dataclasses.replace(info, notes=tuple(notes))
     first = Split(*(part[: options.num_images] for part in split))
+    # Before anything is written.
+    check_images(*first, networks.classifier)
     return _Inputs(networks, dataset, data_dir, info, first)
+
+
+def _asking_for_images(
+    options: EvaluateSettings,
+) -> Callable[[], tuple[int, int, int]]:
+    """Returns a function to the shape of the images of a model's data set."""
+
+    def image_shape() -> tuple[int, int, int]:
+        info, _ = load_test(
+            str(options.images_of),
+            data_dir=options.data_dir,
+            image_size=options.image_size,
+        )
+        return info.image_shape
+
+    return image_shape
 
 
 def _measured(options: EvaluateSettings, inputs: _Inputs) -> Split:

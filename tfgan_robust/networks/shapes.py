@@ -35,6 +35,19 @@ def shapes_of(model: keras.Model) -> tuple[tuple[int, int, int], int]:
         UsageError: unless it takes one batch of images of one size and
             answers with one number for each of two or more classes.
     """
+    inputs = input_shape_of(model)
+    check_input_shape(inputs)
+    answers = answers_of(model, inputs)
+    check_output_shape(answers)
+    return inputs[1:], answers[-1]
+
+
+def input_shape_of(model: keras.Model) -> Any:
+    """Returns the shape of a model's input, or of several; batch included.
+
+    Raises:
+        UsageError: for a subclassed model that was never called.
+    """
     # Subclassed models have no `input_shape`, but know how they were built.
     if hasattr(model, "input_shape"):
         inputs = model.input_shape
@@ -45,18 +58,22 @@ def shapes_of(model: keras.Model) -> tuple[tuple[int, int, int], int]:
             "A subclassed model knows its shapes once it was called; call it "
             f"on a batch of images first. Received: {type(model).__name__}."
         )
-    inputs = tuple(inputs) if isinstance(inputs, list | tuple) else inputs
-    check_input_shape(inputs)
-    answers = _traced_output(model, inputs[1:])
-    check_output_shape(answers)
-    return inputs[1:], answers[-1]
+    return tuple(inputs) if isinstance(inputs, list | tuple) else inputs
 
 
-def _traced_output(model: keras.Model, image_shape: tuple[int, ...]) -> Any:
-    """Returns the shape of an output, or a structure of several."""
+def answers_of(model: keras.Model, input_shape: tuple[int | None, ...]) -> Any:
+    """Returns the shape of an output, or a structure of several.
+
+    Args:
+        model: Any Keras model that was built.
+        input_shape: Of a batch of images, whose size is left open.
+
+    Raises:
+        UsageError: if the model's own code fails in a symbolic call.
+    """
     try:
         answers = model.compute_output_spec(
-            keras.KerasTensor((None, *image_shape))
+            keras.KerasTensor((None, *input_shape[1:]))
         )
     # Whatever the code of a user's `call` raises.
     except Exception as error:
@@ -78,9 +95,12 @@ def check_input_shape(shape: Any) -> None:
         UsageError: unless it is (batch, height, width, channels).
     """
     if not isinstance(shape, tuple) or len(shape) != 4 or None in shape[1:]:
+        # Otherwise no size would help.
+        images = isinstance(shape, tuple) and len(shape) == 4
+        remedy = "; say it by `image_shape`" if images else ""
         raise UsageError(
             "A classifier takes one batch of images, [batch, height, width, "
-            f"channels] of known size. Received: input shape {shape}."
+            f"channels] of known size. Received: input shape {shape}{remedy}."
         )
 
 
