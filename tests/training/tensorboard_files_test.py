@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -29,6 +30,7 @@ TINY = {
     "epochs": 2,
     "eval_every": 1,
 }
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 RUNS = {
     "gan": {"method": "gan", "eps": 8 / 255, "generator_width": 0.1},
     "fgsm": {"method": "fgsm", "eps": 0.1},
@@ -72,8 +74,8 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def ask(folder):
-    """A function that asks TensorBoard's server, which reads the runs."""
+def address(folder):
+    """Where TensorBoard's server is, which reads the runs."""
     server = subprocess.Popen(
         [
             sys.executable, "-m", "tensorboard.main", f"--logdir={folder}",
@@ -91,27 +93,40 @@ def ask(folder):
             break
     assert address is not None
 
-    def ask(path, body=None, **query):
-        url = f"{address}data/{path}?{urllib.parse.urlencode(query)}"
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(
-            url, data, {"Content-Type": "application/json"}
-        )
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            content = answer.read()
-        kind = answer.headers["Content-Type"]
-        return json.loads(content) if "json" in kind else content
-
     try:
         # It reads files in a thread of its own.
         for _ in range(600):
-            if {f"{name}/logs/test" for name in RUNS} <= set(ask("runs")):
+            known = set(fetch(f"{address}data/runs"))
+            if {f"{name}/logs/test" for name in RUNS} <= known:
                 break
             time.sleep(0.1)
-        yield ask
+        yield address
     finally:
         server.kill()
         server.communicate()
+
+
+def fetch(url, body=None):
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(
+        url, data, {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        content = answer.read()
+    kind = answer.headers["Content-Type"]
+    return json.loads(content) if "json" in kind else content
+
+
+@pytest.fixture
+def ask(address):
+    """A function that asks the server."""
+
+    def ask(path, body=None, **query):
+        return fetch(
+            f"{address}data/{path}?{urllib.parse.urlencode(query)}", body
+        )
+
+    return ask
 
 
 def values(ask, run, name):
@@ -131,6 +146,29 @@ def test_training_validation_and_test_share_a_chart(ask):
     assert set(steps) >= {2, 4}
     ((step, _),) = values(ask, "gan/logs/test", "accuracy/clean")
     assert step == 4
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium")
+def test_a_browser_shows_one_chart_for_all_three(address, tmp_path):
+    done = subprocess.run(
+        [
+            CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu",
+            f"--user-data-dir={tmp_path}", "--window-size=1500,1300",
+            "--virtual-time-budget=60000", "--dump-dom",
+            f"{address}#timeseries",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )  # fmt: skip
+    cards = re.findall(
+        r"<scalar-card\b.*?</scalar-card>", done.stdout, re.DOTALL
+    )
+    shown = [card for card in cards if "accuracy/clean" in card]
+    assert len(shown) == 1
+    for group in ("train", "validation", "test"):
+        assert f"gan/logs/{group}" in shown[0]
 
 
 def test_what_a_person_watches_is_there(ask):
