@@ -221,8 +221,10 @@ def test_generators_are_equal_on_all_workers_and_the_chief_reports(room):
     assert (chief[0], other[0]) == (0, 0), (chief, other)
     first, second = workers.weights()
     assert_close(first, second, 0)
-    assert "| worst case |" in chief[1]
-    assert "worst case" not in other[1]
+    assert "| attack" in chief[1]
+    assert "| attack" not in other[1]
+    assert (workers.folders[0] / "results.json").is_file()
+    assert not workers.folders[1].exists()
 
 
 @pytest.fixture(scope="module")
