@@ -1,6 +1,11 @@
 """Audits as people read them."""
 
-from tfgan_robust.reports.verdicts import Check, format_audit, overall
+from tfgan_robust.reports.verdicts import (
+    WITHOUT_UNDEFENDED,
+    Check,
+    format_audit,
+    overall,
+)
 
 
 def made(*verdicts):
@@ -26,3 +31,17 @@ def test_an_audit_is_laid_out_for_people():
     ]
     assert format_audit(made("PASS")).startswith("audit: PASS (1 PASS)\n")
     assert format_audit([]) == "audit: PASS (nothing checked)"
+
+
+def test_a_verdict_for_want_of_an_undefended_network_says_so():
+    missing = f"{WITHOUT_UNDEFENDED}: give --undefended"
+    lacking = [
+        Check("transfer", "WARN", {}, missing),
+        Check("undefended", "WARN", {}, missing),
+    ]
+    said = "; only because no undefended network was at hand)"
+    first, *_ = format_audit([*made("PASS"), *lacking]).splitlines()
+    assert first == f"audit: WARN (2 WARN, 1 PASS{said}"
+    for doubt in ("WARN", "FAIL"):
+        assert said not in format_audit([*made(doubt), *lacking])
+    assert said not in format_audit(made("PASS"))

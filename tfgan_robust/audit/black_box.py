@@ -6,9 +6,9 @@ from tfgan_robust.attacks.plan import follows_gradient
 from tfgan_robust.audit.context import AuditContext
 from tfgan_robust.audit.sampling import first, judge, judge_share
 from tfgan_robust.reports.verdicts import (
-    NOT_CHECKED,
     PASS,
     WARN,
+    WITHOUT_UNDEFENDED,
     Finding,
     unchecked,
 )
@@ -114,8 +114,7 @@ def judge_beyond(
 def _without_undefended(context: AuditContext) -> Finding | None:
     given, audited = context.undefended, context.classifier
     if given is None:
-        reason = "without an undefended network: give --undefended"
-        return Finding(WARN, {}, f"{NOT_CHECKED} {reason}")
+        return Finding(WARN, {}, f"{WITHOUT_UNDEFENDED}: give --undefended")
     if given.shapes == audited.shapes:
         return None
     return unchecked(

@@ -9,6 +9,8 @@ PASS, WARN, FAIL = "PASS", "WARN", "FAIL"
 VERDICTS = (PASS, WARN, FAIL)
 # How the message of a check begins that could not be made.
 NOT_CHECKED = "not checked"
+# How it begins where a network without defence was missing.
+WITHOUT_UNDEFENDED = f"{NOT_CHECKED} without an undefended network"
 
 
 class Finding(NamedTuple):
@@ -68,6 +70,14 @@ def overall(checks: Sequence[Check]) -> str:
     return worst([check.verdict for check in checks])
 
 
+def lacks_undefended_alone(checks: Sequence[Check]) -> bool:
+    """Tells whether all doubts are of checks that lacked another network."""
+    doubts = [check.message for check in checks if check.verdict != PASS]
+    return bool(doubts) and all(
+        message.startswith(WITHOUT_UNDEFENDED) for message in doubts
+    )
+
+
 def format_audit(checks: Sequence[Check]) -> str:
     """Lays an audit out for a person.
 
@@ -83,10 +93,13 @@ def format_audit(checks: Sequence[Check]) -> str:
         for verdict in reversed(VERDICTS)
         if verdict in verdicts
     )
+    counts = counts or "nothing checked"
+    if lacks_undefended_alone(checks):
+        counts += "; only because no undefended network was at hand"
     width = max((len(check.check) for check in checks), default=0)
     return "\n".join(
         [
-            f"audit: {overall(checks)} ({counts or 'nothing checked'})",
+            f"audit: {overall(checks)} ({counts})",
             *(f"  {c.verdict}  {c.check:{width}}  {c.message}" for c in checks),
             *cost_line(checks),
         ]
