@@ -17,8 +17,12 @@ def test_the_first_signal_is_noted_and_the_second_interrupts(number, code):
     before = signal.getsignal(number)
     with StopRequest() as stop:
         assert not stop
+        stop.raise_if_asked()
         os.kill(os.getpid(), number)
         assert stop and stop.exit_code == code
+        with pytest.raises(KeyboardInterrupt) as asked:
+            stop.raise_if_asked()
+        assert getattr(asked.value, "exit_code", EXIT_INTERRUPTED) == code
         with pytest.raises(KeyboardInterrupt) as again:
             os.kill(os.getpid(), number)
     assert getattr(again.value, "exit_code", EXIT_INTERRUPTED) == code

@@ -19,9 +19,6 @@ class Terminated(KeyboardInterrupt):
     exit_code = EXIT_TERMINATED
 
 
-_INTERRUPTS = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: Terminated}
-
-
 class StopRequest:
     """While entered, notes the first signal; a second one interrupts at once.
 
@@ -34,6 +31,13 @@ class StopRequest:
     def __bool__(self) -> bool:
         return self.exit_code != 0
 
+    def raise_if_asked(self) -> None:
+        """Interrupts, as the signal that was noted does elsewhere."""
+        if self.exit_code == EXIT_TERMINATED:
+            raise Terminated
+        if self:
+            raise KeyboardInterrupt
+
     def __enter__(self) -> "StopRequest":
         self._before = {
             number: signal.signal(number, self._note) for number in _EXIT_CODES
@@ -45,9 +49,10 @@ class StopRequest:
             signal.signal(number, handler)
 
     def _note(self, number: int, _: FrameType | None) -> None:
-        if self:
-            raise _INTERRUPTS[signal.Signals(number)]
+        again = bool(self)
         self.exit_code = _EXIT_CODES[signal.Signals(number)]
+        if again:
+            self.raise_if_asked()
 
 
 @contextlib.contextmanager

@@ -61,12 +61,12 @@ def measure_parts(options: EvaluateSettings, cluster: ClusterSettings) -> Parts:
             f"together. Received: output={folder}, shard={options.shard}."
         )
     ray = _connected(cluster)
-    # Ray has a way of its own to end.
-    with signals.raising_on_sigterm():
+    # What a handler raises, Ray turns into Ctrl-C.
+    with signals.StopRequest() as stop:
         try:
             workers = _workers(ray.nodes(), cluster.cores)
             parts = _parts(folder, options, cluster.shards, workers)
-            _measure(ray, options, parts, workers)
+            _measure(ray, options, parts, workers, stop)
         finally:
             ray.shutdown()
     return read_parts(folder)
@@ -151,6 +151,7 @@ def _measure(
     options: EvaluateSettings,
     parts: Sequence[Shard],
     workers: _Workers,
+    stop: signals.StopRequest,
 ) -> None:
     here = ray.get_runtime_context().get_node_id()
     pinned = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
@@ -178,7 +179,7 @@ def _measure(
             )
         ] = part
     try:
-        _wait(ray, pending, board)
+        _wait(ray, pending, board, stop)
     except BaseException:
         for reference in pending:
             ray.cancel(reference)
@@ -189,7 +190,12 @@ def _measure(
         raise
 
 
-def _wait(ray: Any, pending: dict[Any, Shard], board: Any) -> None:
+def _wait(
+    ray: Any,
+    pending: dict[Any, Shard],
+    board: Any,
+    stop: signals.StopRequest,
+) -> None:
     """Waits for all parts, and shows how far they are.
 
     Args:
@@ -197,11 +203,16 @@ def _wait(ray: Any, pending: dict[Any, Shard], board: Any) -> None:
         pending: The parts by Ray's references; those that are done are taken
             out.
         board: The `_Board`.
+        stop: Whether somebody wants it to end.
+
+    Raises:
+        KeyboardInterrupt: if so.
     """
     count, told = len(pending), set()
     title = f"{count} parts on a Ray cluster"
     with progress_bar(title, "image") as bar:
         while pending:
+            stop.raise_if_asked()
             done, _ = ray.wait(
                 list(pending), timeout=_SECONDS_BETWEEN_LOOKS, fetch_local=False
             )
