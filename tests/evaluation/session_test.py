@@ -34,7 +34,7 @@ def options(**given):
     ("classes", "given", "told"),
     [
         (None, {}, "no model at.*m.keras"),
-        (10, {"image_size": 32}, "`image_size` resizes"),
+        (10, {"image_size": 32}, "`image_size=16` resizes"),
         (5, {}, "knows 5 classes, and their names are not known"),
     ],
 )
