@@ -173,7 +173,7 @@ def test_after_a_run_was_measured_its_export_comes_next(tmp_path, capsys):
 def test_an_interrupted_command_says_how_to_go_on(
     tmp_path, monkeypatch, capsys
 ):
-    def interrupt(options):
+    def interrupt(options, parts=None):
         raise KeyboardInterrupt
 
     save_run(tmp_path)
