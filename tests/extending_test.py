@@ -10,6 +10,7 @@ from pathlib import Path
 
 import keras
 import pytest
+from served import make_run, shallow_classifier
 
 import tfgan_robust
 
@@ -299,3 +300,21 @@ def test_an_audit_check(recipe, model, tmp_path):
     assert check["verdict"] in ("PASS", "WARN")
     assert set(check["figures"]) == {"lost"}
     assert "one_level" in (tmp_path / "o" / "evaluation.md").read_text("utf-8")
+
+
+def test_an_export_format(recipe, tmp_path):
+    openvino = pytest.importorskip("openvino", reason="extra `dev`")
+    make_run(tmp_path / "R", shallow_classifier())
+    helped, done, refused = recipe("an export format")(
+        ["export", "--help"],
+        ["export", "--run_dir=R", "--output=o", "--format=openvino"],
+        ["export", "--run_dir=R", "--output=p", "--format=tensorrt"],
+    )
+    assert "openvino: for OpenVINO" in flat(helped)
+    assert_well(done)
+    assert "its logits differ from Keras' by at most" in done
+    assert_refused(refused, "--format", "openvino", "tensorrt")
+    folder = tmp_path / "o" / "1"
+    assert openvino.Core().read_model(folder / "model.xml").input("images")
+    assert read(folder / "tfgan_robust.json")["format"] == "openvino"
+    assert (folder / "MODEL_CARD.md").is_file()

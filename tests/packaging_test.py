@@ -16,6 +16,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from tfgan_robust.serving.formats import FORMATS
+
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted(
     path.relative_to(ROOT).as_posix()
@@ -226,7 +228,8 @@ def test_the_lock_pins_every_requirement_within_its_range(setup):
     pins = dict(
         re.fullmatch(r"(\S+)==(\S+) \\", line).groups() for line in lines
     )
-    declared = setup["install_requires"] + setup["extras_require"]["test"]
+    extras = setup["extras_require"]
+    declared = setup["install_requires"] + extras["test"] + extras["export"]
     for name, requirement in requirements(declared).items():
         assert pins[name] in requirement.specifier
     assert "://" not in lock
@@ -305,12 +308,23 @@ def test_the_init_of_a_room_says_what_it_is_for(room):
 
 
 def test_rooms_name_the_distributions_that_they_import(rules, setup):
-    known = {label(name) for name in requirements(setup["install_requires"])}
+    declared = setup["install_requires"] + setup["extras_require"]["export"]
+    known = {label(name) for name in requirements(declared)}
     for name, library in libraries(rules).items():
         imported = set().union(set(), *map(third_party, library["srcs"]))
         external = {d for d in library["deps"] if d.startswith("@")}
         assert {label(each) for each in imported} <= external, name
         assert external <= known, name
+
+
+def test_serving_names_what_its_formats_load(rules):
+    packages = {p for row in FORMATS.values() for p in row.packages}
+    needed = {
+        canonicalize_name(distributions().get(package, [package])[0])
+        for package in packages
+    }
+    assert needed
+    assert set(map(label, needed)) <= set(rules["serving"]["deps"])
 
 
 def test_the_commands_reach_every_room(rules):
