@@ -54,6 +54,15 @@ def image_digests(images: np.ndarray) -> list[bytes]:
     ]
 
 
+def of_arrays(arrays: Mapping[str, np.ndarray]) -> str:
+    """Returns a digest of arrays of numbers or text, and of their names."""
+    parts = [
+        f"{name} {array.dtype.str} {array.shape} ".encode() + array.tobytes()
+        for name, array in sorted(arrays.items())
+    ]
+    return _digest(b"".join(parts))
+
+
 def probes(image_shape: tuple[int, int, int]) -> np.ndarray:
     """Returns the images on which networks are told apart.
 

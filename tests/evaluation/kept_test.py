@@ -7,6 +7,7 @@ import pytest
 
 from tfgan_robust.attacks.engine.outcome import Outcome, StageTotals
 from tfgan_robust.evaluation.kept import DamagedError, Entry, Kept, read_kept
+from tfgan_robust.identity import of_arrays
 from tfgan_robust.reports.verdicts import Check
 
 IDENTITY = {"number of images": 5, "images": "abc"}
@@ -35,8 +36,8 @@ def path(tmp_path):
     return file
 
 
-def rewrite(path, meta=None, **arrays):
-    """Changes values in the file."""
+def rewrite(path, meta=None, sign=True, **arrays):
+    """Changes values in the file, with the digest that goes with them."""
     with np.load(path) as stored:
         found = {name: stored[name] for name in stored.files}
     if meta is not None:
@@ -44,6 +45,9 @@ def rewrite(path, meta=None, **arrays):
             json.dumps(meta(json.loads(str(found["meta"]))))
         )
     found.update(arrays)
+    if sign:
+        del found["digest"]
+        found["digest"] = np.array(of_arrays(found))
     with path.open("wb") as file:
         np.savez(file, **found)
 
@@ -72,6 +76,7 @@ def test_what_is_written_is_read(path):
         {"fgsm@0.1:fooled": np.array(True)},
         {"fgsm@0.1:size": np.zeros((5, 1), np.float32)},
         {"fgsm@0.1:stage": np.full(5, 3, np.int32)},
+        {"fgsm@0.1:stage": np.full(5, -5, np.int32)},
         {"smallest:2": np.zeros(3, np.float32)},
         {
             f"fgsm@0.1:{part}": np.zeros(9, kind)
@@ -85,6 +90,16 @@ def test_what_is_written_is_read(path):
 def test_arrays_of_other_kinds_and_lengths_are_refused(path, change):
     rewrite(path, **change)
     with pytest.raises(DamagedError):
+        read_kept(path)
+
+
+def test_verdicts_of_the_right_kind_that_were_changed_are_noticed(path):
+    rewrite(path, sign=False)
+    assert read_kept(path)
+    (entry,) = make_kept().entries.values()
+    changed = {"fgsm@0.1:fooled": ~entry.outcome.fooled}
+    rewrite(path, sign=False, **changed)
+    with pytest.raises(DamagedError, match="belong together"):
         read_kept(path)
 
 

@@ -14,7 +14,7 @@ from tfgan_robust.attacks.engine.outcome import (
     Outcome,
     StageTotals,
 )
-from tfgan_robust.identity import Identity
+from tfgan_robust.identity import Identity, of_arrays
 from tfgan_robust.reports.reading import read_arrays
 from tfgan_robust.reports.results import Smallest
 from tfgan_robust.reports.verdicts import Check
@@ -94,7 +94,9 @@ class Kept:
             if self.clean is not None
         }
         meta_array = np.array(json.dumps(meta))
-        write_npz(path, {**arrays, **images, **clean, "meta": meta_array})
+        everything = {**arrays, **images, **clean, "meta": meta_array}
+        digest = np.array(of_arrays(everything))
+        write_npz(path, {**everything, "digest": digest})
 
 
 def read_kept(path: Path) -> tuple[Identity, Kept] | None:
@@ -110,6 +112,9 @@ def read_kept(path: Path) -> tuple[Identity, Kept] | None:
         return None
     try:
         arrays = read_arrays(path)
+        # Verdicts that were changed would be believed otherwise.
+        if str(arrays.pop("digest")) != of_arrays(arrays):
+            raise ValueError("its parts do not belong together")
         meta = json.loads(str(arrays.pop("meta")))
         entries = {
             str(name): _entry(str(name), stored, arrays)
@@ -173,7 +178,8 @@ def _entry(
     if len({len(array) for array in found.values()}) > 1:
         raise ValueError(f"the arrays of {name} differ in length")
     totals = [StageTotals(**each) for each in stored["totals"]]
-    if np.any(found["stage"] > len(totals)):
+    # Of clean errors it is -1.
+    if np.any((found["stage"] > len(totals)) | (found["stage"] < -1)):
         raise ValueError(f"{name} has {len(totals)} stages")
     largest = float(stored["largest_perturbation"])
     return Entry(stored["plan"], Outcome(**found, totals=totals,
