@@ -11,7 +11,7 @@ HEADS = 4
 LAYERS = 6
 EXPANSION = 2
 # Of the transformers of arXiv:2010.11929.
-_POSITIONS = keras.initializers.TruncatedNormal(stddev=0.02)
+_POSITIONS_DEVIATION = 0.02
 _EPSILON = 1e-6
 
 
@@ -56,7 +56,10 @@ def build_vit(
         "btf,fd->btd",
         output_shape=(height * width, features),
         bias_axes="td",
-        bias_initializer=_POSITIONS,
+        # Made here: it draws a seed of its own, which is the run's.
+        bias_initializer=keras.initializers.TruncatedNormal(
+            stddev=_POSITIONS_DEVIATION
+        ),
         name="positions",
     )(x)
     for index in range(1, LAYERS + 1):
