@@ -30,13 +30,14 @@ def check_kind(path: Path) -> str:
     """Tells what a file holds, whatever it is called.
 
     Args:
-        path: Of a file that is there.
+        path: Of a file.
 
     Returns:
         "keras" or "h5".
 
     Raises:
-        UsageError: for anything else than a whole model in either form.
+        UsageError: for anything else than a whole model in either form, or a
+            file that cannot be read.
     """
     begin = _beginning(path)
     if zipfile.is_zipfile(path):
@@ -57,8 +58,13 @@ def check_kind(path: Path) -> str:
 
 
 def _beginning(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(_LONGEST)
+    try:
+        with path.open("rb") as file:
+            return file.read(_LONGEST)
+    except OSError as error:
+        raise UsageError(
+            f"{path} cannot be loaded as a Keras model: {error.strerror}."
+        ) from None
 
 
 def _check_archive(path: Path) -> None:
