@@ -113,17 +113,31 @@ def first_layer_knows(config):
     return config
 
 
-def initialisers_with_dtype(value):
-    """Lets each initialiser name a dtype, as Keras of TensorFlow 1 did."""
-    if isinstance(value, list):
-        return [initialisers_with_dtype(each) for each in value]
-    if not isinstance(value, dict):
+def everywhere(change):
+    """Makes a change of one mapping one of all mappings within a value.
+
+    Args:
+        change: Changes a mapping in place.
+    """
+
+    def changed(value):
+        if isinstance(value, list):
+            return [changed(each) for each in value]
+        if not isinstance(value, dict):
+            return value
+        value = {k: changed(v) for k, v in value.items()}
+        change(value)
         return value
-    value = {k: initialisers_with_dtype(v) for k, v in value.items()}
-    for name, each in value.items():
+
+    return changed
+
+
+@everywhere
+def initialisers_with_dtype(config):
+    """Lets each initialiser name a dtype, as Keras of TensorFlow 1 did."""
+    for name, each in config.items():
         if name.endswith("_initializer"):
             each["config"]["dtype"] = "float32"
-    return value
 
 
 def on_windows(content):

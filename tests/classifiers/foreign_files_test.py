@@ -202,16 +202,11 @@ def _listed(config):
     return config
 
 
-def _policies(value):
-    if isinstance(value, list):
-        return [_policies(each) for each in value]
-    if not isinstance(value, dict):
-        return value
-    value = {k: _policies(v) for k, v in value.items()}
-    if value.get("class_name") == "Dense":
+@keras2.everywhere
+def _policies(config):
+    if config.get("class_name") == "Dense":
         policy = {"class_name": "Policy", "config": {"name": "float32"}}
-        value["config"]["dtype"] = policy
-    return value
+        config["config"]["dtype"] = policy
 
 
 def _operation(function, **arguments):

@@ -9,6 +9,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from ports import free_ports
 
 from tfgan_robust.errors import DivergenceError, TfganRobustError, UsageError
 from tfgan_robust.runs.cluster import Cluster
@@ -16,15 +17,6 @@ from tfgan_robust.training import meeting, team
 from tfgan_robust.training.team import Team, WorkerLostError
 
 WAIT = 60
-
-
-def free_ports(count):
-    with contextlib.ExitStack() as stack:
-        found = [
-            stack.enter_context(socket.create_server(("127.0.0.1", 0)))
-            for _ in range(count)
-        ]
-        return [each.getsockname()[1] for each in found]
 
 
 def clusters(count):

@@ -1,11 +1,9 @@
 """Several workers on one machine, as users start them: equal to one, stopped,
 killed, resumed, refused."""
 
-import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +12,7 @@ import keras
 import numpy as np
 import PIL.Image
 import pytest
+from ports import free_ports
 
 SETTINGS = {
     "dataset": "digits",
@@ -67,15 +66,6 @@ def room(tmp_path_factory):
     ]
     keras.Sequential(layers).save(folder / "smooth.keras")
     return folder
-
-
-def free_ports(count):
-    with contextlib.ExitStack() as stack:
-        found = [
-            stack.enter_context(socket.create_server(("127.0.0.1", 0)))
-            for _ in range(count)
-        ]
-        return [each.getsockname()[1] for each in found]
 
 
 class Workers:

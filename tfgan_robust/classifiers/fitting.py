@@ -64,9 +64,7 @@ def fit(
     Raises:
         UsageError: for what cannot be brought into that form.
     """
-    fitted = Fitted(model)
-    for step in (_one_output, _float_input):
-        fitted = step(fitted)
+    fitted = _float_input(_one_output(Fitted(model)))
     fitted = _channels_last(fitted)
     fitted = _sized(fitted, image_shape)
     fitted = _coloured(fitted, image_shape)
