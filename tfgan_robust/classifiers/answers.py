@@ -6,11 +6,13 @@ the answers are turned back, and what float32 lost of them stays lost.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from tfgan_robust.classifiers.endings import last_operation, with_end
 from tfgan_robust.classifiers.interface import OUTPUTS
 from tfgan_robust.errors import UsageError
 from tfgan_robust.identity import probes
@@ -46,7 +48,7 @@ def before_squashing(model: keras.Model) -> tuple[keras.Model, str]:
     if squashing not in SQUASHING:
         return model, "logits"
     answers = SQUASHING[squashing]
-    stripped = _strip(model)
+    stripped = with_end(model, _linear)
     images = probes(model.input_shape[1:])
     expected = np.asarray(model(images, training=False))
     logits = stripped(images, training=False)
@@ -56,37 +58,15 @@ def before_squashing(model: keras.Model) -> tuple[keras.Model, str]:
     return (stripped, answers) if agree else (model, "logits")
 
 
-def last_operation(model: keras.Model) -> str | None:
-    """Names the last activation or else operation of a graph of layers."""
-    if not getattr(model, "outputs", None):
-        return None
-    last = _operations(model)[-1]
-    if isinstance(last, keras.Model):
-        return last_operation(last)
-    activation = getattr(last, "activation", last)
-    return getattr(activation, "__name__", type(activation).__name__).lower()
-
-
-def _operations(model: keras.Model) -> list[keras.Operation]:
-    # The graph of a Sequential is not public.
-    return keras.Model(model.inputs[0], model.outputs[0]).operations
-
-
-def _strip(model: keras.Model) -> keras.Model:
-    last = _operations(model)[-1]
-    if isinstance(last, keras.Model):
-        inner = _strip(last)
-        return keras.models.clone_model(
-            keras.Model(model.inputs[0], model.outputs[0]),
-            clone_function=lambda layer: inner if layer is last else layer,
-        )
-    logits = last.input
-    if getattr(last, "weights", None):
-        config = {**last.get_config(), "activation": "linear"}
-        linear = type(last).from_config(config)
-        logits = linear(logits)
-        linear.set_weights(last.get_weights())
-    return keras.Model(model.inputs[0], logits, name=model.name)
+def _linear(last: keras.Operation) -> Any:
+    """Returns what a last operation answers before it squashes."""
+    if not getattr(last, "weights", None):
+        return last.input
+    config = {**last.get_config(), "activation": "linear"}
+    linear = type(last).from_config(config)
+    logits = linear(last.input)
+    linear.set_weights(last.get_weights())
+    return logits
 
 
 def found_outputs(raw_fn: LogitsFn, image_shape: tuple[int, int, int]) -> str:

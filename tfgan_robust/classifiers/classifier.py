@@ -17,6 +17,7 @@ from tfgan_robust.classifiers.answers import (
     found_outputs,
     to_logits,
 )
+from tfgan_robust.classifiers.endings import with_end
 from tfgan_robust.classifiers.fitting import fit
 from tfgan_robust.classifiers.folding import fold_batchnorm
 from tfgan_robust.classifiers.interface import InputRange
@@ -320,15 +321,18 @@ class Classifier:
 
 def _features(model: keras.Model) -> LogitsFn | None:
     """Returns what enters a dense last layer, if the graph shows it."""
-    layers = getattr(model, "layers", ())
-    if not layers or not isinstance(layers[-1], keras.layers.Dense):
-        return None
+
+    def before_dense(last: keras.Operation) -> Any:
+        if not isinstance(last, keras.layers.Dense):
+            raise TypeError(f"Not a dense layer: {last}.")
+        return last.input
+
     try:
-        inner = keras.Model(model.inputs[0], layers[-1].input)
-    # Of a subclassed model Keras knows no graph.
+        return classifier_logits(with_end(model, before_dense), "inference")
+    # Of a subclassed model Keras knows no graph, and a layer that is used
+    # twice has no one input.
     except (AttributeError, ValueError, TypeError):
         return None
-    return classifier_logits(inner, "inference")
 
 
 def _structure(model: keras.Model) -> bytes:

@@ -16,8 +16,8 @@ from tfgan_robust.classifiers.answers import (
     SQUASHING,
     before_squashing,
     kind_of,
-    last_operation,
 )
+from tfgan_robust.classifiers.endings import last_operation
 from tfgan_robust.classifiers.interface import KNOWN, InputRange
 from tfgan_robust.errors import UsageError
 from tfgan_robust.identity import probes

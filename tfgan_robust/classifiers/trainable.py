@@ -3,7 +3,8 @@
 import keras
 import numpy as np
 
-from tfgan_robust.classifiers.answers import SQUASHING, kind_of, last_operation
+from tfgan_robust.classifiers.answers import SQUASHING, kind_of
+from tfgan_robust.classifiers.endings import last_operation
 from tfgan_robust.classifiers.preflight import check_finite
 from tfgan_robust.errors import UsageError, in_one_line
 from tfgan_robust.networks.shapes import shapes_of

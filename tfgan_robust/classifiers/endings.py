@@ -1,0 +1,45 @@
+"""How a graph of layers ends, seen through the models inside it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+
+def last_operation(model: keras.Model) -> str | None:
+    """Names the last activation or else operation of a graph of layers."""
+    if not getattr(model, "outputs", None):
+        return None
+    last = _last(model)
+    if isinstance(last, keras.Model):
+        return last_operation(last)
+    activation = getattr(last, "activation", last)
+    return getattr(activation, "__name__", type(activation).__name__).lower()
+
+
+def with_end(
+    model: keras.Model, end: Callable[[keras.Operation], Any]
+) -> keras.Model:
+    """Gives a graph of layers another end, also where a model inside has it.
+
+    Args:
+        model: With one input and one output, whose graph Keras knows.
+        end: From the last operation, which is no model, to the tensor that
+            the new graph ends in, made of what that operation takes.
+
+    Returns:
+        A model that shares the layers of `model` but for its last one.
+    """
+    last = _last(model)
+    if isinstance(last, keras.Model):
+        inner = with_end(last, end)
+        return keras.models.clone_model(
+            keras.Model(model.inputs[0], model.outputs[0]),
+            clone_function=lambda layer: inner if layer is last else layer,
+        )
+    return keras.Model(model.inputs[0], end(last), name=model.name)
+
+
+def _last(model: keras.Model) -> keras.Operation:
+    # The graph of a Sequential is not public.
+    return keras.Model(model.inputs[0], model.outputs[0]).operations[-1]
