@@ -5,8 +5,13 @@ is, and compared with clean accuracy and FGSM computed apart from it.
 """
 
 import json
+import os
+import runpy
 import shutil
+import subprocess
+import sys
 import zipfile
+from pathlib import Path
 
 import keras
 import keras2
@@ -17,6 +22,7 @@ from keras import layers
 from saved import read_results
 from trained import train
 
+import tfgan_robust
 from tfgan_robust import evaluate
 from tfgan_robust.classifiers.classifier import Classifier
 from tfgan_robust.classifiers.images import check_images
@@ -24,6 +30,7 @@ from tfgan_robust.classifiers.loading import load_classifier
 from tfgan_robust.data.loading import load_test, load_training
 from tfgan_robust.errors import UsageError
 
+ROOT = Path(tfgan_robust.__file__).parents[1]
 SHAPE = (16, 16, 3)
 COUNT, EPS = 40, 0.1
 CLASSES = 10
@@ -407,6 +414,52 @@ def test_a_subclassed_model_that_answers_with_a_mapping(weights, tmp_path):
     )
     assert counts == independent(weights)
     assert "logits was taken" in note
+
+
+MINE = """
+import keras
+from keras import layers
+
+@keras.saving.register_keras_serializable("mine")
+class Mine(keras.Model):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.conv = layers.Conv2D(6, 5, strides=3, activation="relu")
+        self.flatten = layers.Flatten()
+        self.dense = layers.Dense(10)
+
+    def call(self, images):
+        return self.dense(self.flatten(self.conv(images)))
+"""
+
+
+@pytest.mark.slow
+def test_a_subclassed_model_with_the_module_that_has_its_class(
+    weights, tmp_path
+):
+    (tmp_path / "mine.py").write_text(MINE)
+    model = runpy.run_path(str(tmp_path / "mine.py"))["Mine"]()
+    model(np.zeros((1, *SHAPE), np.float32))
+    saved(filled(model, weights), tmp_path)
+    done = subprocess.run(
+        [
+            sys.executable, "-m", "tfgan_robust.evaluate", "--import=mine",
+            "--model=m.keras", "--dataset=digits", "--attacks=fgsm",
+            f"--eps={EPS}", f"--num_images={COUNT}", "--audit_images=8",
+            "--undefended=none", "--output=out",
+        ],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    results = read_results(tmp_path / "out")
+    counts = [result["num_correct"] for result in results["results"]]
+    assert counts == independent(weights)
+    (again,) = (c for c in results["audit"] if c["check"] == "reloaded")
+    # The fresh process knows the module too.
+    assert again["verdict"] == "PASS" and again["figures"]
 
 
 def test_one_sigmoid_stands_for_two_classes():
