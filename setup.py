@@ -83,6 +83,8 @@ DEV = [
     *TEST,
     *EXPORT,
     *CLUSTER,
+    # Networks of other people, which slow tests train and measure.
+    "keras-hub>=0.32,<0.33",
     # Checks the Kubernetes files of experiments/cluster against schemas.
     "kubernetes-validate>=1.31,<2",
     # Checks the shell scripts of experiments/cluster.

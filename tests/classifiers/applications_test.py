@@ -1,4 +1,4 @@
-"""Backbones of keras.applications, trained for a moment, are measured right."""
+"""Networks of keras.applications and KerasHub, trained for a moment."""
 
 import keras
 import numpy as np
@@ -13,26 +13,58 @@ from tfgan_robust.evaluation.measure import evaluate_classifier
 COUNT, EPS, CLASSES = 32, 2 / 255, 10
 # Sides of images, and how many steps of training are a moment there.
 STEPS = {32: 60, 96: 20, 224: 6}
-BACKBONES = {
-    "MobileNetV2": lambda **given: applications.MobileNetV2(
-        alpha=0.35, **given
-    ),
-    "EfficientNetV2B0": lambda **given: applications.EfficientNetV2B0(
-        include_preprocessing=True, **given
-    ),
-    "ResNet50V2": applications.ResNet50V2,
-}
 
 
-def network(backbone, side):
-    shape = (side, side, 3)
-    base = backbone(include_top=False, weights=None, input_shape=shape)
-    # What this one does to pixels is its own layer's.
-    scale = 255.0 if "efficientnet" in base.name else 2.0
-    inputs = keras.Input(shape)
-    x = base(layers.Rescaling(scale, 0.0 if scale > 2 else -1.0)(inputs))
+def on_top(base, side, scale, offset=0.0):
+    """A classifier on a backbone, which takes pixels of its own range."""
+    inputs = keras.Input((side, side, 3))
+    x = base(layers.Rescaling(scale, offset)(inputs))
     x = layers.GlobalAveragePooling2D()(x)
     return keras.Model(inputs, layers.Dense(CLASSES, "softmax")(x))
+
+
+def bare(side):
+    return {
+        "include_top": False, "weights": None, "input_shape": (side, side, 3)
+    }  # fmt: skip
+
+
+def mobilenet(side):
+    base = applications.MobileNetV2(alpha=0.35, **bare(side))
+    return on_top(base, side, 2.0, -1.0)
+
+
+def efficientnet(side):
+    # What is done to pixels is its own first layers'.
+    base = applications.EfficientNetV2B0(
+        include_preprocessing=True, **bare(side)
+    )
+    return on_top(base, side, 255.0)
+
+
+def resnet(side):
+    return on_top(applications.ResNet50V2(**bare(side)), side, 2.0, -1.0)
+
+
+def hub_resnet(side):
+    models = pytest.importorskip("keras_hub", reason="extra `dev`").models
+    backbone = models.ResNetBackbone(
+        [64], [7], [64, 64], [1, 1], [1, 2], "basic_block",
+        use_pre_activation=True, image_shape=(side, side, 3),
+    )  # fmt: skip
+    return models.ResNetImageClassifier(backbone, CLASSES)
+
+
+def hub_vit(side):
+    models = pytest.importorskip("keras_hub", reason="extra `dev`").models
+    backbone = models.ViTBackbone(
+        (side, side, 3), patch_size=side // 8, num_layers=2, num_heads=4,
+        hidden_dim=64, mlp_dim=128,
+    )  # fmt: skip
+    return models.ViTImageClassifier(backbone, CLASSES, activation="softmax")
+
+
+NETWORKS = [mobilenet, efficientnet, resnet, hub_resnet, hub_vit]
 
 
 def independent(model, images, labels):
@@ -53,17 +85,19 @@ def independent(model, images, labels):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("side", STEPS)
-@pytest.mark.parametrize("name", BACKBONES)
-def test_backbones_equal_an_independent_computation(name, side, tmp_path):
+@pytest.mark.parametrize("network", NETWORKS)
+def test_networks_equal_an_independent_computation(network, side, tmp_path):
     keras.utils.set_random_seed(0)
-    model = network(BACKBONES[name], side)
+    model = network(side)
     _, training, _ = load_training("digits", image_size=side)
     batches = STEPS[side]
     order = np.random.default_rng(0).permutation(len(training.labels))
     chosen = order[: 16 * batches]
-    model.compile(
-        keras.optimizers.Adam(1e-3), "sparse_categorical_crossentropy"
+    # KerasHub's end in logits if nothing is said, those of Keras in a softmax.
+    loss = keras.losses.SparseCategoricalCrossentropy(
+        from_logits=model.layers[-1].activation is keras.activations.linear
     )
+    model.compile(keras.optimizers.Adam(1e-3), loss)
     for start in range(0, len(chosen), 16):
         rows = chosen[start : start + 16]
         model.train_on_batch(

@@ -4,6 +4,7 @@ import io
 import json
 import re
 import tempfile
+import warnings
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -55,7 +56,7 @@ def read_model(path: str | Path) -> tuple[keras.Model, tuple[str, ...]]:
     kind = check_kind(path)
     try:
         with _named(path, kind) as readable:
-            return keras.models.load_model(readable, compile=False), ()
+            return _load(readable), ()
     # A damaged file surfaces as almost anything, KeyError included.
     except Exception as error:
         first = error
@@ -63,7 +64,7 @@ def read_model(path: str | Path) -> tuple[keras.Model, tuple[str, ...]]:
         with _repaired(path, kind) as (copy, told):
             if not told:
                 raise first
-            model = keras.models.load_model(copy, compile=False)
+            model = _load(copy)
     # As above: its error says more, since the old forms are gone.
     except Exception as error:
         raise _refusal(path, kind, error) from None
@@ -71,6 +72,13 @@ def read_model(path: str | Path) -> tuple[keras.Model, tuple[str, ...]]:
         f"{path.name} is of another version of Keras, and was read with its "
         f"forms brought up to date: {', '.join(told)}",
     )
+
+
+def _load(path: Path) -> keras.Model:
+    with warnings.catch_warnings():
+        # KerasHub's models have an optimizer though none was asked for.
+        warnings.filterwarnings("ignore", "Skipping variable loading for opt")
+        return keras.models.load_model(path, compile=False)
 
 
 @contextmanager
