@@ -79,6 +79,7 @@ def make_run(
                 "class_names": NAMES,
                 "image_shape": list(SHAPE),
                 "num_classes": len(NAMES),
+                "notes": ["2 training images have copies among them"],
             },
         },
     )

@@ -67,13 +67,16 @@ def test_no_images_are_refused(shape):
 
 
 @pytest.mark.parametrize(
-    ("shape", "hint"), [((8, 8, 3), True), ((4, 4, 1), False)]
+    ("shape", "hint"),
+    [((8, 8, 3), True), ((4, 4, 1), False), ((3, 4, 4), False)],
 )
 def test_images_of_another_shape_are_refused(shape, hint):
     message = refused(np.zeros((40, *shape), np.uint8))
     assert "takes images of (4, 4, 3)" in message
     assert f"Received: images of {shape}" in message
     assert ("`image_size=4` resizes" in message) == hint
+    # The classifier's channels are where they should be.
+    assert "Permute" not in message
 
 
 def test_one_image_without_a_batch_is_refused():

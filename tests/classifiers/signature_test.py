@@ -6,6 +6,7 @@ import tensorflow as tf
 from toys import gradient_signs, linear_batch, linear_model
 
 from tfgan_robust.classifiers.classifier import Classifier
+from tfgan_robust.classifiers.images import check_images
 from tfgan_robust.errors import UsageError
 
 SHAPE = (4, 4, 3)
@@ -157,3 +158,24 @@ def test_a_saved_model_that_takes_no_float_images_is_refused(
     path = save_module(tmp_path / "m", lambda logits: {"p": logits}, spec)
     message = refused(path)
     assert "takes one batch of images" in message and received in message
+    assert message.endswith(
+        "; export it with float32 images, [None, height, width, channels]."
+    )
+
+
+def test_a_saved_model_of_one_output_is_refused_with_a_remedy(tmp_path):
+    path = save_module(tmp_path / "m", lambda logits: {"p": logits[:, :1]})
+    message = refused(path)
+    assert "output shape (None, 1); for yes or no, end it in two" in message
+
+
+def test_a_saved_model_of_channels_first_is_refused_with_a_remedy(tmp_path):
+    spec = tf.TensorSpec([None, 3, 4, 4])
+    path = save_module(tmp_path / "m", lambda logits: {"p": logits}, spec)
+    images, labels = linear_batch()
+    with pytest.raises(UsageError) as error:
+        check_images(images.numpy(), labels.numpy(), load(path))
+    assert str(error.value).endswith(
+        "Received: images of (4, 4, 3); the classifier takes channels first: "
+        "put keras.layers.Permute((3, 1, 2)) in front of it."
+    )

@@ -1,5 +1,7 @@
 """Networks that cannot be trained as classifiers are refused in one line."""
 
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -102,6 +104,7 @@ def test_probabilities_are_refused(build, received):
         ((16, 16, 3), "; `image_size=16` resizes them."),
         ((16, 8, 3), "of (8, 8, 3)."),
         ((8, 8, 1), "of (8, 8, 3)."),
+        ((3, 8, 8), "put keras.layers.Permute((3, 1, 2)) in front of it."),
     ],
 )
 def test_images_of_another_size_are_refused(shape, hint):
@@ -112,7 +115,29 @@ def test_images_of_another_size_are_refused(shape, hint):
 def test_another_number_of_classes_is_refused():
     message = refused(chain(classes=7))
     assert "4 logits" in message and "Received: 7" in message
-    assert "output shape (None, 1)" in refused(chain(classes=1))
+    message = refused(chain(classes=1))
+    assert "output shape (None, 1); for yes or no, end it in two" in message
+
+
+def test_a_free_size_is_refused_with_what_gives_it_one():
+    inputs = keras.Input((None, None, 3))
+    pooled = layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3)(inputs))
+    model = keras.Model(inputs, layers.Dense(CLASSES)(pooled))
+    message = refused(model)
+    assert "input shape (None, None, None, 3); with images = " in message
+    assert "image_shape" not in message
+    (size, save) = re.search(r"images = (.*), save (.*)\.$", message).groups()
+    assert size == f"keras.Input({SHAPE})"
+    assert save == "keras.Model(images, model(images))"
+    images = keras.Input(SHAPE)
+    check_trainable(keras.Model(images, model(images)), SHAPE, CLASSES)
+
+
+def test_integers_that_would_blacken_images_are_refused():
+    parts = [layers.Rescaling(1 / 255), layers.Flatten(), layers.Dense(CLASSES)]
+    model = keras.Sequential([keras.Input(SHAPE, dtype="uint8"), *parts])
+    message = refused(model)
+    assert "Received: an input of uint8; build it with a float32" in message
 
 
 def test_frozen_models_are_refused():

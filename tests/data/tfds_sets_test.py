@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
+from photographs import compressed, photographs
 
 from tfgan_robust.data.loading import load_test, load_training
 from tfgan_robust.data.registry import DATASETS
@@ -116,6 +117,41 @@ def test_sets_are_loaded_by_their_names(
     config = resolve({"dataset": f"tfds:{name}", "data_dir": str(tmp_path)})
     assert config.eps == config.eval_eps == eps
     assert default_run_directory(config).name == f"tfds-{name}-grad_x-0"
+
+
+NAMES = tuple("0123456789")
+
+
+@pytest.mark.parametrize("image_size", [None, 16])
+@pytest.mark.parametrize(
+    ("dataset", "called"),
+    [("cifar10", "CIFAR-10"), ("tfds:cifar10", "cifar10")],
+)
+def test_cifar10_that_was_compressed_says_so(
+    tmp_path, dataset, called, image_size
+):
+    raw = photographs(2 * IMAGES)
+    for folder, images, done in (
+        ("raw", raw, ""),
+        ("jpeg", compressed(raw, 75), " after JPEG compression"),
+    ):
+        stored = {"train": images[::2], "test": images[1::2]}
+        prepare(
+            tmp_path / folder, "cifar10", stored, NAMES, version="3.0.2",
+            id=(tfds.features.Text(), "an image"),
+        )  # fmt: skip
+        info, test = load_test(
+            dataset, data_dir=tmp_path / folder, image_size=image_size
+        )
+        assert len(test.labels) == IMAGES
+        assert info.source == f"{called}{done}, tensorflow-datasets 3.0.2"
+
+
+def test_a_set_that_may_be_of_jpeg_files_is_not_told_off(tmp_path):
+    images = compressed(photographs(), 75)
+    prepare(tmp_path, "mine", {"train": images, "test": images}, ["a", "b"])
+    info, _ = load_test("tfds:mine", data_dir=tmp_path)
+    assert info.source == "mine, tensorflow-datasets 3.0.1"
 
 
 def test_coarse_labels_beside_the_label_are_left_alone(tmp_path):

@@ -39,7 +39,8 @@ def test_runtimes_are_measured_beside_keras(tmp_path, capsys, names):
     )  # fmt: skip
     stored = json.loads((tmp_path / "out.json").read_text("utf-8"))
     assert stored["device"].startswith("CPU (")
-    assert len(stored["versions"]) == 1 + len(names)
+    packages = {runtimes.RUNTIMES[name].package for name in names}
+    assert set(stored["versions"]) == {"keras", *packages}
     rows = stored["rows"]
     everyone = [runtimes.KERAS, *names]
     assert [(r["batch"], r["runtime"]) for r in rows] == [
@@ -96,6 +97,8 @@ def test_no_export_is_far_from_keras(tmp_path, capsys, names):
     for row in rows:
         assert set(row["differences"]) == {"1", "7", "64"}
         assert max(row["differences"].values()) < 1e-4
+        assert row["other_answers"] == 0
+        assert row["fooled"] == rows[0]["fooled"] > 0
     printed = capsys.readouterr().out
     assert "70 test images and as many of FGSM at 0.1" in printed
     assert re.search(rf"\| {names[-1]} +\|", printed)

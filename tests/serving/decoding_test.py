@@ -201,6 +201,49 @@ def test_other_formats_are_read(kind):
     assert np.abs(images[0].numpy().astype(int) - picture()).max() <= most
 
 
+def bitmap(mode):
+    stored = io.BytesIO()
+    PIL.Image.fromarray(picture()).convert(mode).save(stored, "BMP")
+    return stored.getvalue()
+
+
+def test_opacity_of_a_bmp_file_is_dropped():
+    images, readable = decode(tf.constant([bitmap("RGBA")]))
+    assert readable.numpy().all()
+    np.testing.assert_array_equal(images[0], picture())
+
+
+def changed(file, place, content):
+    return file[:place] + content + file[place + len(content) :]
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        encoded(picture(), 6, kind="WEBP", lossless=True),
+        encoded(picture(), kind="WEBP", lossless=True),
+        # The marks of JPEG XL, bare and in a container.
+        b"\xff\x0a" + bytes(40),
+        b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(40),
+        encoded(picture(), kind="TIFF"),
+        bitmap("P"),
+        bitmap("L"),
+        bitmap("1"),
+        # A header of OS/2, colours at places of their own, run lengths.
+        changed(bitmap("RGB"), 14, b"\x0c"),
+        changed(bitmap("RGBA"), 30, b"\x03"),
+        changed(bitmap("RGB"), 30, b"\x01"),
+        b"BM",
+    ],
+)
+def test_what_is_seen_otherwise_than_in_training_is_not_read(file):
+    """TensorFlow decodes some of them, upright or in false colours."""
+    whole = encoded(picture(), kind="PNG")
+    images, readable = decode(tf.constant([file, whole]))
+    assert readable.numpy().tolist() == [False, True]
+    assert not images[0].numpy().any()
+
+
 @pytest.mark.parametrize(
     "file",
     [

@@ -305,6 +305,13 @@ def test_the_card_tells_a_person_what_they_serve(tmp_path):
         "# run", "16 x 16 pixels and 3 channels", "| 1      | one",
         "made for a test", "audit: PASS (1 PASS)", "| clean", "| fgsm",
         "80.0 (49.0-94.3)", "8/255", "drawn by hand", "upper bounds",
-        "serve_image",
+        "serve_image", "float32 [batch, height, width, channels] in [0, 1]",
+        "**NOTE**: 2 training images have copies among them.",
     ):  # fmt: skip
         assert told in text, told
+    (_, training) = text.split("## Training\n\n")
+    rows = training.split("\n\n")[0].splitlines()
+    cells = [tuple(each.strip() for each in row.split("|")) for row in rows]
+    expected = {"method": "gan", "eps": "0.2", "epochs": "30", "seed": "0"}
+    for name, value in expected.items():
+        assert ("", name, value, "") in cells, name

@@ -86,7 +86,7 @@ def test_signatures_have_the_documented_inputs_and_outputs(signatures):
     }
 
 
-@pytest.mark.parametrize("batch", [1, 7])
+@pytest.mark.parametrize("batch", [1, 7, 64])
 def test_logits_and_probabilities_equal_keras(signatures, classifier, batch):
     images = np.random.default_rng(batch).random(
         (batch, *SHAPE), dtype=np.float32
@@ -103,7 +103,7 @@ def test_logits_and_probabilities_equal_keras(signatures, classifier, batch):
     )
 
 
-@pytest.mark.parametrize("batch", [1, 7])
+@pytest.mark.parametrize("batch", [1, 7, 64])
 def test_uint8_and_png_equal_float(signatures, batch):
     images = uint8_images(batch, *SHAPE)
     expected = signatures["serving_default"](

@@ -60,6 +60,49 @@ def test_warm_up_requests_are_answered(folder, signatures):
         np.testing.assert_allclose(logits, found[0], atol=1e-5)
 
 
+@pytest.fixture
+def in_session(folder):
+    """Answers as the server does: by the names of a graph's tensors."""
+    graph = tf.Graph()
+    session = tf.compat.v1.Session(graph=graph)
+    with graph.as_default():
+        loaded = tf.compat.v1.saved_model.load(session, ["serve"], str(folder))
+
+    def answer(name, **inputs):
+        signature = loaded.signature_def[name]
+        assert set(inputs) == set(signature.inputs)
+        given = {signature.inputs[k].name: v for k, v in inputs.items()}
+        wanted = {k: end.name for k, end in signature.outputs.items()}
+        return session.run(wanted, given)
+
+    yield answer
+    session.close()
+
+
+def test_all_signatures_answer_in_a_session(in_session, signatures):
+    images = np.random.default_rng(2).integers(256, size=(2, *SHAPE))
+    images = images.astype(np.uint8)
+    files = [tf.io.encode_png(image).numpy() for image in images]
+    requests = {
+        "serving_default": {"images": (images / 255).astype(np.float32)},
+        "serve_uint8": {"images": images},
+        "serve_image": {"image_bytes": [files[0], b"no image", files[1]]},
+        "labels": {"class_numbers": np.array([3, 0, 9], np.int64)},
+    }
+    assert set(requests) == set(signatures)
+    for name, given in requests.items():
+        found = in_session(name, **given)
+        eager = {key: tf.constant(value) for key, value in given.items()}
+        expected = signatures[name](**eager)
+        assert set(found) == set(expected)
+        for key, value in expected.items():
+            if value.dtype == tf.string:
+                assert found[key].tolist() == value.numpy().tolist()
+            else:
+                np.testing.assert_allclose(found[key], value, atol=1e-5)
+    assert [n.decode() for n in found["labels"]] == ["fox", "cat", ""]
+
+
 def request(signature, **inputs):
     built = predict_pb2.PredictRequest()
     built.model_spec.name = "robust"

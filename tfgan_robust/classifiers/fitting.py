@@ -21,10 +21,9 @@ from tfgan_robust.classifiers.endings import last_operation
 from tfgan_robust.classifiers.interface import KNOWN, InputRange
 from tfgan_robust.errors import UsageError
 from tfgan_robust.identity import probes
-from tfgan_robust.networks.shapes import answers_of, input_shape_of
+from tfgan_robust.networks.shapes import CHANNELS, answers_of, input_shape_of
 
 ImageShape = tuple[int, int, int]
-_CHANNELS = (1, 3)
 # Pixels of an integer input.
 _BYTES: InputRange = KNOWN[0]
 
@@ -153,7 +152,7 @@ def _channels_last(fitted: Fitted) -> Fitted:
     if not _is_images(shape):
         return fitted
     _, first, _, last = shape
-    if first not in _CHANNELS or last in _CHANNELS:
+    if first not in CHANNELS or last in CHANNELS:
         return fitted
     inputs = keras.Input((*shape[2:], first))
     turned = keras.layers.Permute((3, 1, 2))(inputs)

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tfgan_robust.classifiers.classifier import Classifier
 from tfgan_robust.errors import UsageError
+from tfgan_robust.networks.shapes import remedy_for_images
 
 # Of pixels that arithmetic left slightly outside [0, 1].
 _ROUNDING = 1e-2
@@ -76,12 +77,9 @@ def _check_shape(images: np.ndarray, classifier: Classifier) -> None:
         )
     shape, expected = images.shape[1:], tuple(classifier.image_shape)
     if shape != expected:
-        hint = ""
-        if shape[2] == expected[2] and expected[0] == expected[1]:
-            hint = f"; `image_size={expected[0]}` resizes them"
         raise UsageError(
-            f"The classifier takes images of {expected}. "
-            f"Received: images of {shape}{hint}."
+            f"The classifier takes images of {expected}. Received: images of "
+            f"{shape}{remedy_for_images(expected, shape)}."
         )
 
 

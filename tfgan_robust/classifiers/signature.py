@@ -10,6 +10,9 @@ from tfgan_robust.errors import UsageError, in_one_line
 from tfgan_robust.networks.logits import LogitsFn
 from tfgan_robust.networks.shapes import check_input_shape, check_output_shape
 
+# A SavedModel's graph is as it was exported.
+_REMEDY = "export it with float32 images, [None, height, width, channels]"
+
 
 class Signature(NamedTuple):
     """A signature that classifies.
@@ -52,7 +55,7 @@ def load_signature(path: str | Path) -> Signature:
     given = signature.structured_outputs[output_name]
     shape = _known(taken.shape)
     check_input_shape(
-        shape if taken.dtype.is_floating else f"of {taken.dtype.name}"
+        shape if taken.dtype.is_floating else f"of {taken.dtype.name}", _REMEDY
     )
     check_output_shape(_known(given.shape))
     if shape[0] is not None:

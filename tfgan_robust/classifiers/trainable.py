@@ -7,7 +7,7 @@ from tfgan_robust.classifiers.answers import SQUASHING, kind_of
 from tfgan_robust.classifiers.endings import last_operation
 from tfgan_robust.classifiers.preflight import check_finite
 from tfgan_robust.errors import UsageError, in_one_line
-from tfgan_robust.networks.shapes import shapes_of
+from tfgan_robust.networks.shapes import remedy_for_images, shapes_of
 
 _NUM_PROBES = 4
 
@@ -26,11 +26,13 @@ def check_trainable(
         num_classes: Number of classes of the training data.
 
     Raises:
-        UsageError: unless it takes one batch of such images and answers with
-            a finite logit for each class, and has variables to train.
+        UsageError: unless it takes one batch of such images, as floating
+            point, and answers with a finite logit for each class, and has
+            variables to train.
     """
     if not classifier.built:
         _build(classifier, image_shape)
+    _check_input_kind(classifier)
     _check_fit(classifier, image_shape, num_classes)
     if not classifier.trainable_variables:
         raise UsageError(
@@ -52,17 +54,31 @@ def _build(classifier: keras.Model, image_shape: tuple[int, int, int]) -> None:
         ) from None
 
 
+def _check_input_kind(classifier: keras.Model) -> None:
+    """Refuses integers, to which Keras would round images without a word."""
+    inputs = getattr(classifier, "inputs", None) or ()
+    integers = [str(i.dtype) for i in inputs if "int" in str(i.dtype)]
+    if integers:
+        raise UsageError(
+            "The classifier must take images as floating point: as integers, "
+            f"those in [0, 1] are black. Received: an input of {integers[0]}; "
+            "build it with a float32 Input, and keras.layers.Rescaling(255) "
+            "where it expects 0 to 255."
+        )
+
+
 def _check_fit(
     classifier: keras.Model, image_shape: tuple[int, int, int], num_classes: int
 ) -> None:
-    takes, tells_apart = shapes_of(classifier)
+    takes, tells_apart = shapes_of(
+        classifier,
+        sized_by=f"with images = keras.Input({tuple(image_shape)}), save "
+        "keras.Model(images, model(images))",
+    )
     if takes != tuple(image_shape):
-        remedy = ""
-        if takes[2] == image_shape[2] and takes[0] == takes[1]:
-            remedy = f"; `image_size={takes[0]}` resizes them"
         raise UsageError(
             f"The classifier takes images of {takes}. Received: images of "
-            f"{tuple(image_shape)}{remedy}."
+            f"{tuple(image_shape)}{remedy_for_images(takes, image_shape)}."
         )
     if tells_apart != num_classes:
         raise UsageError(

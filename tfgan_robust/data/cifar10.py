@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from tfgan_robust.data.provenance import was_jpeg
+from tfgan_robust.data.provenance import source_of
 from tfgan_robust.data.resizing import resize
 from tfgan_robust.data.splits import DatasetInfo, Split
 from tfgan_robust.data.tfds_sets import complete
@@ -51,12 +51,10 @@ def load(
     examples = _read(builder, split)
     size = image_size or 32
     raw = np.asarray(examples["image"])
-    # Figures on such images are not those of the data set as it is published.
-    name = "CIFAR-10 after JPEG compression" if was_jpeg(raw) else "CIFAR-10"
     info = DatasetInfo(
         class_names=tuple(builder.info.features["label"].names),
         image_shape=(size, size, 3),
-        source=f"{name}, tensorflow-datasets {builder.info.version}",
+        source=source_of(builder.info, "CIFAR-10", lambda: raw),
     )
     images = resize(raw, size)
     return info, Split(images, examples["label"].astype(np.int64))

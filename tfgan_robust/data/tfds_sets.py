@@ -2,7 +2,8 @@
 
 import contextlib
 import difflib
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from tfgan_robust.data.provenance import LOOKED_AT, source_of
 from tfgan_robust.data.registry import TFDS
 from tfgan_robust.data.resizing import centre, resize
 from tfgan_robust.data.splits import DatasetInfo, Split
@@ -68,13 +70,15 @@ def load(
     part, notes = _part(name, builder.info, split)
     with complete(builder, f"{TFDS}{name}"):
         images, labels = _read(name, builder, features, part, image_size)
+        source = source_of(
+            builder.info,
+            builder.info.full_name.rpartition("/")[0],
+            lambda: np.stack(_first(name, builder, features, part)),
+        )
     info = DatasetInfo(
         class_names=_class_names(builder.info.features[features.label]),
         image_shape=images.shape[1:],
-        source=(
-            f"{builder.info.full_name.rpartition('/')[0]}, tensorflow-datasets "
-            f"{builder.info.version}"
-        ),
+        source=source,
         notes=notes,
     )
     return info, Split(images, labels)
@@ -193,12 +197,9 @@ def _read(
     image_size: int | None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns uint8 [n, height, width, 3] and int64 [n]."""
-    # Whatever else belongs to an example is not looked at.
-    only = tfds.decode.PartialDecoding(dict.fromkeys(features, True))
-    examples = builder.as_dataset(split=part, decoders=only)
     images: list[np.ndarray] = []
     labels: list[int] = []
-    for example in tfds.as_numpy(examples):
+    for example in _examples(builder, features, part):
         image = _as_rgb(name, example[features.image])
         if image_size is not None:
             image = resize(centre(image)[np.newaxis], image_size)[0]
@@ -216,6 +217,28 @@ def _read(
             "whose test images have labels."
         )
     return np.stack(images), np.array(labels, np.int64)
+
+
+def _first(
+    name: str,
+    builder: tfds.core.DatasetBuilder,
+    features: _Features,
+    part: str,
+) -> list[np.ndarray]:
+    """Returns those that tell what was done to all, before any resizing."""
+    examples = _examples(builder, features, part)
+    return [
+        _as_rgb(name, example[features.image])
+        for example in itertools.islice(examples, LOOKED_AT)
+    ]
+
+
+def _examples(
+    builder: tfds.core.DatasetBuilder, features: _Features, part: str
+) -> Iterable[Any]:
+    # Whatever else belongs to an example is not looked at.
+    only = tfds.decode.PartialDecoding(dict.fromkeys(features, True))
+    return tfds.as_numpy(builder.as_dataset(split=part, decoders=only))
 
 
 def _sizes_differ(

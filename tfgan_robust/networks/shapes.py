@@ -6,6 +6,8 @@ import keras
 
 from tfgan_robust.errors import UsageError, in_one_line
 
+CHANNELS = (1, 3)
+
 
 def check_sides(image_shape: tuple[int, int, int]) -> None:
     """Refuses images that the paper's networks cannot halve.
@@ -22,11 +24,15 @@ def check_sides(image_shape: tuple[int, int, int]) -> None:
         )
 
 
-def shapes_of(model: keras.Model) -> tuple[tuple[int, int, int], int]:
+def shapes_of(
+    model: keras.Model, *, sized_by: str = "say it by `image_shape`"
+) -> tuple[tuple[int, int, int], int]:
     """Returns what a classifier takes and gives.
 
     Args:
         model: Any Keras model that was built.
+        sized_by: What to do, where it was called, about a size that the
+            model leaves open.
 
     Returns:
         Height, width and channels of an image, and the number of classes.
@@ -36,7 +42,9 @@ def shapes_of(model: keras.Model) -> tuple[tuple[int, int, int], int]:
             answers with one number for each of two or more classes.
     """
     inputs = input_shape_of(model)
-    check_input_shape(inputs)
+    # Of what is no image, no size would help.
+    images = isinstance(inputs, tuple) and len(inputs) == 4
+    check_input_shape(inputs, sized_by if images else None)
     answers = answers_of(model, inputs)
     check_output_shape(answers)
     return inputs[1:], answers[-1]
@@ -85,22 +93,21 @@ def answers_of(model: keras.Model, input_shape: tuple[int | None, ...]) -> Any:
     return keras.tree.map_structure(lambda answer: answer.shape, answers)
 
 
-def check_input_shape(shape: Any) -> None:
+def check_input_shape(shape: Any, remedy: str | None) -> None:
     """Refuses whatever is no batch of images of one size.
 
     Args:
         shape: A tuple, if there is one input of known rank.
+        remedy: What to do about it; None if nobody knows.
 
     Raises:
         UsageError: unless it is (batch, height, width, channels).
     """
     if not isinstance(shape, tuple) or len(shape) != 4 or None in shape[1:]:
-        # Otherwise no size would help.
-        images = isinstance(shape, tuple) and len(shape) == 4
-        remedy = "; say it by `image_shape`" if images else ""
+        advice = "" if remedy is None else f"; {remedy}"
         raise UsageError(
             "A classifier takes one batch of images, [batch, height, width, "
-            f"channels] of known size. Received: input shape {shape}{remedy}."
+            f"channels] of known size. Received: input shape {shape}{advice}."
         )
 
 
@@ -114,7 +121,31 @@ def check_output_shape(shape: Any) -> None:
         UsageError: unless it is (batch, num_classes).
     """
     if not isinstance(shape, tuple) or len(shape) != 2 or (shape[1] or 0) < 2:
+        one = isinstance(shape, tuple) and shape[1:] == (1,)
+        remedy = "; for yes or no, end it in two classes" if one else ""
         raise UsageError(
             "A classifier answers with [batch, num_classes], at least 2. "
-            f"Received: output shape {shape}."
+            f"Received: output shape {shape}{remedy}."
         )
+
+
+def remedy_for_images(taken: tuple[int, ...], received: tuple[int, ...]) -> str:
+    """Returns what to do about images that a classifier does not take.
+
+    Args:
+        taken: Height, width and channels of images that it takes.
+        received: Those of the images.
+
+    Returns:
+        The end of an error's sentence, empty if nothing is known to help.
+    """
+    first, _, last = taken
+    channels = received[-1]
+    if channels in CHANNELS and first == channels != last:
+        return (
+            "; the classifier takes channels first: put "
+            "keras.layers.Permute((3, 1, 2)) in front of it"
+        )
+    if last == channels and taken[0] == taken[1]:
+        return f"; `image_size={first}` resizes them"
+    return ""

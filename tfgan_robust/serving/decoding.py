@@ -6,13 +6,14 @@ others of its batch their answers, and one from a camera may lie on its side.
 
 import tensorflow as tf
 
+from tfgan_robust.serving.kinds import is_supported
 from tfgan_robust.serving.orientation import orientation
 
 
 def decode_files(
     encoded: tf.Tensor, size: tuple[int, int], channels: int
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Decodes PNG, JPEG, GIF and BMP files of any size.
+    """Decodes PNG, JPEG, GIF and uncompressed BMP files of any size.
 
     Of each, the middle square is resized. Grey is repeated, opacity dropped,
     and of an animation the first image is taken, as in training data.
@@ -51,8 +52,10 @@ def decode_files(
 def _decode(
     encoded: tf.Tensor, size: tuple[int, int], channels: int
 ) -> tf.Tensor:
+    # Of nothing, the decoder makes the error that leaves a file out.
+    known = tf.where(is_supported(encoded), encoded, "")
     image = tf.io.decode_image(
-        encoded, channels=channels, expand_animations=False
+        known, channels=channels, expand_animations=False
     )
     image = _upright(image, orientation(encoded))
     height, width = tf.unstack(tf.shape(image)[:2])

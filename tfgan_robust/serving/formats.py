@@ -93,8 +93,9 @@ FORMATS.add(
         tried_by=(
             "python",
             "-c",
-            "import onnxruntime; print(onnxruntime.InferenceSession("
-            "r'{version}/model.onnx').get_inputs()[0])",
+            "import sys, onnxruntime; "
+            "print(onnxruntime.InferenceSession(sys.argv[1]).get_inputs()[0])",
+            "{version}/model.onnx",
         ),
     ),
 )
@@ -107,9 +108,9 @@ FORMATS.add(
         tried_by=(
             "python",
             "-c",
-            "from ai_edge_litert.interpreter import Interpreter; "
-            "print(Interpreter(r'{version}/model.tflite')"
-            ".get_signature_list())",
+            "import sys; from ai_edge_litert.interpreter import Interpreter; "
+            "print(Interpreter(sys.argv[1]).get_signature_list())",
+            "{version}/model.tflite",
         ),
     ),
 )

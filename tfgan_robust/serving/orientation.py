@@ -7,7 +7,9 @@ PNG file in a chunk that may follow them.
 
 import tensorflow as tf
 
-_PNG = b"\x89PNG\r\n\x1a\n"
+from tfgan_robust.serving.file_bytes import FileBytes
+from tfgan_robust.serving.kinds import PNG
+
 _EXIF = b"Exif\0\0"
 # More segments, chunks or bytes that fill than a file has before its EXIF
 # data, unless it is made to keep a server busy.
@@ -15,8 +17,6 @@ _MOST_STEPS = 4096
 # More entries than any camera writes into a directory of EXIF data.
 _MOST_ENTRIES = 64
 _ORIENTATION, _SHORT, _LONG = 0x0112, 3, 4
-# No place that is looked at lies farther behind another one.
-_PADDING = 16
 
 
 def orientation(encoded: tf.Tensor) -> tf.Tensor:
@@ -28,8 +28,8 @@ def orientation(encoded: tf.Tensor) -> tf.Tensor:
     Returns:
         int32 []; 1, which is upright, for all that does not say.
     """
-    file = _File(encoded)
-    is_png = tf.strings.substr(encoded, 0, len(_PNG)) == _PNG
+    file = FileBytes(encoded)
+    is_png = tf.strings.substr(encoded, 0, len(PNG)) == PNG
     place, found = tf.cond(
         is_png, lambda: _exif_in_png(file), lambda: _exif_in_jpeg(file)
     )
@@ -40,47 +40,7 @@ def orientation(encoded: tf.Tensor) -> tf.Tensor:
     return tf.where(known & (value >= 1) & (value <= 8), value, 1)
 
 
-class _File:
-    """The bytes of a file; behind its end there are zeros.
-
-    Attributes:
-        end: How many there are.
-    """
-
-    def __init__(self, encoded: tf.Tensor) -> None:
-        self._data = tf.pad(
-            tf.io.decode_raw(encoded, tf.uint8), [[0, _PADDING]]
-        )
-        self.end = tf.size(self._data) - _PADDING
-
-    def byte(self, place: tf.Tensor) -> tf.Tensor:
-        """Returns those at some places, int32."""
-        inside = tf.clip_by_value(place, 0, self.end)
-        return tf.cast(tf.gather(self._data, inside), tf.int32)
-
-    def has(self, place: tf.Tensor, text: bytes) -> tf.Tensor:
-        """Tells whether a text stands at a place."""
-        here = self.byte(place + tf.range(len(text)))
-        return tf.reduce_all(here == list(text))
-
-    def number(
-        self, place: tf.Tensor, length: int, little: tf.Tensor | None = None
-    ) -> tf.Tensor:
-        """Returns a number of some bytes, negative if int32 has none such.
-
-        Args:
-            place: Where it begins.
-            length: Of bytes, up to 4.
-            little: Whether the lowest byte comes first; None for no.
-        """
-        parts = [self.byte(place + i) for i in range(length)]
-        big = little_end = tf.zeros_like(place)
-        for low, high in zip(parts, reversed(parts), strict=True):
-            big, little_end = 256 * big + low, 256 * little_end + high
-        return big if little is None else tf.where(little, little_end, big)
-
-
-def _exif_in_jpeg(file: _File) -> tuple[tf.Tensor, tf.Tensor]:
+def _exif_in_jpeg(file: FileBytes) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns where EXIF data begin, and whether there are any."""
 
     def is_exif(place: tf.Tensor) -> tf.Tensor:
@@ -101,7 +61,7 @@ def _exif_in_jpeg(file: _File) -> tuple[tf.Tensor, tf.Tensor]:
     return segment + 4, is_exif(segment)
 
 
-def _exif_in_png(file: _File) -> tuple[tf.Tensor, tf.Tensor]:
+def _exif_in_png(file: FileBytes) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns where EXIF data begin, and whether there are any."""
 
     def is_exif(place: tf.Tensor) -> tf.Tensor:
@@ -120,13 +80,13 @@ def _exif_in_png(file: _File) -> tuple[tf.Tensor, tf.Tensor]:
     (chunk,) = tf.while_loop(
         is_before,
         following,
-        (tf.constant(len(_PNG)),),
+        (tf.constant(len(PNG)),),
         maximum_iterations=_MOST_STEPS,
     )
     return chunk + 8, is_exif(chunk)
 
 
-def _value(file: _File, start: tf.Tensor) -> tf.Tensor:
+def _value(file: FileBytes, start: tf.Tensor) -> tf.Tensor:
     """Returns the orientation that EXIF data state, 0 if they state none."""
     little = file.byte(start) == 0x49
     directory = start + file.number(start + 4, 4, little)
