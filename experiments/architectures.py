@@ -11,12 +11,12 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from experiments import costs
+from experiments.command import main
 from experiments.experiment import (
     Experiment,
     Row,
     attacks_in,
     entry,
-    main,
     radii_in,
 )
 from experiments.options import Preset, Section

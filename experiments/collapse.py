@@ -13,7 +13,8 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from experiments import efficiency
-from experiments.experiment import Experiment, Row, main
+from experiments.command import main
+from experiments.experiment import Experiment, Row
 from experiments.options import Preset, Section
 from experiments.study import Measurement, Study, Trial, read_metrics
 from tfgan_robust.reports.plot_style import PALETTE

@@ -16,7 +16,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments import epochs
-from experiments.experiment import Experiment, main, save_figure
+from experiments.command import main
+from experiments.experiment import Experiment, save_figure
 from experiments.options import Preset, Section
 from experiments.study import Study, Trial
 from tfgan_robust.files import write_json

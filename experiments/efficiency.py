@@ -18,12 +18,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments import costs
+from experiments.command import main
 from experiments.experiment import (
     Experiment,
     Row,
     accuracy,
     attacks_in,
-    main,
     radii_in,
     rows_of,
     write_csv,
