@@ -40,7 +40,6 @@ def long_run(
         {**section.training, "seed": seed},
         tuple(measurements),
         {"formulation": "grad"},
-        keeps_networks=True,
     )
 
 
