@@ -79,7 +79,7 @@ def draw(rows: Sequence[Row], _: Section) -> Figure:
                 value = found["accuracy"]
                 panel.errorbar(
                     100 * value,
-                    names.index(row["network"]),
+                    names.index(row["network"]) + 0.18 * "os".index(mark),
                     xerr=[
                         [100 * (value - found["low"])],
                         [100 * (found["high"] - value)],

@@ -97,6 +97,7 @@ def draw(rows: Sequence[Row], _: Section) -> Figure:
             stated = attack == "pgd-100" and kind == "paper"
             if stated and marks.applies(rows):
                 marks.draw_pgd(panel)
+                panel.legend(handles=panel.lines[-1:], fontsize=7)
             panel.set_ylim(0, 100)
             panel.grid(axis="y")
         line[0].set_ylabel("accuracy, %")
