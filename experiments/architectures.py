@@ -11,16 +11,18 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from experiments import costs
+from experiments.command import main
 from experiments.experiment import (
     Experiment,
     Row,
     attacks_in,
     entry,
-    main,
+    on_test_images,
     radii_in,
+    sweeping,
 )
 from experiments.options import Preset, Section
-from experiments.study import Measurement, Study, Trial
+from experiments.study import Study, Trial
 from tfgan_robust.reports.plot_style import CLEAN_COLOR, PALETTE
 
 NAME = "architectures"
@@ -36,6 +38,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
 def trials(preset: Preset, study: Study) -> list[Trial]:
     """Returns a run for each network and seed, of equal time."""
     section = preset.section(NAME)
+    measurements = on_test_images(section)
     wanted = {
         name: {**section.training, **changes, "classifier": name}
         for name, changes in NETWORKS.items()
@@ -47,7 +50,7 @@ def trials(preset: Preset, study: Study) -> list[Trial]:
         Trial(
             f"{NAME}/{name}-{seed}",
             {**settings, "epochs": epochs[name], "seed": seed},
-            (Measurement("test", section.measuring),),
+            measurements,
             {"network": name},
         )
         for seed in section["seeds"]
@@ -57,27 +60,31 @@ def trials(preset: Preset, study: Study) -> list[Trial]:
 
 def draw(rows: Sequence[Row], _: Section) -> Figure:
     """Draws clean and robust accuracy of each network, with intervals."""
-    attack = attacks_in(rows)[-1]
     figure = Figure(figsize=(6, 3.2), layout="constrained")
     panel = figure.subplots()
     names = list(dict.fromkeys(row["network"] for row in rows))
-    shown = [("clean", 0.0, CLEAN_COLOR, "clean")] + [
-        (attack, eps, color, f"{attack}, {255 * eps:.0f}/255")
+    # The last attack at all radii, and what is stronger at one.
+    attacks = attacks_in(rows)
+    attacks = attacks[attacks.index(sweeping(rows)[-1]) :]
+    shown = [("clean", 0.0, CLEAN_COLOR, "o", "clean")] + [
+        (attack, eps, color, mark, f"{attack}, {255 * eps:.0f}/255")
         for eps, color in zip(radii_in(rows), PALETTE[1:], strict=False)
+        for attack, mark in zip(attacks, "os", strict=False)
+        if any(entry(row, attack, eps) for row in rows)
     ]
-    for kind, eps, color, label in shown:
+    for kind, eps, color, mark, label in shown:
         for row in rows:
             found = entry(row, kind, eps)
             if found is not None:
                 value = found["accuracy"]
                 panel.errorbar(
                     100 * value,
-                    names.index(row["network"]),
+                    names.index(row["network"]) + 0.18 * "os".index(mark),
                     xerr=[
                         [100 * (value - found["low"])],
                         [100 * (found["high"] - value)],
                     ],
-                    fmt="o",
+                    fmt=mark,
                     color=color,
                     capsize=3,
                     label=label if row is rows[0] else None,

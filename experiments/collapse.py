@@ -13,7 +13,8 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from experiments import efficiency
-from experiments.experiment import Experiment, Row, main
+from experiments.command import main
+from experiments.experiment import Experiment, Row
 from experiments.options import Preset, Section
 from experiments.study import Measurement, Study, Trial, read_metrics
 from tfgan_robust.reports.plot_style import PALETTE
@@ -25,26 +26,19 @@ FALLEN = 0.5
 
 
 def trials(preset: Preset, study: Study) -> list[Trial]:
-    """Returns a run for each method, its best and its last networks."""
+    """Returns a run for each method, of which the last networks count."""
     section = preset.section(NAME)
-    measurements = tuple(
-        Measurement(which, {**section.measuring, "checkpoint": which})
-        for which in ("best", "last")
-    )
+    budget, variants = section["budget"], section["variants"]
+    settings = efficiency.settings_of(variants, section, study, budget)
     return [
         Trial(
-            f"{NAME}/{efficiency.trial_name(variant, section['budget'], seed)}",
-            {
-                **efficiency.settings_of(
-                    variant, section, study, section["budget"]
-                ),
-                "seed": seed,
-            },
-            measurements,
+            f"{NAME}/{efficiency.trial_name(variant, budget, seed)}",
+            {**settings[variant], "seed": seed},
+            (Measurement("last", {**section.measuring, "checkpoint": "last"}),),
             {"variant": variant},
         )
         for seed in section["seeds"]
-        for variant in section["variants"]
+        for variant in variants
     ]
 
 
@@ -69,10 +63,9 @@ def history(run: RunDirectory) -> dict[str, Any]:
 
 def draw(rows: Sequence[Row], _: Section) -> Figure:
     """Draws validation accuracy over epochs, and when alarms were given."""
-    shown = [row for row in rows if row["measurement"] == "last"] or rows
-    figure = Figure(figsize=(2.6 * len(shown), 3), layout="constrained")
-    panels = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
-    for panel, row in zip(panels, shown, strict=True):
+    figure = Figure(figsize=(2.6 * len(rows), 3), layout="constrained")
+    panels = figure.subplots(1, len(rows), sharey=True, squeeze=False)[0]
+    for panel, row in zip(panels, rows, strict=True):
         found = row["history"]
         panel.set_title(row["variant"])
         for number, attack in enumerate(("fgsm", "pgd")):

@@ -18,18 +18,21 @@ from pathlib import Path
 from typing import Any
 
 from experiments import options
+from experiments.apart import apart
 from experiments.study import Study, Trial
 from tfgan_robust.errors import TfganRobustError
 from tfgan_robust.files import read_json_object, write_json
+from tfgan_robust.runs.directory import RunDirectory, locked
 
 Settings = Mapping[str, Any]
 _STEPS = 10
 # Of CIFAR-10, less what is held out.
 _TRAINING_IMAGES = 45_000
-# What changes no step.
+# What does not change how long a step takes.
 _OF_RUNS = (
     "dataset", "epochs", "seed", "keep_every", "eval_every", "eval_images",
     "train_images", "validation_images", "eval_eps", "horizontal_flip",
+    "eps",
 )  # fmt: skip
 
 
@@ -56,30 +59,30 @@ def measured(
     known: dict[str, float] = stored.get("seconds", {})
     missing = {key(s): dict(s) for s in wanted if key(s) not in known}
     if missing:
-        # What needs TensorFlow, which trials have in processes of their own.
-        from experiments.benchmark_training import (
-            about,
-            compiled_step,
-            time_steps,
-        )
-
         first = stored.get("first", next(iter(missing.values())))
-        timed = {key(first): first, **missing}
-        found = time_steps(
-            {
-                name: partial(compiled_step, each)
-                for name, each in timed.items()
-            },
-            steps,
-        )
+        found, about = apart(_timed, {key(first): first, **missing}, steps)
         unit = found[key(first)]
         scale = known.get(key(first), unit) / unit
         known |= {name: scale * found[name] for name in missing}
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_json(
-            file, {**about(), **stored, "first": first, "seconds": known}
-        )
+        write_json(file, {**about, **stored, "first": first, "seconds": known})
     return {key(s): known[key(s)] for s in wanted}
+
+
+def _timed(
+    wanted: Mapping[str, dict[str, Any]], steps: int
+) -> tuple[dict[str, float], dict[str, str]]:
+    """Returns the seconds of a step of each, and on what that was."""
+    from experiments.benchmark_training import (
+        about,
+        compiled_step,
+        time_steps,
+    )
+
+    builders = {
+        name: partial(compiled_step, each) for name, each in wanted.items()
+    }
+    return time_steps(builders, steps), about()
 
 
 def equal_time(
@@ -114,8 +117,6 @@ def hours(trials: Sequence[Trial], seconds: Mapping[str, float]) -> float:
 
 def main() -> None:
     """Times the trainings of a preset."""
-    from experiments.run_all import EXPERIMENTS
-
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--preset", choices=options.names(), required=True)
     parser.add_argument("--results", type=Path)
@@ -125,29 +126,46 @@ def main() -> None:
     results = arguments.results or Path(__file__).parent / "results" / name
     study = Study(Path("runs") / name, results)
     preset = options.Preset.load(name)
-    rows: dict[str, Any] = {}
-    counted: set[str] = set()
     try:
-        for experiment in EXPERIMENTS:
-            found = experiment.trials(preset, study)
-            # What experiments share is trained once.
-            trials = {t.name: t for t in found if t.name not in counted}
-            counted |= trials.keys()
-            each = [trial.settings for trial in trials.values()]
-            seconds = measured(results / "costs.json", each, arguments.steps)
-            rows[experiment.name] = {
-                "trainings": len(trials),
-                "hours": hours(list(trials.values()), seconds),
-            }
+        with locked(RunDirectory(results)):
+            rows = of_experiments(preset, study, arguments.steps)
     except TfganRobustError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    file = results / "costs.json"
-    write_json(file, {**read_json_object(file), "hours": rows})
     for title, row in rows.items():
         print(f"{title}: {row['trainings']} trainings, {row['hours']:.1f} h")
     total = sum(row["hours"] for row in rows.values())
     print(f"all: {total:.1f} h of training")
+
+
+def of_experiments(
+    preset: options.Preset, study: Study, steps: int
+) -> dict[str, dict[str, Any]]:
+    """Writes how long the trainings of each experiment take, and returns it.
+
+    Args:
+        preset: Of which settings.
+        study: Where results are.
+        steps: How many steps are timed at once.
+    """
+    from experiments.run_all import EXPERIMENTS
+
+    rows: dict[str, dict[str, Any]] = {}
+    counted: set[str] = set()
+    file = study.results / "costs.json"
+    for experiment in EXPERIMENTS:
+        found = experiment.trials(preset, study)
+        # What experiments share is trained once.
+        trials = {t.name: t for t in found if t.name not in counted}
+        counted |= trials.keys()
+        each = [trial.settings for trial in trials.values()]
+        seconds = measured(file, each, steps)
+        rows[experiment.name] = {
+            "trainings": len(trials),
+            "hours": hours(list(trials.values()), seconds),
+        }
+    write_json(file, {**read_json_object(file), "hours": rows})
+    return rows
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ ways; and, which the paper does not have, how far one can go along each of them
 before another class overtakes, for many test images.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,10 +17,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments import epochs
-from experiments.experiment import Experiment, main, save_figure
+from experiments.apart import apart
+from experiments.command import main
+from experiments.experiment import Experiment, save_figure
 from experiments.options import Preset, Section
 from experiments.study import Study, Trial
-from tfgan_robust.files import write_json
+from tfgan_robust.files import replacing, write_json
 from tfgan_robust.reports.numbers import format_eps
 from tfgan_robust.reports.plot_style import GREY, PALETTE, STYLE
 from tfgan_robust.reports.reading import read_arrays
@@ -185,8 +188,8 @@ def trials(preset: Preset, study: Study) -> list[Trial]:
     """Returns the long run, whose networks are needed until all is seen."""
     if _file(study).is_file():
         return []
-    section = preset.section(NAME)
-    return [epochs.long_run(preset, (), section["seed"])]
+    trial = epochs.long_run(preset, (), preset.section(NAME)["seed"])
+    return [dataclasses.replace(trial, keeps_networks=True)]
 
 
 def _file(study: Study) -> Path:
@@ -201,8 +204,9 @@ def also(preset: Preset, study: Study) -> None:
     if not file.is_file():
         if not study.is_trained(trial):
             return
-        found = walk(trial, section, study)
-        np.savez_compressed(file, **found._asdict())
+        found = apart(walk, trial, section, study)
+        with replacing(file) as partial:
+            np.savez_compressed(partial, **found._asdict())
     seen = Walk(**read_arrays(file))
     write_json(
         study.results / f"{NAME}.json",

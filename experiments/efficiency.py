@@ -5,12 +5,13 @@ trains for the same time: as many epochs as cost what a number of epochs of
 FGSM with a random start cost, by the time of a step of each, measured first in
 one run. All have the same optimizer, schedule and averaging, and each control
 is what a generator's place can be filled with that learns nothing, or less.
-Accuracy is of validation images. Whatever is within some points of the best of
-its time is trained with more seeds.
+Accuracy is of validation images. More seeds, which come after all other
+experiments, have what is within some points of the best of the shortest time,
+and then the best few of a longer one.
 """
 
 import statistics
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,12 +19,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments import costs
+from experiments.command import main
 from experiments.experiment import (
     Experiment,
     Row,
     accuracy,
     attacks_in,
-    main,
     radii_in,
     rows_of,
     write_csv,
@@ -117,64 +118,103 @@ def trial_name(variant: str, budget: int, seed: int) -> str:
 
 
 def settings_of(
-    variant: str, section: Section, study: Study, budget: int
-) -> dict[str, Any]:
-    """Returns what a variant is trained with for a budget, without a seed.
+    variants: Sequence[str], section: Section, study: Study, budget: int
+) -> dict[str, dict[str, Any]]:
+    """Returns what variants are trained with for a budget, without a seed.
 
     Args:
-        variant: One of `VARIANTS`.
+        variants: Of `VARIANTS`, whose steps are timed together.
         section: What all share.
         study: Where costs of steps are kept.
-        budget: Its time, in epochs of `UNIT`.
+        budget: Their time, in epochs of `UNIT`.
     """
-    wanted = {name: {**section.training, **VARIANTS[name]} for name in VARIANTS}
+    wanted = {
+        name: {**section.training, **VARIANTS[name]}
+        for name in dict.fromkeys((UNIT, *variants))
+    }
     file = study.results / "costs.json"
     epochs = costs.equal_time(file, wanted, UNIT, budget)
-    return {**wanted[variant], "epochs": epochs[variant]}
+    return {name: {**wanted[name], "epochs": epochs[name]} for name in variants}
 
 
 def trials(preset: Preset, study: Study) -> list[Trial]:
-    """Returns all variants once, then the best of them with more seeds."""
+    """Returns all variants once, for the shortest time first."""
     section = preset.section(NAME)
-    first, *more = section["seeds"]
-    found: list[Trial] = []
-    again: list[Trial] = []
-    for number, budget in enumerate(section["budgets"]):
-        variants = section["longer" if number else "variants"]
-        once = [
-            trial_of(name, budget, first, section, study) for name in variants
-        ]
-        found += once
-        if all(study.is_done(trial) for trial in once):
-            again += [
-                trial_of(name, budget, seed, section, study)
-                for name in close_to_best(once, study, section["within"])
-                for seed in more
-            ]
-    return found + again
-
-
-def trial_of(
-    variant: str, budget: int, seed: int, section: Section, study: Study
-) -> Trial:
-    """Returns one training and its measurement."""
-    return Trial(
-        trial_name(variant, budget, seed),
-        {**settings_of(variant, section, study, budget), "seed": seed},
-        (Measurement("validation", section.measuring),),
-        {"variant": variant, "budget": budget},
-    )
-
-
-def close_to_best(
-    trials: Sequence[Trial], study: Study, within: float
-) -> list[str]:
-    """Returns the variants that are within so many points of the best."""
-    rows = list(rows_of(trials, study))
-    reached = {row["variant"]: decisive(row) for row in rows}
     return [
-        v for v, a in reached.items() if a >= max(reached.values()) - within
+        trial
+        for number in range(len(section["budgets"]))
+        for trial in _once(number, section, study)
     ]
+
+
+def more_seeds(preset: Preset, study: Study) -> list[Trial]:
+    """Returns the best of each time with more seeds, once they are known."""
+    section = preset.section(NAME)
+    _, *more = section["seeds"]
+    found: list[Trial] = []
+    for number in range(len(section["budgets"])):
+        once = _once(number, section, study)
+        # A longer time waits for the shorter ones, so that the order stays.
+        if not all(study.is_settled(trial) for trial in once):
+            break
+        rows = list(rows_of(once, study))
+        reached = {row["variant"]: decisive(row) for row in rows}
+        chosen = (
+            best(reached, section["best"])
+            if number
+            else close_to_best(reached, section["within"])
+        )
+        found += _trials(chosen, number, more, section, study)
+    return found
+
+
+def _once(number: int, section: Section, study: Study) -> list[Trial]:
+    """Returns the variants of a budget with the first seed."""
+    variants = section["longer" if number else "variants"]
+    return _trials(variants, number, section["seeds"][:1], section, study)
+
+
+def _trials(
+    variants: Sequence[str],
+    number: int,
+    seeds: Sequence[int],
+    section: Section,
+    study: Study,
+) -> list[Trial]:
+    """Returns trainings for one of the budgets, with their measurement."""
+    budget = section["budgets"][number]
+    settings = settings_of(variants, section, study, budget)
+    return [
+        Trial(
+            trial_name(variant, budget, seed),
+            {**settings[variant], "seed": seed},
+            (Measurement("validation", section.measuring),),
+            {"variant": variant, "budget": budget},
+        )
+        for variant in variants
+        for seed in seeds
+    ]
+
+
+def close_to_best(reached: Mapping[str, float], within: float) -> list[str]:
+    """Returns what is within so many points of the best.
+
+    Args:
+        reached: Accuracies in %, by variant.
+        within: In points.
+    """
+    least = max(reached.values(), default=0.0) - within
+    return [variant for variant, value in reached.items() if value >= least]
+
+
+def best(reached: Mapping[str, float], count: int) -> list[str]:
+    """Returns the best few, the best first.
+
+    Args:
+        reached: Accuracies in %, by variant.
+        count: How many.
+    """
+    return sorted(reached, key=lambda name: -reached[name])[:count]
 
 
 def decisive(row: Row) -> float:
@@ -188,7 +228,7 @@ def decisive(row: Row) -> float:
 def also(preset: Preset, study: Study) -> None:
     """Writes how each compares with the best of its time and seed."""
     masks, abouts = {}, {}
-    for trial in trials(preset, study):
+    for trial in [*trials(preset, study), *more_seeds(preset, study)]:
         (measurement,) = trial.measurements
         if study.is_measured(trial, measurement):
             evaluation = study.evaluation(trial, measurement).evaluation
@@ -288,7 +328,7 @@ def _curve(
 
 EXPERIMENT = Experiment(
     NAME, "Robust accuracy against training time", "abstract and 4.5",
-    trials, draw, also,
+    trials, draw, also, later=more_seeds,
 )  # fmt: skip
 
 if __name__ == "__main__":

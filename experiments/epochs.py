@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 
 from experiments import marks
+from experiments.command import main
 from experiments.experiment import (
     Experiment,
     Row,
     accuracy,
     attacks_in,
-    main,
     radii_in,
 )
 from experiments.options import Preset, Section
@@ -40,7 +40,6 @@ def long_run(
         {**section.training, "seed": seed},
         tuple(measurements),
         {"formulation": "grad"},
-        keeps_networks=True,
     )
 
 

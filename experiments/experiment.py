@@ -6,10 +6,9 @@ trains and measures what is missing, and writes NAME.json, NAME.csv, NAME.png
 and NAME.svg to the results of the preset, after each evaluation.
 """
 
-import argparse
 import csv
 import dataclasses
-import sys
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,14 +16,13 @@ from typing import Any
 import matplotlib
 from matplotlib.figure import Figure
 
-from experiments import options, runner
 from experiments.options import Preset, Section
 from experiments.study import Measurement, Study, Trial
-from tfgan_robust.errors import TfganRobustError
-from tfgan_robust.files import read_json_object, write_json
+from tfgan_robust.files import write_json
 from tfgan_robust.reports import plot_style
 from tfgan_robust.reports.numbers import same_eps
 from tfgan_robust.reports.plot_style import STYLE
+from tfgan_robust.runs.directory import stored_precision
 
 ROOT = Path(__file__).parent
 # Words for a row in a table: one measurement of a trial.
@@ -43,8 +41,11 @@ class Experiment:
             first.
         draw: Its figure, from its rows and the preset's section; None if
             it has no rows.
-        also: Writes what it has beside rows and a figure.
+        also: Writes what it has beside rows and a figure, as far as that
+            is there.
         more: Columns of a trial's rows beside what was measured.
+        later: Trials that its results ask for, which come after those of
+            all experiments.
     """
 
     name: str
@@ -54,17 +55,22 @@ class Experiment:
     draw: Callable[[Sequence[Row], Section], Figure] | None
     also: Callable[[Preset, Study], None] | None = None
     more: Callable[[Trial, Study], Row] | None = None
+    later: Callable[[Preset, Study], Sequence[Trial]] | None = None
 
-    def publish(self, preset: Preset, study: Study) -> list[Row]:
-        """Writes its files from what is kept.
+    def asked_for(self, preset: Preset, study: Study) -> Sequence[Trial]:
+        """Returns the trials that its results ask for."""
+        return () if self.later is None else self.later(preset, study)
 
-        Returns:
-            Its rows; nothing is written while there are none.
-        """
-        trials = self.trials(preset, study)
+    def publish(self, preset: Preset, study: Study) -> None:
+        """Writes its files from what is kept, none while there are no rows."""
+        if self.also is not None:
+            self.also(preset, study)
+        trials = [
+            *self.trials(preset, study), *self.asked_for(preset, study),
+        ]  # fmt: skip
         rows = list(rows_of(trials, study, self.more))
         if not rows or self.draw is None:
-            return rows
+            return
         study.results.mkdir(parents=True, exist_ok=True)
         stem = study.results / self.name
         command = f"python -m experiments.{self.name} --preset={preset.name}"
@@ -83,84 +89,6 @@ class Experiment:
         with matplotlib.rc_context(STYLE):
             figure = self.draw(rows, preset.section(self.name))
         save_figure(figure, stem, note=what_it_is(rows))
-        return rows
-
-
-def main(experiment: Experiment) -> None:
-    """Runs an experiment as a command."""
-    sys.exit(conduct([experiment], experiment.title))
-
-
-def conduct(experiments: Sequence[Experiment], description: str) -> int:
-    """Does what several experiments lack, and writes their files.
-
-    Returns:
-        An exit code: 1 if something failed, which is named.
-    """
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--preset", choices=options.names(), required=True)
-    parser.add_argument("--data_dir", help="of CIFAR-10")
-    parser.add_argument(
-        "--runs",
-        type=Path,
-        help="where networks and logs go; default: runs/PRESET",
-    )
-    parser.add_argument(
-        "--results",
-        type=Path,
-        help="where results go; default: experiments/results/PRESET",
-    )
-    arguments = parser.parse_args()
-    name = arguments.preset
-    study = Study(
-        (arguments.runs or Path("runs") / name).absolute(),
-        (arguments.results or ROOT / "results" / name).absolute(),
-        arguments.data_dir and str(Path(arguments.data_dir).absolute()),
-    )
-    try:
-        failed = perform(experiments, Preset.load(name), study)
-    except TfganRobustError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt as stop:
-        print("Stopped; the same command goes on.", file=sys.stderr)
-        return int(getattr(stop, "exit_code", 130))
-    for line in failed:
-        print(f"failed: {line}", file=sys.stderr)
-    return 1 if failed else 0
-
-
-def perform(
-    experiments: Sequence[Experiment], preset: Preset, study: Study
-) -> list[str]:
-    """Does what several experiments lack, and writes their files.
-
-    Returns:
-        What failed, one line each.
-    """
-    failed: list[str] = []
-    while not failed:
-        # Costs of steps, on which trials may depend, are measured here first.
-        users: dict[str, list[Experiment]] = {}
-        everything: list[Trial] = []
-        for each in experiments:
-            for trial in each.trials(preset, study):
-                everything.append(trial)
-                users.setdefault(trial.name, []).append(each)
-        # What was found may ask for more.
-        if not runner.missing(study, everything):
-            break
-
-        def after(trial: Trial, users: Any = users) -> None:
-            for each in dict.fromkeys(users[trial.name]):
-                each.publish(preset, study)
-
-        failed = runner.run_interruptibly(study, everything, after)
-    for each in experiments:
-        each.publish(preset, study)
-        if each.also is not None:
-            each.also(preset, study)
-    return failed
 
 
 def rows_of(
@@ -168,19 +96,31 @@ def rows_of(
     study: Study,
     more: Callable[[Trial, Study], Row] | None = None,
 ) -> Iterator[Row]:
-    """Yields a row for each measurement that is kept."""
+    """Yields a row for each measurement that is kept, and what joins it."""
     for trial in trials:
-        for measurement in trial.measurements:
-            if study.is_measured(trial, measurement):
-                row = row_of(trial, measurement, study)
-                yield row if more is None else {**row, **more(trial, study)}
+        joined: dict[str, list[Measurement]] = {}
+        for each in trial.measurements:
+            if study.is_measured(trial, each):
+                joined.setdefault(each.joins or each.name, []).append(each)
+        for measurements in joined.values():
+            row = row_of(trial, measurements, study)
+            yield row if more is None else {**row, **more(trial, study)}
 
 
-def row_of(trial: Trial, measurement: Measurement, study: Study) -> Row:
-    """Returns what a measurement says, with all that it depends on."""
+def row_of(
+    trial: Trial, measurements: Sequence[Measurement], study: Study
+) -> Row:
+    """Returns what measurements say, with all that they depend on.
+
+    Args:
+        trial: What was trained.
+        measurements: Of the same networks on the same images.
+        study: Where it is kept.
+    """
+    measurement, *_ = measurements
     stored = study.evaluation(trial, measurement)
     evaluation, conditions = stored.evaluation, stored.conditions
-    config = trial.config
+    config = study.config(trial)
     return {
         "trial": trial.name,
         **trial.about,
@@ -188,6 +128,7 @@ def row_of(trial: Trial, measurement: Measurement, study: Study) -> Row:
         "epochs": config.epochs,
         "training seconds": round(study.training_seconds(trial), 1),
         "trained on": study.device(trial),
+        "trained in": stored_precision(study.kept(trial).path),
         "measurement": measurement.name,
         "checkpoint": measurement.flags.get("checkpoint", "best"),
         "split": conditions.dataset.split,
@@ -195,24 +136,36 @@ def row_of(trial: Trial, measurement: Measurement, study: Study) -> Row:
         "data": conditions.dataset.source,
         "device": conditions.device,
         "date": conditions.date,
-        "accuracy": [
-            {
-                "attack": result.attack,
-                "eps": result.eps,
-                "correct": result.num_correct,
-                "accuracy": result.accuracy,
-                "low": result.accuracy_low,
-                "high": result.accuracy_high,
-            }
-            for result in evaluation.results
-        ],
+        "accuracy": list(_accuracies(trial, measurements, study)),
         "settings": dict(trial.settings),
+        "resolved": dataclasses.asdict(config),
     }
+
+
+def _accuracies(
+    trial: Trial, measurements: Iterable[Measurement], study: Study
+) -> Iterator[Row]:
+    """Yields each accuracy once, with the name of its measurement."""
+    seen: set[tuple[str, float]] = set()
+    for measurement in measurements:
+        evaluation = study.evaluation(trial, measurement).evaluation
+        for result in evaluation.results:
+            if (result.attack, result.eps) not in seen:
+                seen.add((result.attack, result.eps))
+                yield {
+                    "measurement": measurement.name,
+                    "attack": result.attack,
+                    "eps": result.eps,
+                    "correct": result.num_correct,
+                    "accuracy": result.accuracy,
+                    "low": result.accuracy_low,
+                    "high": result.accuracy_high,
+                }
 
 
 def flat(rows: Iterable[Row]) -> list[Row]:
     """Returns a line for each accuracy, for a table in a file."""
-    dropped = ("accuracy", "settings", "history")
+    dropped = ("accuracy", "settings", "resolved", "history")
     return [
         {**{n: v for n, v in row.items() if n not in dropped}, **accuracy}
         for row in rows
@@ -268,6 +221,18 @@ def attacks_in(rows: Iterable[Row]) -> list[str]:
     return [name for name in dict.fromkeys(names) if name != "clean"]
 
 
+def sweeping(rows: Sequence[Row]) -> list[str]:
+    """Returns the attacks that were measured at all radii."""
+    radii = radii_in(rows)
+    entries = [each for row in rows for each in row["accuracy"]]
+    found = {(each["attack"], each["eps"]) for each in entries}
+    return [
+        attack
+        for attack in attacks_in(rows)
+        if all((attack, eps) in found for eps in radii)
+    ]
+
+
 def radii_in(rows: Iterable[Row]) -> list[float]:
     """Returns the radii that were measured, in order, without zero."""
     found = {each["eps"] for row in rows for each in row["accuracy"]}
@@ -279,16 +244,29 @@ def what_it_is(rows: Sequence[Row]) -> str:
     counts = sorted({row["images"] for row in rows})
     first = rows[0]
     splits = ", ".join(sorted({row["split"] for row in rows}))
-    seeds = len({row["seed"] for row in rows})
     width = first["settings"].get("classifier_width", 1.0)
     return (
         f"{first['data']}, {' or '.join(map(str, counts))} {splits} images; "
-        f"width {width:g}; {seeds} seed{'s' if seeds > 1 else ''}; "
+        f"width {width:g}; {seeds_in(rows)}; "
         f"{max(row['date'] for row in rows)}, {first['device']}"
     )
 
 
-def stored(study: Study, name: str) -> Mapping[str, Any] | None:
-    """Returns what an experiment published, None if it did not."""
-    file = study.results / f"{name}.json"
-    return read_json_object(file) if file.is_file() else None
+def seeds_in(rows: Iterable[Row]) -> str:
+    """Returns words on how many seeds a configuration has."""
+    seeds: dict[str, set[int]] = {}
+    for row in rows:
+        others = {**row["resolved"], "seed": None}
+        seeds.setdefault(json.dumps(others), set()).add(row["seed"])
+    counts = sorted({len(found) for found in seeds.values()})
+    words = " to ".join(str(n) for n in dict.fromkeys((counts[0], counts[-1])))
+    return f"{words} seed{'s' if counts[-1] > 1 else ''}"
+
+
+def on_test_images(section: Section) -> tuple[Measurement, ...]:
+    """Returns what is measured at all radii, and AutoAttack in full at one."""
+    flags = {**section.measuring, **section["autoattack"]}
+    return (
+        Measurement("test", section.measuring),
+        Measurement("autoattack", flags, joins="test"),
+    )

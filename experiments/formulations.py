@@ -1,25 +1,30 @@
 """Which input of the generators defends? Section 4.1, Figure 3.
 
 The paper's four formulations with its settings, an undefended baseline, and
-the same four inputs where generators say where a gradient step begins.
+the same four inputs where generators say where a gradient step begins. The
+baseline comes first, which tells whether a network of this width learns at
+all.
 """
 
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments import marks
+from experiments.command import main
 from experiments.experiment import (
     Experiment,
     Row,
     accuracy,
     attacks_in,
-    main,
+    on_test_images,
     radii_in,
+    sweeping,
 )
 from experiments.options import Preset, Section
-from experiments.study import Measurement, Study, Trial
+from experiments.study import Study, Trial
 from tfgan_robust.attacks.formulations import FORMULATIONS
 from tfgan_robust.reports.plot_style import GREY, PALETTE
 
@@ -28,6 +33,7 @@ COLORS = {
     BASELINE: GREY,
     **dict(zip(FORMULATIONS, PALETTE, strict=False)),
 }
+MARKERS = dict(zip(COLORS, "osd^v", strict=False))
 # By whose settings, with how they are drawn.
 SETTINGS = {"paper": "the paper's settings", "ours": "a learned start"}
 
@@ -35,12 +41,12 @@ SETTINGS = {"paper": "the paper's settings", "ours": "a learned start"}
 def trials(preset: Preset, _: Study) -> list[Trial]:
     """Returns baseline and formulations, under both kinds of settings."""
     section = preset.section(NAME)
-    measurement = Measurement("test", section.measuring)
+    measurements = on_test_images(section)
     return [
         Trial(
             f"{NAME}/{formulation}-{kind}-{seed}",
             {**section.training, **changes, "seed": seed},
-            (measurement,),
+            measurements,
             {"formulation": formulation, "settings by": kind},
         )
         for formulation, kind, changes in _variants(section)
@@ -50,17 +56,20 @@ def trials(preset: Preset, _: Study) -> list[Trial]:
 
 def _variants(section: Section) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Yields formulations, by whose settings, and what they change."""
-    for formulation in ("grad_x", "x", "grad", "xz"):
-        chosen = {"formulation": formulation}
-        yield formulation, "paper", {**section["generators"], **chosen}
-        if formulation == "grad_x":
-            yield BASELINE, "paper", {"method": "natural"}
-        yield formulation, "ours", {**section["ours"], **chosen}
+    yield BASELINE, "paper", {"method": "natural"}
+    for kind, changes, formulations in (
+        ("ours", section["ours"], ("x",)),
+        ("paper", section["generators"], ("grad_x", "x", "grad", "xz")),
+        ("ours", section["ours"], ("grad_x", "grad", "xz")),
+    ):
+        for formulation in formulations:
+            yield formulation, kind, {**changes, "formulation": formulation}
 
 
 def draw(rows: Sequence[Row], _: Section) -> Figure:
     """Draws accuracy over the radius, a panel for each attack and settings."""
-    attacks, radii = attacks_in(rows), [0.0, *radii_in(rows)]
+    attacks, radii = sweeping(rows), [0.0, *radii_in(rows)]
+    others = [name for name in attacks_in(rows) if name not in attacks]
     figure = Figure(figsize=(3.3 * len(attacks), 6.2), layout="constrained")
     panels = figure.subplots(
         len(SETTINGS), len(attacks), sharex=True, sharey=True, squeeze=False
@@ -78,22 +87,38 @@ def draw(rows: Sequence[Row], _: Section) -> Figure:
                     panel.plot(
                         [255 * eps for eps in radii],
                         measured,
-                        marker="osd^v"[list(COLORS).index(name)],
+                        marker=MARKERS[name],
                         markersize=4,
                         color=COLORS[name],
                         label=name if row["seed"] == rows[0]["seed"] else None,
                     )
+                    if panel is line[-1]:
+                        _points(panel, row, others)
             stated = attack == "pgd-100" and kind == "paper"
             if stated and marks.applies(rows):
                 marks.draw_pgd(panel)
+                panel.legend(handles=panel.lines[-1:], fontsize=7)
             panel.set_ylim(0, 100)
             panel.grid(axis="y")
         line[0].set_ylabel("accuracy, %")
-        line[-1].legend(fontsize=7)
+        title = f"hollow: {', '.join(others)}" if others else None
+        line[-1].legend(fontsize=7, title=title, title_fontsize=7)
     for panel in panels[-1]:
         panel.set_xlabel("radius, 1/255")
         panel.set_xticks([round(255 * eps) for eps in radii])
     return figure
+
+
+def _points(panel: Axes, row: Row, attacks: Sequence[str]) -> None:
+    """Draws attacks that were not measured at all radii as hollow marks."""
+    name = row["formulation"]
+    for each in row["accuracy"]:
+        if each["attack"] in attacks:
+            panel.plot(
+                255 * each["eps"], 100 * each["accuracy"],
+                marker=MARKERS[name], markersize=8, fillstyle="none",
+                color=COLORS[name],
+            )  # fmt: skip
 
 
 NAME = "formulations"

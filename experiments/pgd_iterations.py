@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 
 from experiments import epochs, marks
+from experiments.command import main
 from experiments.experiment import (
     Experiment,
     Row,
     attacks_in,
     entry,
-    main,
     radii_in,
 )
 from experiments.options import Preset, Section

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
+from experiments.command import main
 from experiments.experiment import (
     Experiment,
     Row,
     accuracy,
     attacks_in,
-    main,
     radii_in,
 )
 from experiments.options import Preset, Section

@@ -16,7 +16,7 @@ from experiments import (
     pgd_iterations,
     precision,
 )
-from experiments.experiment import conduct
+from experiments.command import conduct
 
 EXPERIMENTS = tuple(
     module.EXPERIMENT

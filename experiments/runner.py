@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from experiments.study import Measurement, Study, Trial
+from experiments.study import Measurement, Study, Trial, title
 from tfgan_robust.cli.signals import raising_on_sigterm
 from tfgan_robust.errors import TfganRobustError
 
@@ -23,9 +23,7 @@ class Job(NamedTuple):
     @property
     def title(self) -> str:
         """A few words."""
-        if self.measurement is None:
-            return f"train {self.trial.name}"
-        return f"measure {self.trial.name}, {self.measurement.name}"
+        return title(self.trial, self.measurement)
 
     @property
     def kind(self) -> str:
@@ -41,7 +39,7 @@ class Job(NamedTuple):
 
 
 def missing(study: Study, trials: Sequence[Trial]) -> list[Job]:
-    """Returns what is still to be done, in order.
+    """Returns what is still to be done, in order, but for what failed.
 
     Raises:
         UsageError: if what is kept is of other settings.
@@ -57,14 +55,16 @@ def _jobs(study: Study, trials: Sequence[Trial]) -> Iterator[Job]:
         wanted = [
             each
             for each in trial.measurements
-            if f"{trial.name}/{each.name}" not in seen
+            if title(trial, each) not in seen
+            and not study.has_failed(trial, each)
             and not study.is_measured(trial, each)
         ]
-        seen |= {f"{trial.name}/{each.name}" for each in trial.measurements}
-        lacks = wanted or (trial.keeps_networks and not study.run(trial).kept())
-        if lacks and trial.name not in trained and not study.is_trained(trial):
-            yield Job(trial, None)
+        seen |= {title(trial, each) for each in trial.measurements}
+        needed = trial.keeps_networks and not study.has_failed(trial)
+        if (wanted or needed) and trial.name not in trained:
             trained.add(trial.name)
+            if not study.is_trained(trial):
+                yield Job(trial, None)
         for measurement in wanted:
             yield Job(trial, measurement)
 
@@ -75,10 +75,10 @@ def run(
     *,
     after: Callable[[Trial], None] = lambda trial: None,
     say: Callable[[str], None] = print,
-) -> list[str]:
+) -> None:
     """Does what is missing.
 
-    What fails is named at the end and keeps nothing else from being done,
+    What fails is noted in the study and keeps nothing else from being done,
     but for what needs its networks.
 
     Args:
@@ -86,34 +86,41 @@ def run(
         trials: What is wanted.
         after: Called with a trial when one more job of it is done.
         say: Told where it stands.
-
-    Returns:
-        What failed, one line each.
     """
     jobs = missing(study, trials)
-    failed: dict[str, str] = {}
     clock = Clock()
     for number, job in enumerate(jobs):
         left = clock.left(jobs[number:])
         say(f"[{number + 1} of {len(jobs)}] {job.title}{left}")
-        if job.trial.name in failed:
+        if study.has_failed(job.trial):
             say("  skipped: its training failed")
             continue
         started = time.monotonic()
         try:
-            if job.measurement is None:
-                study.train(job.trial)
-            else:
-                study.measure(job.trial, job.measurement)
+            _do(study, job)
         except TfganRobustError as error:
-            failed[job.title if job.measurement else job.trial.name] = str(
-                error
-            )
+            study.failed[job.title] = str(error)
             say(f"  failed: {error}")
             continue
         clock.took(job, time.monotonic() - started)
         after(job.trial)
-    return [f"{title}: {error}" for title, error in failed.items()]
+
+
+def _do(study: Study, job: Job) -> None:
+    """Does one job.
+
+    Raises:
+        TfganRobustError: if it fails, or claims to be done and is not, which
+            would be begun again and again.
+    """
+    if job.measurement is None:
+        study.train(job.trial)
+        done = study.is_trained(job.trial)
+    else:
+        study.measure(job.trial, job.measurement)
+        done = study.is_measured(job.trial, job.measurement)
+    if not done:
+        raise TfganRobustError("it ended too early")
 
 
 class Clock:
@@ -155,7 +162,7 @@ def duration(seconds: float) -> str:
 
 def run_interruptibly(
     study: Study, trials: Sequence[Trial], after: Callable[[Trial], None]
-) -> list[str]:
+) -> None:
     """As `run`, and SIGTERM interrupts it as Ctrl-C does."""
     with raising_on_sigterm():
-        return run(study, trials, after=after)
+        run(study, trials, after=after)

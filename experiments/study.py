@@ -10,6 +10,7 @@ import csv
 import dataclasses
 import json
 import math
+import os
 import shutil
 import signal
 import subprocess
@@ -19,16 +20,18 @@ from pathlib import Path
 from typing import Any
 
 from tfgan_robust.errors import TfganRobustError, UsageError
-from tfgan_robust.files import read_json_object, write_json
+from tfgan_robust.files import read_json_object, replacing, write_json
 from tfgan_robust.reports.reading import StoredEvaluation, read_evaluation
 from tfgan_robust.runs.config import TrainConfig
-from tfgan_robust.runs.directory import RunDirectory
+from tfgan_robust.runs.directory import RunDirectory, load_run_config
 from tfgan_robust.runs.presets import resolve
 
 Settings = Mapping[str, Any]
-# What is kept of a run, and of an evaluation.
+# What is kept of a run, and of an evaluation; what says that it went to its
+# end comes last, since a copy may be cut off too.
 _OF_RUN = ("config.json", "metrics.csv", "alarms.json")
-_OF_EVALUATION = ("results.json", "masks.npz")
+_OF_EVALUATION = ("masks.npz", "results.json")
+_TIED = Path(__file__).with_name("tied.py")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,10 +41,13 @@ class Measurement:
     Attributes:
         name: Of its folder.
         flags: Of `python -m tfgan_robust.evaluate`, by name.
+        joins: Another measurement of the same networks on the same images,
+            whose row this one's accuracies are added to.
     """
 
     name: str
     flags: Settings
+    joins: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,11 +83,14 @@ class Study:
         runs: Of what is trained.
         results: Of what is kept.
         data_dir: Of the images, for data sets that have one.
+        failed: What was tried in vain since the start, with the reason, by
+            `title`.
     """
 
     runs: Path
     results: Path
     data_dir: str | None = None
+    failed: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def run(self, trial: Trial) -> RunDirectory:
         """Returns the run directory of a trial."""
@@ -92,9 +101,12 @@ class Study:
         return RunDirectory(self.results / "trials" / trial.name)
 
     def is_trained(self, trial: Trial) -> bool:
-        """Tells whether a training went to its end."""
+        """Tells whether a training went to its end and is kept."""
         run = self.run(trial)
         if not (run.metrics.is_file() and run.classifier("last").is_file()):
+            return False
+        kept = self.kept(trial).path / "settings.json"
+        if not (kept.is_file() and _holds(kept, trial.settings)):
             return False
         return int(read_metrics(run)[-1]["epoch"]) == trial.config.epochs
 
@@ -111,9 +123,7 @@ class Study:
             (self.kept(trial).path / "settings.json", trial.settings),
             (folder / "flags.json", measurement.flags),
         ):
-            stored = read_json_object(file)
-            # JSON knows no tuples.
-            if stored != json.loads(json.dumps(dict(given))):
+            if not _holds(file, given):
                 raise UsageError(
                     f"{file} is not what {trial.name} is measured with now. "
                     "Give another folder for `--results`, or delete "
@@ -124,6 +134,21 @@ class Study:
     def is_done(self, trial: Trial) -> bool:
         """Tells whether all measurements of a trial are kept."""
         return all(self.is_measured(trial, m) for m in trial.measurements)
+
+    def has_failed(
+        self, trial: Trial, measurement: Measurement | None = None
+    ) -> bool:
+        """Tells whether this, or the training that it needs, failed."""
+        return bool(
+            {title(trial), title(trial, measurement)} & self.failed.keys()
+        )
+
+    def is_settled(self, trial: Trial) -> bool:
+        """Tells whether nothing more is to be had of a trial now."""
+        return all(
+            self.has_failed(trial, each) or self.is_measured(trial, each)
+            for each in trial.measurements
+        )
 
     def train(self, trial: Trial) -> None:
         """Trains, or finishes what was begun; see `command`."""
@@ -149,8 +174,9 @@ class Study:
         log = run.with_name(f"{measurement.name}.log")
         command("evaluate", log, run_dir=run, output=output, **given)
         kept = self._evaluation(trial, measurement)
-        _copy(output, kept, _OF_EVALUATION)
+        kept.mkdir(parents=True, exist_ok=True)
         write_json(kept / "flags.json", dict(measurement.flags))
+        _copy(output, kept, _OF_EVALUATION)
 
     def evaluation(
         self, trial: Trial, measurement: Measurement
@@ -162,12 +188,16 @@ class Study:
         """
         return read_evaluation(self._evaluation(trial, measurement))
 
+    def config(self, trial: Trial) -> TrainConfig:
+        """Returns what it was trained with, whatever the defaults are now."""
+        return load_run_config(self.kept(trial).path)
+
     def training_seconds(self, trial: Trial) -> float:
         """Returns how long training steps took, validation excluded."""
-        steps = trial.config.batch_size
+        batch_size = self.config(trial).batch_size
         before, seconds = 0.0, 0.0
         for row in read_metrics(self.kept(trial)):
-            images = (row["step"] - before) * steps
+            images = (row["step"] - before) * batch_size
             seconds += images / row["images_per_second"]
             before = row["step"]
         return seconds
@@ -178,6 +208,13 @@ class Study:
 
     def _evaluation(self, trial: Trial, measurement: Measurement) -> Path:
         return self.kept(trial).path / measurement.name
+
+
+def title(trial: Trial, measurement: Measurement | None = None) -> str:
+    """Returns a few words on a training, or on one of its measurements."""
+    if measurement is None:
+        return f"train {trial.name}"
+    return f"measure {trial.name}, {measurement.name}"
 
 
 def is_complete(folder: Path) -> bool:
@@ -200,7 +237,8 @@ def command(name: str, log: Path, **flags: Any) -> None:
     """Runs one of the package's command lines, in a process of its own.
 
     An interruption is passed on once, and the command's own end awaited, so
-    that it leaves what it can go on from.
+    that it leaves what it can go on from; see `tied.py` for a kill. One that
+    still ends in the folder of the log is awaited first.
 
     Args:
         name: Such as "train".
@@ -211,7 +249,9 @@ def command(name: str, log: Path, **flags: Any) -> None:
         TfganRobustError: if it fails, with its last line.
     """
     given = [f"--{flag}={value}" for flag, value in flags.items()]
-    words = [sys.executable, "-m", f"tfgan_robust.{name}", *given]
+    starter = [sys.executable, "-P", str(_TIED), str(os.getpid())]
+    lock = str(log.with_name(".lock"))
+    words = [*starter, lock, f"tfgan_robust.{name}", *given]
     with log.open("a", encoding="utf-8") as file:
         process = subprocess.Popen(
             words, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
@@ -235,4 +275,10 @@ def _copy(source: Path, target: Path, names: tuple[str, ...]) -> None:
     target.mkdir(parents=True, exist_ok=True)
     for name in names:
         if (source / name).is_file():
-            shutil.copyfile(source / name, target / name)
+            with replacing(target / name) as partial:
+                shutil.copyfile(source / name, partial)
+
+
+def _holds(file: Path, given: Settings) -> bool:
+    # JSON knows no tuples.
+    return bool(read_json_object(file) == json.loads(json.dumps(dict(given))))

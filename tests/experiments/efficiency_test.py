@@ -13,6 +13,9 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 efficiency = pytest.importorskip("experiments.efficiency")
 collapse = pytest.importorskip("experiments.collapse")
+costs = pytest.importorskip("experiments.costs")
+options = pytest.importorskip("experiments.options")
+pretended = pytest.importorskip("pretended")
 
 
 def row(variant, budget, accuracy, seed=0):
@@ -73,3 +76,94 @@ def test_a_collapse_is_less_than_half_of_the_best_so_far(tmp_path):
     assert found["alarms"] == [(4, "pgd_collapses")]
     assert found["pgd"] == [0.2, 0.4, 0.19, 0.3]
     assert found["at"] == [1, 3, 4, 5]
+
+
+PRESET = options.Preset(
+    "some",
+    {
+        "training": {"dataset": "digits"},
+        "measuring": {},
+        "efficiency": {
+            "variants": ["nfgsm", "gan", "trades"],
+            "longer": ["gan", "nfgsm", "trades"],
+            "budgets": [1, 2],
+            "seeds": [0, 7],
+            "within": 2.0,
+            "best": 1,
+        },
+        "collapse": {
+            "training": {"eps": "0.3", "eval_every": 1},
+            "variants": ["gan"],
+            "budget": 3,
+            "seeds": [0],
+        },
+    },
+)
+REACHED = {"nfgsm": 0.5, "gan": 0.49, "trades": 0.4}
+
+
+@pytest.fixture
+def timed(monkeypatch):
+    """Notes which steps are timed; all take equally long."""
+    found = []
+
+    def measured(file, wanted, steps=0):
+        found.extend(costs.key(each) for each in wanted)
+        return {costs.key(each): 1.0 for each in wanted}
+
+    monkeypatch.setattr(costs, "measured", measured)
+    monkeypatch.setattr(
+        efficiency,
+        "rows_of",
+        lambda trials, place: [
+            row(t.about["variant"], 1, REACHED[t.about["variant"]])
+            for t in trials
+            if place.is_done(t)
+        ],
+    )
+    return found
+
+
+def names(trials):
+    return [trial.name.removeprefix("efficiency/") for trial in trials]
+
+
+def test_only_steps_of_what_is_trained_are_timed(timed):
+    efficiency.trials(PRESET, pretended.Pretended())
+    known = set(timed)
+    # The unit beside the preset's variants.
+    assert len(known) == 4
+    timed.clear()
+    # The radius changes no step.
+    collapse.trials(PRESET, pretended.Pretended())
+    assert set(timed) < known
+
+
+def test_more_seeds_have_those_close_to_the_best_and_then_the_best(timed):
+    place = pretended.Pretended()
+    once = efficiency.trials(PRESET, place)
+    assert names(once) == [
+        "nfgsm-1-0", "gan-1-0", "trades-1-0",
+        "gan-2-0", "nfgsm-2-0", "trades-2-0",
+    ]  # fmt: skip
+    assert efficiency.more_seeds(PRESET, place) == []
+    titles = [f"measure {trial.name}, validation" for trial in once]
+    # A longer time is not asked for before the shorter one is known.
+    place.done.update(titles[3:])
+    assert efficiency.more_seeds(PRESET, place) == []
+    place.done.update(titles)
+    more = efficiency.more_seeds(PRESET, place)
+    assert names(more) == ["nfgsm-1-7", "gan-1-7", "nfgsm-2-7"]
+    assert {trial.config.seed for trial in more} == {7}
+
+
+def test_a_variant_that_fails_does_not_keep_others_from_more_seeds(timed):
+    place = pretended.Pretended()
+    once = efficiency.trials(PRESET, place)
+    place.failed["train efficiency/nfgsm-1-0"] = "a loss became NaN"
+    place.done.update(f"measure {each.name}, validation" for each in once[1:])
+    assert names(efficiency.more_seeds(PRESET, place))[:1] == ["gan-1-7"]
+    for each in once:
+        place.failed[f"train {each.name}"] = "a loss became NaN"
+    place.done.clear()
+    assert efficiency.more_seeds(PRESET, place) == []

@@ -1,5 +1,6 @@
 """Every preset is a set of configurations that the commands take."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -9,7 +10,9 @@ from tfgan_robust.evaluation.options import EvaluateSettings
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
+apart = pytest.importorskip("experiments.apart")
 costs = pytest.importorskip("experiments.costs")
+formulations = pytest.importorskip("experiments.formulations")
 options = pytest.importorskip("experiments.options")
 run_all = pytest.importorskip("experiments.run_all")
 study = pytest.importorskip("experiments.study")
@@ -57,6 +60,25 @@ def test_paper_trains_what_the_paper_states(place):
     assert (long.epochs, long.generator_width) == (300, 2.0)
 
 
+def test_baseline_and_ours_come_before_the_paper(place):
+    preset = options.Preset.load("cpu")
+    found = [
+        (trial.about["formulation"], trial.about["settings by"])
+        for trial in formulations.EXPERIMENT.trials(preset, place)
+    ]
+    assert found[:3] == [
+        ("baseline", "paper"), ("x", "ours"), ("grad_x", "paper"),
+    ]  # fmt: skip
+    assert len(set(found)) == len(found) == 9
+
+
+def test_only_directions_need_the_networks_of_the_long_run(place):
+    preset = options.Preset.load("cpu")
+    for experiment in run_all.EXPERIMENTS:
+        for trial in experiment.trials(preset, place):
+            assert trial.keeps_networks == (experiment.name == "directions")
+
+
 def test_equal_time_is_counted_in_epochs_of_the_unit(tmp_path, monkeypatch):
     seconds = {"epsilon": 1.0, "pgd": 4.0, "slow": 100.0}
     wanted = {name: {"method": name} for name in seconds}
@@ -76,3 +98,10 @@ def test_seeds_and_epochs_change_no_step():
     other = {"classifier_width": 0.5, "method": "fgsm", "epochs": 7}
     assert costs.key(one) == costs.key(other)
     assert costs.key(one) != costs.key({**one, "classifier_width": 1.0})
+    assert costs.key(one) == costs.key({**one, "eps": "16/255"})
+
+
+def test_steps_are_timed_in_a_process_of_their_own():
+    assert apart.apart(os.getpid) != os.getpid()
+    with pytest.raises(ValueError, match="invalid literal"):
+        apart.apart(int, "one")

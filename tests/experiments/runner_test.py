@@ -5,92 +5,84 @@ from pathlib import Path
 
 import pytest
 
-from tfgan_robust.errors import TfganRobustError
-
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 runner = pytest.importorskip("experiments.runner")
 study = pytest.importorskip("experiments.study")
-
-SETTINGS = {"dataset": "digits", "method": "natural", "epochs": 2}
-
-
-def trial(name, *measurements, **changes):
-    return study.Trial(
-        name,
-        SETTINGS,
-        tuple(study.Measurement(m, {"attacks": m}) for m in measurements),
-        **changes,
-    )
+pretended = pytest.importorskip("pretended")
+Pretended, trial = pretended.Pretended, pretended.trial
 
 
-class Pretended(study.Study):  # type: ignore[name-defined]
-    """Notes what it is told to do."""
-
-    def __init__(self, done=(), failing=(), trained=()):
-        super().__init__(Path("runs"), Path("results"))
-        self.__dict__.update(
-            done=set(done), failing=set(failing), calls=[],
-            trained=set(trained),
-        )  # fmt: skip
-
-    def is_measured(self, trial, measurement):
-        return f"{trial.name} {measurement.name}" in self.done
-
-    def is_trained(self, trial):
-        return trial.name in self.trained
-
-    def train(self, trial):
-        self._do(f"train {trial.name}")
-        self.trained.add(trial.name)
-
-    def measure(self, trial, measurement):
-        self._do(f"{trial.name} {measurement.name}")
-        self.done.add(f"{trial.name} {measurement.name}")
-
-    def _do(self, what):
-        self.calls.append(what)
-        if what in self.failing:
-            raise TfganRobustError("it did not work")
+def run(place, trials):
+    said = []
+    runner.run(place, trials, say=said.append)
+    return said
 
 
 def test_only_what_is_missing_is_done():
-    place = Pretended(done=["a fgsm"], trained=["b"])
+    place = Pretended(done=["measure a, fgsm", "train b"])
     trials = [trial("a", "fgsm"), trial("b", "fgsm"), trial("c", "pgd-5")]
-    assert runner.run(place, trials, say=lambda line: None) == []
-    assert place.calls == ["b fgsm", "train c", "c pgd-5"]
+    run(place, trials)
+    assert place.calls == ["measure b, fgsm", "train c", "measure c, pgd-5"]
     place.calls.clear()
-    runner.run(place, trials, say=lambda line: None)
+    run(place, trials)
     assert place.calls == []
+    assert place.failed == {}
 
 
 def test_experiments_share_trainings_and_measurements():
     place = Pretended()
-    trials = [trial("a", "fgsm"), trial("a", "fgsm", "pgd-5")]
-    runner.run(place, trials, say=lambda line: None)
-    assert place.calls == ["train a", "a fgsm", "a pgd-5"]
+    run(place, [trial("a", "fgsm"), trial("a", "fgsm", "pgd-5")])
+    assert place.calls == ["train a", "measure a, fgsm", "measure a, pgd-5"]
 
 
 def test_networks_that_are_needed_are_trained_again():
-    place = Pretended(done=["a fgsm"])
-    runner.run(
-        place, [trial("a", "fgsm", keeps_networks=True)],
-        say=lambda line: None,
-    )  # fmt: skip
+    place = Pretended(done=["measure a, fgsm"])
+    run(place, [trial("a", "fgsm")])
+    assert place.calls == []
+    run(place, [trial("a", "fgsm"), trial("a", keeps_networks=True)])
+    assert place.calls == ["train a"]
+
+
+def test_half_a_training_is_finished_where_networks_are_needed(tmp_path):
+    place = Pretended()
+    vars(place)["runs"] = tmp_path
+    half = place.run(trial("a")).classifier("epoch-1")
+    half.parent.mkdir(parents=True)
+    half.touch()
+    run(place, [trial("a", keeps_networks=True)])
     assert place.calls == ["train a"]
 
 
 def test_a_failed_training_keeps_only_its_measurements_from_being_done():
-    place = Pretended(failing=["train a", "b fgsm"])
-    said = []
+    place = Pretended(failing=["train a", "measure b, fgsm"])
     trials = [trial("a", "fgsm"), trial("b", "fgsm", "pgd-5"), trial("c", "f")]
-    failed = runner.run(place, trials, say=said.append)
+    said = run(place, trials)
     assert place.calls == [
-        "train a", "train b", "b fgsm", "b pgd-5", "train c", "c f",
+        "train a", "train b", "measure b, fgsm", "measure b, pgd-5",
+        "train c", "measure c, f",
     ]  # fmt: skip
-    assert failed == ["a: it did not work", "measure b, fgsm: it did not work"]
+    assert place.failed == dict.fromkeys(
+        ["train a", "measure b, fgsm"], "it did not work"
+    )
     assert said[0] == "[1 of 7] train a"
     assert "  skipped: its training failed" in said
+
+
+def test_what_failed_is_not_tried_again_by_the_same_process():
+    place = Pretended(failing=["train a", "measure b, fgsm"])
+    trials = [trial("a", "fgsm", keeps_networks=True), trial("b", "fgsm")]
+    assert not any(place.is_settled(each) for each in trials)
+    run(place, trials)
+    assert runner.missing(place, trials) == []
+    assert all(place.is_settled(each) for each in trials)
+    assert not any(place.is_done(each) for each in trials)
+
+
+def test_what_ends_without_being_done_has_failed():
+    place = Pretended(idle=["train a", "measure b, fgsm"])
+    run(place, [trial("a", "fgsm"), trial("b", "fgsm")])
+    assert set(place.failed) == {"train a", "measure b, fgsm"}
 
 
 def test_time_left_comes_from_what_others_took():

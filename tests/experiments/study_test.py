@@ -1,11 +1,16 @@
 """Trials are done once, and only what was asked for counts as done."""
 
+import dataclasses
+import os
+import platform
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import filelock
 import pytest
 
 from tfgan_robust.errors import TfganRobustError, UsageError
@@ -61,20 +66,72 @@ def write_metrics(run, rows):
     run.metrics.write_text("\n".join(lines) + "\n")
 
 
-def test_a_training_is_done_after_its_last_epoch(place):
+def leave_networks(place, rows):
+    """Leaves what a training leaves after these epochs."""
     run = place.run(TRIAL)
-    write_metrics(run, ["1.0,10.0,128.0"])
+    write_metrics(run, rows)
     run.classifier("last").parent.mkdir()
     run.classifier("last").touch()
+    return run
+
+
+def test_a_training_is_done_after_its_last_epoch(place):
+    keep(place)
+    run = leave_networks(place, ["1.0,10.0,128.0"])
     assert not place.is_trained(TRIAL)
     with run.metrics.open("a") as file:
         file.write("2.0,20.0,64.0\n")
     assert place.is_trained(TRIAL)
 
 
+def test_a_training_is_not_done_before_it_is_kept(place, monkeypatch):
+    run = leave_networks(place, ["1.0,10.0,128.0", "2.0,20.0,64.0"])
+    # A kill between its end and the copy.
+    assert not place.is_trained(TRIAL)
+    monkeypatch.setattr(study, "command", lambda *args, **flags: None)
+    place.train(TRIAL)
+    assert place.is_trained(TRIAL)
+    assert place.kept(TRIAL).metrics.read_text() == run.metrics.read_text()
+
+
+def test_networks_of_other_settings_are_not_measured(place):
+    keep(place, settings={**SETTINGS, "batch_size": 7})
+    leave_networks(place, ["1.0,10.0,128.0", "2.0,20.0,64.0"])
+    assert not place.is_trained(TRIAL)
+
+
+@pytest.mark.parametrize("copies", [0, 1])
+def test_a_copy_that_is_cut_off_is_not_done(place, monkeypatch, copies):
+    keep(place)
+    shutil.rmtree(place.kept(TRIAL).path / "test")
+    output = place.run(TRIAL).path.with_name("test")
+    output.mkdir(parents=True)
+    write_json(output / "results.json", {"complete": True})
+    (output / "masks.npz").touch()
+    monkeypatch.setattr(study, "command", lambda *args, **flags: None)
+    copy, done = shutil.copyfile, []
+
+    def killed(source, target):
+        if len(done) == copies:
+            Path(target).write_text("{")
+            raise KeyboardInterrupt
+        done.append(copy(source, target))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "copyfile", killed)
+        with pytest.raises(KeyboardInterrupt):
+            place.measure(TRIAL, MEASUREMENT)
+        assert not place.is_measured(TRIAL, MEASUREMENT)
+    place.measure(TRIAL, MEASUREMENT)
+    assert place.is_measured(TRIAL, MEASUREMENT)
+
+
 def test_training_time_is_that_of_its_steps(place):
-    write_metrics(place.kept(TRIAL), ["1.0,10.0,128.0", "2.0,20.0,64.0"])
-    batch = TRIAL.config.batch_size
+    kept = place.kept(TRIAL)
+    write_metrics(kept, ["1.0,10.0,128.0", "2.0,20.0,64.0"])
+    config = TRIAL.config.replace(batch_size=TRIAL.config.batch_size + 1)
+    write_json(kept.config, {"settings": dataclasses.asdict(config)})
+    batch = config.batch_size
     assert place.training_seconds(TRIAL) == 10 * batch * (1 / 128 + 1 / 64)
 
 
@@ -83,7 +140,8 @@ def test_a_failing_command_says_why(tmp_path):
         study.command("train", tmp_path / "log", epochs=0)
 
 
-def test_an_interruption_reaches_the_command_and_is_awaited(tmp_path):
+def start_training(tmp_path):
+    """Starts a process that trains for long, and waits for its first epoch."""
     script = f"""
 import sys
 sys.path.insert(0, {str(ROOT)!r})
@@ -107,8 +165,50 @@ except KeyboardInterrupt:
     while not run.metrics.exists():
         assert runner.poll() is None
         time.sleep(0.1)
+    return runner, run
+
+
+def test_an_interruption_reaches_the_command_and_is_awaited(tmp_path):
+    runner, run = start_training(tmp_path)
     runner.send_signal(signal.SIGTERM)
     assert runner.wait() == 77
     # The training had the time to leave what it goes on from.
     assert list(run.checkpoints.glob("*"))
     assert "stopped" in (run.path.parent / "train.log").read_text().lower()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Only Linux can do this.")
+def test_a_training_ends_with_the_process_that_started_it(tmp_path):
+    runner, run = start_training(tmp_path)
+    runner.kill()
+    assert runner.wait() == -signal.SIGKILL
+    # The next start of the same waits here.
+    with filelock.FileLock(run.path.with_name(".lock"), timeout=100):
+        log = (run.path.parent / "train.log").read_text()
+    assert "stopped" in log.lower()
+    assert list(run.checkpoints.glob("*"))
+
+
+def run_tied(folder, parent, module):
+    tied = Path(study.__file__).with_name("tied.py")
+    words = [sys.executable, "-P", tied, str(parent), folder / ".lock", module]
+    return subprocess.run(words, cwd=folder, capture_output=True, text=True)
+
+
+def test_a_module_runs_alone_and_as_a_command(tmp_path):
+    (tmp_path / "probe.py").write_text("""
+import filelock, sys
+try:
+    filelock.FileLock(".lock", blocking=False).acquire()
+except filelock.Timeout:
+    sys.exit(f"{__name__} of {len(sys.argv)}")
+""")
+    done = run_tied(tmp_path, os.getpid(), "probe")
+    assert (done.returncode, done.stderr) == (1, "__main__ of 1\n")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Only Linux can do this.")
+def test_nothing_runs_for_a_process_that_is_gone(tmp_path):
+    done = run_tied(tmp_path, 0, "platform")
+    assert done.returncode == 1
+    assert platform.system() not in done.stdout

@@ -1,0 +1,45 @@
+"""Runs a module that is asked to end when what started it is gone.
+
+    python -P experiments/tied.py PARENT LOCK MODULE [FLAGS]
+
+What is killed can end nothing that it started. While that ends, who starts the
+same again waits for LOCK.
+"""
+
+import ctypes
+import os
+import runpy
+import signal
+import sys
+
+import filelock
+
+# Of linux/prctl.h.
+_PR_SET_PDEATHSIG = 1
+
+
+def tie(parent: int) -> None:
+    """Lets SIGTERM come at the death of the parent, where Linux runs.
+
+    Args:
+        parent: Its process number.
+    """
+    if sys.platform != "linux":
+        return
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:
+        sys.exit("What started this is gone.")
+
+
+def main() -> None:
+    """Runs the module as `python -m` does."""
+    parent, lock, module, *flags = sys.argv[1:]
+    tie(int(parent))
+    sys.path.insert(0, os.getcwd())
+    sys.argv = [module, *flags]
+    with filelock.FileLock(lock):
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    main()
