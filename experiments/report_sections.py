@@ -35,7 +35,13 @@ def added(name: str, results: Results, folder: Path) -> Iterator[str]:
 def reasons(results: Results, _: Path) -> Iterator[str]:
     """Yields why formulations withstand PGD, or do not."""
     stored = {**results["formulations"], "spreads": spreads(results)}
-    rows = [row for row in stored["rows"] if row["formulation"] in DEFENDED]
+    rows = sorted(
+        (row for row in stored["rows"] if row["formulation"] in DEFENDED),
+        key=lambda row: (
+            DEFENDED.index(row["formulation"]),
+            row["settings by"] != "paper",
+        ),
+    )
     yield (
         "What the trainings themselves say of it, at their last measurement: "
         "how many of the images that are correct while clean FGSM and the "

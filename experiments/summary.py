@@ -52,7 +52,10 @@ def paragraphs(results: Results) -> Iterator[str]:
 def formulations(results: Results) -> Iterator[str]:
     """Yields which formulations withstand PGD under the paper's settings."""
     told = dict(withstanding(results))
-    for answer, words in ((True, "withstand"), (False, "do not withstand")):
+    for answer, words in (
+        (True, "withstand"),
+        (False, "were not found to withstand"),
+    ):
         names = [f"`{name}`" for name, each in told.items() if each is answer]
         if names:
             yield (

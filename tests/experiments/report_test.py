@@ -259,6 +259,10 @@ def test_a_formulation_that_fails_has_a_reason(tmp_path):
     )  # fmt: skip
     results = evidence.read(tmp_path, ["formulations"])
     text = "\n\n".join(sections.added("formulations", results, tmp_path))
+    # Both settings of a formulation stand together.
+    order = ("x-paper", "grad-paper", "grad-ours", "grad_x-paper")
+    at = [text.index(f"formulations/{name}-0") for name in order]
+    assert at == sorted(at)
     (constant,) = cells(text, "formulations/x-paper-0")
     assert "it learned nothing" in constant[-1]
     (weak,) = cells(text, "formulations/grad-paper-0")
@@ -271,7 +275,7 @@ def test_a_formulation_that_fails_has_a_reason(tmp_path):
     assert told == {"x": False, "xz": None, "grad": False, "grad_x": True}
     short = "\n".join(summary.paragraphs(results))
     assert "these withstand PGD-100 at 8/255" in short
-    assert short.index("`grad_x`") < short.index("do not withstand")
+    assert short.index("`grad_x`") < short.index("not found to withstand")
 
 
 def test_collapses_are_told_with_their_alarms(tmp_path):
