@@ -236,13 +236,25 @@ def _gap(stored: Mapping[str, Any], variant: str) -> list[tuple[float, Any]]:
 def _overfits(stored: Mapping[str, Any]) -> Finding:
     terms = _gap(stored, "paper")
     gap = contrast(terms)
-    return Finding(gap.within(low=_OVERFIT), _told(terms, gap))
+    told = _told(terms, gap) + _trained_on(stored)
+    return Finding(gap.within(low=_OVERFIT), told)
 
 
 def _undefended_does_not(stored: Mapping[str, Any]) -> Finding:
     terms = _gap(stored, "undefended")
     gap = contrast(terms)
-    return Finding(gap.within(-_SIMILAR, _SIMILAR), _told(terms, gap))
+    told = _told(terms, gap) + _trained_on(stored)
+    return Finding(gap.within(-_SIMILAR, _SIMILAR), told)
+
+
+def _trained_on(stored: Mapping[str, Any]) -> str:
+    """On how many images, where that is not all."""
+    counts = {
+        row.get("resolved", row.get("settings", {})).get("train_images")
+        for row in stored["rows"]
+    }
+    shown = ", ".join(str(count) for count in counts if count)
+    return f", trained on {shown} images" if shown else ""
 
 
 def _pairs_overfit_less(stored: Mapping[str, Any]) -> Finding:

@@ -130,7 +130,8 @@ def how_compared(results: Results) -> str:
         "same images (McNemar's test, with one seed each), and widened by the "
         "spread of seeds where networks differ: that of the two, or where it "
         "is larger the largest of `efficiency` and `precision` "
-        f"({known}). What is not above a constant answer defends nothing."
+        f"({known}). What is not above a constant answer defends nothing. Each "
+        "claim is tested by itself: of twenty, one may be misjudged by chance."
     )
 
 

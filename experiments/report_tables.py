@@ -37,7 +37,8 @@ def conditions(rows: Sequence[Row]) -> str:
     splits = ", ".join(sorted({row["split"] for row in rows}))
     return (
         f"{rows[0]['data']}, {' or '.join(map(str, counts))} {splits} images; "
-        f"{len(trials)} trainings in {duration(sum(trials.values()))}; "
+        f"{len(trials)} training{'s' if len(trials) > 1 else ''} in "
+        f"{duration(sum(trials.values()))}; "
         f"{seeds_of(rows)} for each row; {', '.join(devices)}; measured "
         f"{dates[0]}{f' to {dates[-1]}' if len(dates) > 1 else ''}."
     )

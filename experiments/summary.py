@@ -69,18 +69,18 @@ def overfitting(results: Results) -> Iterator[str]:
     """Yields which ablations change the gap of training and test images."""
     found = [each for each in explanations(results) if each.change is not None]
     for verdict, words in (
-        ("less", "It gets smaller with"),
-        ("more", "It grows with"),
-        (UNCLEAR, "Whether it changes cannot be told for"),
+        ("less", "gets smaller with"),
+        ("more", "grows with"),
+        (UNCLEAR, "is not told from that of the paper's settings with"),
     ):
         listed = [
-            f"{each.variant} by {each.change} points"
+            f"{each.variant} ({each.change} points)"
             for each in found
             if each.verdict == verdict
         ]
         if listed:
             yield (
-                "The gap of training and test images. "
+                "The gap of training and test images "
                 f"{words}: {'; '.join(listed)}."
             )
 

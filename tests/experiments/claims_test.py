@@ -157,6 +157,10 @@ def pair(variant, training, test):
 def test_overfitting_has_an_interval(accuracies, expected):
     results = {"ablations": {"rows": pair("paper", *accuracies)}}
     assert verdict("Defended classifiers overfit", results) == expected
+    for each in results["ablations"]["rows"]:
+        each["settings"] = {"train_images": 5000}
+    (claim,) = (c for c in claims.CLAIMS if c.text.startswith("Defended c"))
+    assert "trained on 5000 images" in claim.judge(results).figures
 
 
 def test_ablations_that_close_the_gap_are_named():

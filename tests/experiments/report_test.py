@@ -266,7 +266,7 @@ def test_a_formulation_that_fails_has_a_reason(tmp_path):
     (constant,) = cells(text, "formulations/x-paper-0")
     assert "it learned nothing" in constant[-1]
     (weak,) = cells(text, "formulations/grad-paper-0")
-    assert weak[1:7] == ["5.0", "80.0", "25.0", "75.0", "50.0",
+    assert weak[1:8] == ["5.0", "80.0", "25.0", "75.0", "50.0", "80.0",
                          "modes_disagree"]  # fmt: skip
     for sign in ("one step and not many", "weaker than FGSM", "modes disagree"):
         assert sign in weak[-1]
