@@ -1,42 +1,47 @@
 """What the paper claims, each as a question that stored results answer.
 
-Two accuracies are called different where their difference is larger than both
-the 95 % interval of a difference of two independent shares and the spread of
-seeds; smaller ones are "not distinguishable".
+`comparisons.py` says when accuracies are called different, or alike.
 """
 
 import dataclasses
-import math
-import statistics
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
-from experiments.experiment import Row, attacks_in, entry, radii_in
+import numpy as np
+
+from experiments import efficiency, marks
+from experiments.comparisons import (
+    AGREES,
+    DISAGREES,
+    LEVEL,
+    UNCLEAR,
+    UNKNOWN,
+    Finding,
+    Interval,
+    Measured,
+    MissingError,
+    alike,
+    compare,
+    contrast,
+    larger,
+    most_images,
+    near,
+    stronger,
+)
+from experiments.evidence import Results, measured, spreads
+from experiments.experiment import Row, attacks_in, radii_in
 from tfgan_robust.reports.numbers import same_eps
 
-AGREES, DISAGREES = "agrees", "disagrees"
-UNCLEAR, UNKNOWN = "not distinguishable", "not measured"
-# What experiments published, by name.
-Results = Mapping[str, Mapping[str, Any]]
-_Z = 1.96
-
-
-@dataclasses.dataclass(frozen=True)
-class Finding:
-    """What was found.
-
-    Attributes:
-        verdict: One of the four above.
-        figures: On what it rests.
-    """
-
-    verdict: str
-    figures: str
+WITH_GRADIENT, WITH_IMAGE_ALONE = ("grad", "grad_x"), ("x", "xz")
+DEFENDED = (*WITH_IMAGE_ALONE, *WITH_GRADIENT)
+# In points: how far apart accuracies of one classifier are alike, and those
+# of two; how far "about" goes; from where on a gap is overfitting.
+_SAME, _SIMILAR, _ABOUT, _OVERFIT = 1.0, 3.0, 5.0, 10.0
 
 
 @dataclasses.dataclass(frozen=True)
 class Claim:
-    """A sentence of the paper.
+    """A sentence of the paper, or a question of ours.
 
     Attributes:
         text: What it says, in our words.
@@ -58,225 +63,224 @@ class Claim:
                 UNKNOWN, f"experiments.{self.experiment} was not run"
             )
         try:
-            return self.test(found)
+            return self.test({**found, "spreads": spreads(results)})
         except MissingError as missing:
             return Finding(UNKNOWN, str(missing))
 
 
-class MissingError(Exception):
-    """Something that was not measured yet."""
+def stated(name: str) -> float:
+    """Returns an accuracy that the paper's text states, in %."""
+    return float(marks.STATED["text"][name]["accuracy"])
 
 
-@dataclasses.dataclass(frozen=True)
-class Measured:
-    """One accuracy over seeds, in %.
-
-    Attributes:
-        name: Of what it is.
-        values: One for each seed.
-        images: Measured, for each seed.
-    """
-
-    name: str
-    values: tuple[float, ...]
-    images: int
-
-    @property
-    def mean(self) -> float:
-        """Over seeds."""
-        return statistics.mean(self.values)
-
-    @property
-    def spread(self) -> float:
-        """Largest less smallest."""
-        return max(self.values) - min(self.values)
-
-    @property
-    def variance(self) -> float:
-        """Of the mean, from the number of images alone."""
-        share = self.mean / 100
-        return 1e4 * share * (1 - share) / (self.images * len(self.values))
-
-    def __str__(self) -> str:
-        """Returns name and mean, with the range of seeds."""
-        if len(self.values) == 1:
-            return f"{self.name} {self.mean:.1f}"
-        low, high = min(self.values), max(self.values)
-        return f"{self.name} {self.mean:.1f} ({low:.1f} to {high:.1f})"
-
-
-def compare(one: Measured, other: Measured) -> int:
-    """Returns 1 if the first is larger, -1 if smaller, 0 if nobody knows."""
-    difference = one.mean - other.mean
-    noise = _Z * math.sqrt(one.variance + other.variance)
-    if abs(difference) <= max(noise, one.spread, other.spread):
-        return 0
-    return 1 if difference > 0 else -1
-
-
-def larger(one: Measured, other: Measured) -> Finding:
-    """Tests that the first is larger."""
-    verdict = {1: AGREES, 0: UNCLEAR, -1: DISAGREES}[compare(one, other)]
-    return Finding(verdict, f"{one}, {other} %")
-
-
-def alike(pairs: Sequence[tuple[Measured, Measured]]) -> Finding:
-    """Tests that pairs cannot be told apart."""
-    apart = [pair for pair in pairs if compare(*pair)]
-    shown = apart or pairs
-    figures = "; ".join(f"{one}, {other} %" for one, other in shown)
-    return Finding(DISAGREES if apart else AGREES, figures)
-
-
-def near(found: Measured, stated: float, within: float = 3.0) -> Finding:
-    """Tests that an accuracy is near what the paper states."""
-    verdict = AGREES if abs(found.mean - stated) <= within else DISAGREES
-    return Finding(verdict, f"{found} %, the paper about {stated:g}")
-
-
-def measured(
-    stored: Mapping[str, Any], attack: str, eps: float, **where: Any
-) -> Measured:
-    """Returns an accuracy of the rows that have these values.
-
-    Args:
-        stored: What an experiment published.
-        attack: Such as "clean"; "robust" for the last that was measured.
-        eps: In 255ths; 0 for clean images.
-        **where: Columns by name, with "_" for spaces.
-
-    Raises:
-        MissingError: if there is no such row.
-    """
-    wanted = {name.replace("_", " "): value for name, value in where.items()}
-    name = ", ".join(map(str, wanted.values()))
-    rows = [
-        row
-        for row in stored["rows"]
-        if all(row.get(key) == value for key, value in wanted.items())
-    ]
-    found = [(row, entry(row, attack, eps / 255)) for row in rows]
-    values = [(row, each) for row, each in found if each is not None]
-    if not values:
-        raise MissingError(f"no {attack} at {eps:g}/255 of {name}")
-    return Measured(
-        f"{name}: {attack}" + (f" {eps:g}/255" if eps else ""),
-        tuple(100 * each["accuracy"] for _, each in values),
-        values[0][0]["images"],
-    )
-
-
-def _formulation(
+def formulation(
     stored: Mapping[str, Any], name: str, attack: str, eps: float
 ) -> Measured:
+    """Returns an accuracy of a formulation under the paper's settings."""
     return measured(stored, attack, eps, formulation=name, settings_by="paper")
 
 
-def _gradients_help(stored: Mapping[str, Any]) -> Finding:
-    found = {
-        name: _formulation(stored, name, "pgd-100", 8)
-        for name in ("x", "xz", "grad", "grad_x")
-    }
-    weakest = min((found["grad"], found["grad_x"]), key=lambda m: m.mean)
-    strongest = max((found["x"], found["xz"]), key=lambda m: m.mean)
-    return larger(weakest, strongest)
+def most_accurate(
+    stored: Mapping[str, Any], attack: str, eps: float
+) -> Measured:
+    """Returns the best of the paper's formulations."""
+    return _best(formulation(stored, name, attack, eps) for name in DEFENDED)
 
 
-def _gradients_alike(stored: Mapping[str, Any]) -> Finding:
-    return alike(
-        [
-            (
-                _formulation(stored, "grad", attack, eps),
-                _formulation(stored, "grad_x", attack, eps),
-            )
-            for attack in ("fgsm", "pgd-100")
-            for eps in (4, 8, 16)
-        ]
-    )
+def _best(found: Iterable[Measured]) -> Measured:
+    return max(found, key=lambda each: each.mean)
+
+
+def _least(found: Iterable[Measured]) -> Measured:
+    return min(found, key=lambda each: each.mean)
+
+
+def _check_learned(stored: Mapping[str, Any], names: Sequence[str]) -> None:
+    """Refuses to compare what gives constant answers.
+
+    Raises:
+        MissingError: naming it.
+    """
+    clean = [formulation(stored, name, "clean", 0) for name in names]
+    nothing = [str(each) for each in clean if not each.is_above_chance]
+    if nothing:
+        raise MissingError(f"learned nothing: {', '.join(nothing)} %")
+
+
+def _worst(verdicts: Sequence[str]) -> str:
+    """The verdict on several things that must all hold."""
+    return next(v for v in (DISAGREES, UNCLEAR, AGREES) if v in verdicts)
 
 
 def _all_defend(stored: Mapping[str, Any]) -> Finding:
-    base = _formulation(stored, "baseline", "pgd-100", 8)
-    each = [
-        _formulation(stored, name, "pgd-100", 8)
-        for name in ("x", "xz", "grad", "grad_x")
+    base = formulation(stored, "baseline", "pgd-100", 8)
+    found = []
+    for name in DEFENDED:
+        each = formulation(stored, name, "pgd-100", 8)
+        # A constant answer is robust too, and better than 0 %.
+        defends = each.is_above_chance
+        told = AGREES if compare(each, base) == 1 else UNCLEAR
+        found.append((told if defends else DISAGREES, str(each)))
+    verdict = _worst([said for said, _ in found])
+    figures = ", ".join(text for said, text in found if said == verdict)
+    return Finding(
+        verdict, f"{figures}, {base} %; a constant answer {base.chance:g} %"
+    )
+
+
+def _gradients_help(stored: Mapping[str, Any]) -> Finding:
+    at = "pgd-100", 8
+    return stronger(
+        _least(formulation(stored, name, *at) for name in WITH_GRADIENT),
+        _best(formulation(stored, name, *at) for name in WITH_IMAGE_ALONE),
+    )
+
+
+def _gradients_alike(stored: Mapping[str, Any]) -> Finding:
+    _check_learned(stored, WITH_GRADIENT)
+    one, other = WITH_GRADIENT
+    pairs = [
+        (
+            formulation(stored, one, attack, eps),
+            formulation(stored, other, attack, eps),
+        )
+        for attack in ("fgsm", "pgd-100")
+        for eps in (4, 8, 16)
     ]
-    failing = [found for found in each if compare(found, base) < 1]
-    shown = failing or each
-    figures = ", ".join(map(str, [*shown, base]))
-    return Finding(DISAGREES if failing else AGREES, f"{figures} %")
+    return alike(pairs, _SIMILAR)
+
+
+def _one_step_is_enough(stored: Mapping[str, Any]) -> Finding:
+    _check_learned(stored, WITH_IMAGE_ALONE)
+    pairs = [
+        (
+            formulation(stored, name, "fgsm", eps),
+            formulation(stored, name, "pgd-100", eps),
+        )
+        for name in WITH_IMAGE_ALONE
+        for eps in (4, 8)
+    ]
+    return alike(pairs, _SIMILAR)
 
 
 def _gap_of_attacks(stored: Mapping[str, Any]) -> Finding:
-    def gap(eps: float) -> float:
-        fgsm = _formulation(stored, "grad", "fgsm", eps)
-        return fgsm.mean - _formulation(stored, "grad", "pgd-100", eps).mean
-
-    near_, far = gap(4), gap(16)
+    found = []
+    for name in WITH_GRADIENT:
+        _check_learned(stored, [name])
+        terms = [
+            (sign * other, formulation(stored, name, attack, eps))
+            for sign, eps in ((1.0, 16), (-1.0, 4))
+            for other, attack in ((1.0, "fgsm"), (-1.0, "pgd-100"))
+        ]
+        near_, far = contrast(terms[2:]), contrast(terms[:2])
+        grown = contrast(terms)
+        found.append(
+            (
+                grown.within(low=0.0),
+                f"{name}: FGSM less PGD-100 is {-near_.middle:.1f} points at "
+                f"4/255, {far.middle:.1f} at 16/255, {grown} more",
+            )
+        )
     return Finding(
-        AGREES if far > near_ else DISAGREES,
-        f"grad: FGSM less PGD-100 is {near_:.1f} points at 4/255, "
-        f"{far:.1f} at 16/255",
+        _worst([verdict for verdict, _ in found]),
+        "; ".join(text for _, text in found),
     )
 
 
 def _baseline_cleaner(stored: Mapping[str, Any]) -> Finding:
-    base = _formulation(stored, "baseline", "clean", 0)
-    best = max(
-        (
-            _formulation(stored, name, "clean", 0)
-            for name in ("x", "xz", "grad", "grad_x")
-        ),
-        key=lambda found: found.mean,
-    )
-    return larger(base, best)
+    base = formulation(stored, "baseline", "clean", 0)
+    return larger(base, most_accurate(stored, "clean", 0))
 
 
 def _grad_x_least_clean(stored: Mapping[str, Any]) -> Finding:
-    others = [
-        _formulation(stored, name, "clean", 0) for name in ("x", "xz", "grad")
-    ]
-    least = min(others, key=lambda found: found.mean)
-    return larger(least, _formulation(stored, "grad_x", "clean", 0))
+    _check_learned(stored, DEFENDED)
+    others = [name for name in DEFENDED if name != "grad_x"]
+    return larger(
+        _least(formulation(stored, name, "clean", 0) for name in others),
+        formulation(stored, "grad_x", "clean", 0),
+    )
 
 
 def _best_at_16(stored: Mapping[str, Any]) -> Finding:
-    best = max(
+    best = most_accurate(stored, "pgd-100", 16)
+    return near(best, stated("best at 16/255"), _ABOUT)
+
+
+def _pgd_is_enough(stored: Mapping[str, Any]) -> Finding:
+    names = attacks_in(stored["rows"])
+    stronger_ = [name for name in names if name.startswith("autoattack")]
+    if not stronger_:
+        raise MissingError("no AutoAttack")
+    clean = {name: formulation(stored, name, "clean", 0) for name in DEFENDED}
+    learned = [name for name, each in clean.items() if each.is_above_chance]
+    if not learned:
+        _check_learned(stored, DEFENDED)
+    pairs = [
         (
-            _formulation(stored, name, "pgd-100", 16)
-            for name in ("x", "xz", "grad", "grad_x")
-        ),
-        key=lambda found: found.mean,
-    )
-    return near(best, 20)
+            formulation(stored, name, "pgd-100", 8),
+            formulation(stored, name, min(stronger_, key=len), 8),
+        )
+        for name in learned
+    ]
+    return alike(pairs, _SAME)
+
+
+def _gap(stored: Mapping[str, Any], variant: str) -> list[tuple[float, Any]]:
+    """Training images less test images."""
+    return [
+        (sign, measured(stored, "clean", 0, variant=variant, split=split))
+        for sign, split in ((1.0, "training"), (-1.0, "test"))
+    ]
 
 
 def _overfits(stored: Mapping[str, Any]) -> Finding:
-    one, other = (
-        measured(stored, "clean", 0, variant="paper", split=split)
-        for split in ("training", "test")
-    )
-    gap = one.mean - other.mean
+    terms = _gap(stored, "paper")
+    gap = contrast(terms)
+    told = _told(terms, gap) + _trained_on(stored)
+    return Finding(gap.within(low=_OVERFIT), told)
+
+
+def _undefended_does_not(stored: Mapping[str, Any]) -> Finding:
+    terms = _gap(stored, "undefended")
+    gap = contrast(terms)
+    told = _told(terms, gap) + _trained_on(stored)
+    return Finding(gap.within(-_SIMILAR, _SIMILAR), told)
+
+
+def _trained_on(stored: Mapping[str, Any]) -> str:
+    """On how many images, where that is not all."""
+    counts = {
+        row.get("resolved", row.get("settings", {})).get("train_images")
+        for row in stored["rows"]
+    }
+    shown = ", ".join(str(count) for count in counts if count)
+    return f", trained on {shown} images" if shown else ""
+
+
+def _pairs_overfit_less(stored: Mapping[str, Any]) -> Finding:
+    one, two = _gap(stored, "one generator"), _gap(stored, "paper")
+    less = contrast([*one, *((-weight, each) for weight, each in two)])
     return Finding(
-        AGREES if gap >= 10 else DISAGREES,
-        f"{one}, {other} %: {gap:.1f} points",
+        less.within(low=0.0),
+        f"{_told(one, contrast(one))}; {_told(two, contrast(two))}; {less}",
     )
 
 
-def _two_generators(stored: Mapping[str, Any]) -> Finding:
-    attack, eps = _hardest(stored)
-    return larger(
-        measured(stored, attack, eps, variant="paper", split="test"),
-        measured(stored, attack, eps, variant="one generator", split="test"),
-    )
+def _told(terms: Sequence[tuple[float, Measured]], sum_: Interval) -> str:
+    return f"{', '.join(str(found) for _, found in terms)} %: {sum_} points"
 
 
-def _wider_generators(stored: Mapping[str, Any]) -> Finding:
-    attack, eps = _hardest(stored)
-    return larger(
-        measured(stored, attack, eps, variant="generators x2", split="test"),
-        measured(stored, attack, eps, variant="paper", split="test"),
-    )
+def _variants(one: str, other: str) -> Callable[[Mapping[str, Any]], Finding]:
+    """Tests that the first ablation is more robust than the second."""
+
+    def test(stored: Mapping[str, Any]) -> Finding:
+        attack, eps = _hardest(stored)
+        return stronger(
+            measured(stored, attack, eps, variant=one, split="test"),
+            measured(stored, attack, eps, variant=other, split="test"),
+        )
+
+    return test
 
 
 def _hardest(stored: Mapping[str, Any]) -> tuple[str, float]:
@@ -299,66 +303,119 @@ def _over_epochs(stored: Mapping[str, Any], attack: str, sign: int) -> Finding:
         raise MissingError("only one epoch")
     # From where the paper starts; it says nothing of the first epochs.
     first = next((a for a in at if int(a.removeprefix("epoch-")) >= 50), at[0])
-    early, late = (
-        measured(stored, attack, 16, checkpoint=name)
-        for name in (first, at[-1])
-    )
     if first == at[-1]:
         raise MissingError(f"nothing after {first}")
-    return larger(late, early) if sign > 0 else larger(early, late)
+    found = MissingError("no radius")
+    # The paper sees most at the largest radius.
+    for eps in (16, 8, 4):
+        try:
+            early, late = (
+                measured(stored, attack, eps, checkpoint=name)
+                for name in (first, at[-1])
+            )
+            if sign > 0:
+                return stronger(late, early)
+            return stronger(early, late)
+        except MissingError as missing:
+            found = missing
+    raise found
 
 
 def _iterations_alike(stored: Mapping[str, Any]) -> Finding:
     names = attacks_in(stored["rows"])
     if len(names) != 2:
         raise MissingError("two iteration counts")
-    return alike(
-        [
-            (measured(stored, names[0], eps), measured(stored, names[1], eps))
-            for eps in (4, 8, 16)
-        ]
-    )
+    pairs = [
+        (measured(stored, names[0], eps), measured(stored, names[1], eps))
+        for eps in (4, 8, 16)
+    ]
+    return alike(pairs, _SAME)
+
+
+def table_2(stored: Mapping[str, Any], attack: str, eps: float) -> Measured:
+    """Returns an accuracy of the long run after as many epochs as Table 2."""
+    epochs = marks.STATED["table 2 after epochs"]
+    return measured(stored, attack, eps, checkpoint=f"epoch-{epochs}")
+
+
+def _at_8(stored: Mapping[str, Any]) -> Finding:
+    found = table_2(stored, "pgd-100", 8)
+    return near(found, stated("at 8/255"), _ABOUT)
 
 
 def _generator_between(stored: Mapping[str, Any]) -> Finding:
-    key = "median overtaking point, 1/255"
-    found = {
-        name: each[key] if each[key] is not None else math.inf
-        for name, each in stored["directions"].items()
+    if "overtaken" not in stored:
+        raise MissingError("directions.npz is not there")
+    points = {
+        name: np.nan_to_num(each, nan=np.inf)
+        for name, each in stored["overtaken"].items()
     }
-    holds = found["PGD"] < found["generator"] < found["FGSM"]
-    return Finding(
-        AGREES if holds else DISAGREES,
-        "median over images: "
-        + ", ".join(
-            f"{name} {found[name]:.1f}/255"
-            for name in ("PGD", "generator", "FGSM")
-        ),
+    found = []
+    for first, second in (("PGD", "generator"), ("generator", "FGSM")):
+        one, other = points[first], points[second]
+        before, after = int((one < other).sum()), int((one > other).sum())
+        if not before + after:
+            raise MissingError(f"{first} and {second} overtake alike")
+        share = most_images(before, after)
+        text = (
+            f"{first} overtakes before {second} in {share.middle:.1f} % "
+            f"({share.low:.1f} to {share.high:.1f}) of {before + after} images"
+        )
+        found.append((share.within(low=50.0), text))
+    medians = ", ".join(
+        f"{name} {_length(float(np.median(each)))}"
+        for name, each in points.items()
     )
+    return Finding(
+        _worst([verdict for verdict, _ in found]),
+        f"{'; '.join(text for _, text in found)}; medians: {medians}",
+    )
+
+
+def _length(found: float) -> str:
+    return f"{255 * found:.1f}/255" if np.isfinite(found) else "never"
 
 
 def _efficient(stored: Mapping[str, Any]) -> Finding:
     rows: list[Row] = list(stored["rows"])
+    if not rows:
+        raise MissingError("nothing")
     budget = max(row["budget"] for row in rows)
+    rows = [row for row in rows if row["budget"] == budget]
     attack, eps = attacks_in(rows)[-1], 255 * radii_in(rows)[-1]
     found = {
         name: measured(stored, attack, eps, variant=name, budget=budget)
-        for name in {r["variant"] for r in rows if r["budget"] == budget}
+        for name in dict.fromkeys(row["variant"] for row in rows)
     }
-    learned = {
-        row["variant"]
-        for row in rows
-        if row["settings"]["method"] == "gan"
-        or "formulation" in row["settings"]
-    }
+    learned = efficiency.FAMILIES["generators"]
     groups = [
         [each for name, each in found.items() if (name in learned) == kind]
         for kind in (True, False)
     ]
     if not all(groups):
         raise MissingError("generators and yardsticks at one budget")
-    best = [max(group, key=lambda each: each.mean) for group in groups]
-    return larger(best[0], best[1])
+    best, other = (_best(group) for group in groups)
+    said = stronger(best, other)
+    return Finding(
+        said.verdict,
+        f"{said.figures}; the best of {len(groups[0])} generators and of "
+        f"{len(groups[1])} others",
+    )
+
+
+def _bfloat16_costs_nothing(stored: Mapping[str, Any]) -> Finding:
+    rows = stored["rows"]
+    if not rows:
+        raise MissingError("nothing")
+    eps = 255 * radii_in(rows)[-1]
+    pairs = [
+        (
+            measured(stored, attack, eps, precision="mixed_bfloat16"),
+            measured(stored, attack, eps, precision="float32"),
+        )
+        for attack in attacks_in(rows)
+    ]
+    return alike(pairs, _SIMILAR)
 
 
 CLAIMS = (
@@ -371,8 +428,14 @@ CLAIMS = (
         "4.1", "formulations", _gradients_help,
     ),
     Claim(
-        "grad and grad_x perform alike under all attacks.",
+        f"grad and grad_x perform alike under all attacks (by {_SIMILAR:g} "
+        "points).",
         "4.1", "formulations", _gradients_alike,
+    ),
+    Claim(
+        "With the image alone, FGSM and PGD find the same at 4 and 8/255 (by "
+        f"{_SIMILAR:g} points).",
+        "4.1", "formulations", _one_step_is_enough,
     ),
     Claim(
         "With gradient inputs, PGD gains on FGSM as the radius grows.",
@@ -387,20 +450,31 @@ CLAIMS = (
         "4.1", "formulations", _grad_x_least_clean,
     ),
     Claim(
-        "At 16/255 the best is about 20 %.",
+        f"At 16/255 the best is about {stated('best at 16/255'):g} % (by "
+        f"{_ABOUT:g} points).",
         "4.1", "formulations", _best_at_16,
     ),
     Claim(
-        "Defended classifiers overfit by tens of points (clean images).",
+        "Defended classifiers overfit: training images are over "
+        f"{_OVERFIT:g} points more accurate than test images.",
         "4.1", "ablations", _overfits,
     ),
     Claim(
+        "The undefended classifier does not: they are alike (by "
+        f"{_SIMILAR:g} points).",
+        "4.1", "ablations", _undefended_does_not,
+    ),
+    Claim(
         "Two generators defend better than one.",
-        "1 and 3", "ablations", _two_generators,
+        "1 and 3", "ablations", _variants("paper", "one generator"),
+    ),
+    Claim(
+        "Two generators overfit less than one.",
+        "3", "ablations", _pairs_overfit_less,
     ),
     Claim(
         "Generators x2 are slightly better than x1.",
-        "4", "ablations", _wider_generators,
+        "4", "ablations", _variants("generators x2", "paper"),
     ),
     Claim(
         "Accuracy under FGSM grows with more epochs.",
@@ -411,12 +485,22 @@ CLAIMS = (
         "4.2", "epochs", lambda stored: _over_epochs(stored, "pgd-100", -1),
     ),
     Claim(
-        "1000 iterations of PGD find no more than 100.",
+        f"1000 iterations of PGD find no more than 100 (by {_SAME:g} point).",
         "4.3", "pgd_iterations", _iterations_alike,
+    ),
+    Claim(
+        "PGD of 100 iterations is enough to tell robustness: AutoAttack "
+        f"finds no more at 8/255 (by {_SAME:g} point).",
+        "4.3", "formulations", _pgd_is_enough,
     ),
     Claim(
         "A generator's noise is stronger than FGSM's, weaker than PGD's.",
         "4.4", "directions", _generator_between,
+    ),
+    Claim(
+        f"At 8/255 accuracy is about {stated('at 8/255'):g} % (by "
+        f"{_ABOUT:g} points).",
+        "abstract", "pgd_iterations", _at_8,
     ),
     Claim(
         "Generators defend better than other methods in equal training time.",
@@ -424,40 +508,60 @@ CLAIMS = (
     ),
 )  # fmt: skip
 
+# What the paper does not ask.
+QUESTIONS = (
+    Claim(
+        "Training in bfloat16 costs no robustness (by "
+        f"{_SIMILAR:g} points).",
+        "none", "precision", _bfloat16_costs_nothing,
+    ),
+)  # fmt: skip
 
-def explanations(stored: Mapping[str, Any]) -> list[tuple[str, float, str]]:
+
+class Explanation(NamedTuple):
+    """What an ablation does to overfitting.
+
+    Attributes:
+        variant: Its name.
+        gap: Training less test accuracy on clean images, in points.
+        change: Of the gap, from that of the paper's settings; None for these.
+        verdict: "less", "more" or "not distinguishable"; "-" for these.
+        test: Accuracy of test images, clean.
+    """
+
+    variant: str
+    gap: Interval
+    change: Interval | None
+    verdict: str
+    test: Measured
+
+
+def explanations(results: Results) -> list[Explanation]:
     """Returns by how much each ablation changes the overfitting.
 
-    Args:
-        stored: What `experiments.ablations` published.
-
-    Returns:
-        Variant, gap of training and test accuracy on clean images in points,
-        and whether that is less than the paper's settings have.
+    Each change is tested at its share of the level.
     """
-    gaps: dict[str, tuple[float, float]] = {}
+    if "ablations" not in results:
+        return []
+    stored = {**results["ablations"], "spreads": spreads(results)}
+    gaps = {}
     for variant in dict.fromkeys(row["variant"] for row in stored["rows"]):
         try:
-            one, other = (
-                measured(stored, "clean", 0, variant=variant, split=split)
-                for split in ("training", "test")
-            )
+            gaps[variant] = _gap(stored, variant)
         except MissingError:
             continue
-        noise = _Z * math.sqrt(one.variance + other.variance)
-        gaps[variant] = one.mean - other.mean, noise
     if "paper" not in gaps:
         return []
-    base, base_noise = gaps["paper"]
-    return [
-        (variant, gap, _change(gap - base, math.hypot(noise, base_noise)))
-        for variant, (gap, noise) in gaps.items()
-    ]
-
-
-def _change(difference: float, noise: float) -> str:
-    if difference == 0:
-        return "-"
-    if abs(difference) <= noise:
-        return UNCLEAR
-    return "less" if difference < 0 else "more"
+    level = LEVEL / max(1, len(gaps) - 1)
+    found = []
+    for variant, terms in gaps.items():
+        change, verdict = None, "-"
+        if variant != "paper":
+            less = [(-weight, each) for weight, each in gaps["paper"]]
+            change = contrast([*terms, *less], level)
+            verdict = {AGREES: "less", DISAGREES: "more"}.get(
+                change.within(high=0.0), UNCLEAR
+            )
+        gap = contrast(terms)
+        found.append(Explanation(variant, gap, change, verdict, terms[1][1]))
+    return found

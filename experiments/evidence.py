@@ -1,0 +1,273 @@
+"""What a preset's experiments left: published rows, and what lies behind them.
+
+An experiment publishes figures; which images they are of, how the attacks were
+run and how the training went is kept beside them, in `trials/`. Claims and the
+report need both.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from experiments.comparisons import Measured, MissingError
+from experiments.experiment import Row, entry
+from experiments.study import read_metrics
+from tfgan_robust.attacks.plan import CLEAN
+from tfgan_robust.errors import UsageError
+from tfgan_robust.files import read_json_object
+from tfgan_robust.reports.numbers import same_eps
+from tfgan_robust.reports.reading import (
+    StoredEvaluation,
+    read_arrays,
+    read_evaluation,
+)
+from tfgan_robust.reports.results import Result
+from tfgan_robust.reports.stage_settings import describe
+from tfgan_robust.runs.directory import RunDirectory
+
+# What experiments published, by name.
+Results = Mapping[str, Mapping[str, Any]]
+# Where seeds are repeated most.
+_REPEATED = ("efficiency", "precision")
+# Of the figures of a run, those that say why it is robust, or is not.
+_HEALTH = ("fgsm_success", "train_mode_accuracy", "inference_mode_accuracy")
+
+
+def read(results: Path, names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Returns what experiments published, with what lies behind it.
+
+    Rows of one network and split become one. They get `resolved` (settings),
+    `trained in` (a precision), `health`, `alarms` and `classes`, and their
+    accuracies `images`, `image set`, `mask`, `how` and `seconds`, where that
+    is kept; `directions` gets `overtaken` (see `directions.Walk`), by name.
+
+    Args:
+        results: The folder of a preset's results.
+        names: Of experiments; those that were not run are left out.
+
+    Raises:
+        UsageError: if what is kept contradicts what was published.
+    """
+    found = {}
+    for name in names:
+        file = results / f"{name}.json"
+        if not file.is_file():
+            continue
+        stored = read_json_object(file)
+        rows = stored.get("rows", [])
+        full = [with_evidence(row, results / "trials") for row in rows]
+        stored["rows"] = joined(full)
+        arrays = read_arrays(file.with_suffix(".npz"))
+        if "overtaken" in arrays:
+            pairs = zip(stored["directions"], arrays["overtaken"], strict=True)
+            stored["overtaken"] = dict(pairs)
+        found[name] = stored
+    return found
+
+
+def with_evidence(row: Row, trials: Path) -> Row:
+    """Returns a row with what its trial kept.
+
+    Args:
+        row: See `experiment.row_of`.
+        trials: The folder of all trials.
+
+    Raises:
+        UsageError: see `read`.
+    """
+    folder = trials / row["trial"]
+    full = {**row, **_training(folder)}
+    places = [folder / _measurement(row, each) for each in row["accuracy"]]
+    kept = {
+        place: read_evaluation(place)
+        for place in dict.fromkeys(places)
+        if (place / "results.json").is_file()
+    }
+    full["accuracy"] = [
+        {**each, "images": row["images"], **_behind(each, kept.get(place), row)}
+        for each, place in zip(row["accuracy"], places, strict=True)
+    ]
+    for stored in kept.values():
+        full["classes"] = len(stored.conditions.dataset.classes)
+    return full
+
+
+def _measurement(row: Row, each: Row) -> str:
+    """The folder of an accuracy; rows may join several measurements."""
+    return str(each.get("measurement", row["measurement"]))
+
+
+def _behind(each: Row, stored: StoredEvaluation | None, row: Row) -> Row:
+    if stored is None:
+        return {}
+    result = _result(stored.evaluation.results, each)
+    if result is None or result.num_correct != each["correct"]:
+        raise UsageError(
+            f"What is kept of {row['trial']} under {each['attack']} is not "
+            "what was published. Run its experiment again, which publishes "
+            "what is kept."
+        )
+    found = {
+        "images": result.num_images,
+        "how": _how(result),
+        "seconds": result.seconds,
+    }
+    mask = stored.evaluation.masks.get((result.attack, result.eps))
+    identity = stored.conditions.identity
+    if mask is not None and identity:
+        found |= {"mask": mask, "image set": identity["images"]}
+    return found
+
+
+def _result(results: Iterable[Result], each: Row) -> Result | None:
+    for result in results:
+        if result.attack == each["attack"] and same_eps(
+            result.eps, each["eps"]
+        ):
+            return result
+    return None
+
+
+def _how(result: Result) -> str:
+    """How an attack was run, but for its radius."""
+    stages = "; ".join(
+        f"{stage.name}: {describe(stage.settings, result.eps)}"
+        for stage in result.stages
+    )
+    return f"{stages}; protocol {result.protocol}"
+
+
+def _training(folder: Path) -> Row:
+    run = RunDirectory(folder)
+    found: Row = {}
+    if run.config.is_file():
+        config = read_json_object(run.config)
+        found["resolved"] = config["settings"]
+        if isinstance(config.get("precision"), Mapping):
+            found["trained in"] = config["precision"]["name"]
+    if run.metrics.is_file():
+        found["health"] = health(run)
+    if run.alarms.is_file():
+        found["alarms"] = json.loads(run.alarms.read_text("utf-8"))
+    return found
+
+
+def health(run: RunDirectory) -> dict[str, float]:
+    """Returns the last figures on generators and modes, as shares of 1."""
+    rows = [r for r in read_metrics(run) if "inference_mode_accuracy" in r]
+    if not rows:
+        return {}
+    return {
+        name: value
+        for name, value in rows[-1].items()
+        if name in _HEALTH or name.endswith("_success")
+    }
+
+
+def joined(rows: Sequence[Row]) -> list[Row]:
+    """Returns a row for each network and split, with all its accuracies.
+
+    Of an accuracy that was measured twice, that of more images is taken.
+    """
+    found: dict[tuple[str, str, str], Row] = {}
+    for row in rows:
+        key = (row["trial"], row["checkpoint"], row["split"])
+        known = found.setdefault(key, {**row, "accuracy": []})
+        known["accuracy"] = _joined(known["accuracy"], row["accuracy"])
+    return list(found.values())
+
+
+def _joined(known: Sequence[Row], more: Sequence[Row]) -> list[Row]:
+    # Most images first; what comes first is taken.
+    found: list[Row] = []
+    for each in sorted([*known, *more], key=lambda each: -each["images"]):
+        if entry({"accuracy": found}, each["attack"], each["eps"]) is None:
+            found.append(each)
+    order = [(each["attack"], each["eps"]) for each in (*known, *more)]
+    return sorted(found, key=lambda e: order.index((e["attack"], e["eps"])))
+
+
+def method_of(row: Row) -> str:
+    """Returns the name that the seeds of a training share."""
+    return str(row["trial"]).removesuffix(f"-{row['seed']}")
+
+
+def seeds_of(rows: Iterable[Row]) -> str:
+    """Returns how many seeds each training has, such as "1 to 3 seeds"."""
+    found: dict[str, set[int]] = {}
+    for row in rows:
+        found.setdefault(method_of(row), set()).add(row["seed"])
+    counts = sorted({len(seeds) for seeds in found.values()})
+    words = " to ".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
+    return f"{words} seed{'s' if counts[-1] > 1 else ''}"
+
+
+def spreads(results: Results) -> dict[str, float]:
+    """Returns the largest spreads of seeds that were measured, in points.
+
+    What was trained once may be as far from another seed as these are.
+
+    Returns:
+        Of "clean" and of "attacked" images; 0 where nothing was repeated.
+    """
+    groups: dict[Any, list[float]] = {}
+    for name in _REPEATED:
+        for row in results.get(name, {}).get("rows", ()):
+            for each in row["accuracy"]:
+                kind = CLEAN if each["attack"] == CLEAN else "attacked"
+                key = (kind, method_of(row), row["split"], row["checkpoint"],
+                       each["attack"], round(each["eps"], 6))  # fmt: skip
+                groups.setdefault(key, []).append(100 * each["accuracy"])
+    found = {CLEAN: 0.0, "attacked": 0.0}
+    for (kind, *_), values in groups.items():
+        found[kind] = max(found[kind], max(values) - min(values))
+    return found
+
+
+def measured(
+    stored: Mapping[str, Any], attack: str, eps: float, **where: Any
+) -> Measured:
+    """Returns an accuracy of the rows that have these values.
+
+    Args:
+        stored: What an experiment published; its `spreads`, if it has some,
+            are what seeds are taken to differ by at least.
+        attack: Such as "clean".
+        eps: In 255ths; 0 for clean images.
+        **where: Columns by name, with "_" for spaces.
+
+    Raises:
+        MissingError: if there is no such row.
+    """
+    wanted = {name.replace("_", " "): value for name, value in where.items()}
+    name = ", ".join(map(str, wanted.values()))
+    rows = [
+        row
+        for row in stored["rows"]
+        if all(row.get(key) == value for key, value in wanted.items())
+    ]
+    pairs = [(row, entry(row, attack, eps / 255)) for row in rows]
+    found = [(row, each) for row, each in pairs if each is not None]
+    if not found:
+        raise MissingError(f"no {attack} at {eps:g}/255 of {name}")
+    each_of = [each for _, each in found]
+    masks = [each.get("mask") for each in each_of]
+    sets = {each.get("image set", "") for each in each_of}
+    paired = len(sets) == 1 and all(mask is not None for mask in masks)
+    kind = CLEAN if attack == CLEAN else "attacked"
+    classes = found[0][0].get("classes")
+    return Measured(
+        f"{name}: {attack}" + (f" {eps:g}/255" if eps else ""),
+        tuple(100 * each["accuracy"] for each in each_of),
+        min(each.get("images", row["images"]) for row, each in found),
+        masks=tuple(masks) if paired else (),
+        image_set=sets.pop() if paired else "",
+        networks=tuple(
+            f"{row['trial']} {row['checkpoint']}"
+            for row, _ in found
+            if "trial" in row
+        ),
+        floor=stored.get("spreads", {}).get(kind, 0.0),
+        chance=100 / classes if classes else None,
+    )

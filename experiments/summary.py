@@ -1,0 +1,149 @@
+"""What was found, in a few sentences and figures, from stored results."""
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from experiments import marks
+from experiments.claims import CLAIMS, Claim, explanations
+from experiments.comparisons import (
+    AGREES,
+    DISAGREES,
+    UNCLEAR,
+    UNKNOWN,
+    Finding,
+)
+from experiments.evidence import Results
+from experiments.report_sections import withstanding
+from experiments.report_tables import conditions
+from tfgan_robust.errors import UsageError
+from tfgan_robust.reports.tables import markdown_table
+
+BEGIN, END = (
+    f"<!-- {word} of what `python -m experiments.report --readme` writes -->"
+    for word in ("Begin", "End")
+)
+_WORDS = {
+    AGREES: "What was found here agrees with the paper",
+    DISAGREES: "It disagrees",
+    UNCLEAR: "It cannot be distinguished",
+    UNKNOWN: "It gives no answer",
+}
+
+
+def judged(results: Results) -> list[tuple[Claim, Finding]]:
+    """Returns the paper's claims with what was found."""
+    return [(claim, claim.judge(results)) for claim in CLAIMS]
+
+
+def paragraphs(results: Results) -> Iterator[str]:
+    """Yields what was found on claims, formulations and overfitting."""
+    found = judged(results)
+    for verdict, words in _WORDS.items():
+        texts = [claim.text for claim, each in found if each.verdict == verdict]
+        if texts:
+            listed = "\n".join(f"- {text}" for text in texts)
+            yield f"{words} ({len(texts)} of {len(found)}):\n\n{listed}"
+    yield from formulations(results)
+    yield from overfitting(results)
+
+
+def formulations(results: Results) -> Iterator[str]:
+    """Yields which formulations withstand PGD under the paper's settings."""
+    told = dict(withstanding(results))
+    for answer, words in (
+        (True, "withstand"),
+        (False, "were not found to withstand"),
+    ):
+        names = [f"`{name}`" for name, each in told.items() if each is answer]
+        if names:
+            yield (
+                f"Under the paper's settings, these {words} PGD-100 at 8/255 "
+                "(more than the baseline, and than a constant answer): "
+                f"{', '.join(names)}."
+            )
+
+
+def overfitting(results: Results) -> Iterator[str]:
+    """Yields which ablations change the gap of training and test images."""
+    found = [each for each in explanations(results) if each.change is not None]
+    for verdict, words in (
+        ("less", "gets smaller with"),
+        ("more", "grows with"),
+        (UNCLEAR, "is not told from that of the paper's settings with"),
+    ):
+        listed = [
+            f"{each.variant} ({each.change} points)"
+            for each in found
+            if each.verdict == verdict
+        ]
+        if listed:
+            yield (
+                "The gap of training and test images "
+                f"{words}: {'; '.join(listed)}."
+            )
+
+
+def readme(results: Results, folder: Path, file: Path) -> str:
+    """Returns a file's text with what was found between its marks.
+
+    Args:
+        results: What experiments published.
+        folder: Of their figures.
+        file: Markdown that holds `BEGIN` and `END`, each once.
+
+    Raises:
+        UsageError: if it does not.
+    """
+    text = file.read_text("utf-8") if file.is_file() else ""
+    marked = re.compile(f"{re.escape(BEGIN)}.*{re.escape(END)}", re.DOTALL)
+    if (
+        text.count(BEGIN) != 1
+        or text.count(END) != 1
+        or not (marked.search(text))
+    ):
+        raise UsageError(
+            f"{file} must hold these two lines, once each and in this order: "
+            f"{BEGIN} and {END}."
+        )
+    block = "\n\n".join([BEGIN, *_block(results, folder, file.parent), END])
+    return marked.sub(lambda _: block, text)
+
+
+def _block(results: Results, folder: Path, beside: Path) -> Iterator[str]:
+    yield (
+        f"What {marks.STATED['source']}, claims, and what "
+        "`python -m experiments.run_all` found:"
+    )
+    yield markdown_table(
+        ("claim", "section", "here"),
+        [
+            (claim.text, claim.source, finding.verdict)
+            for claim, finding in judged(results)
+        ],
+    )
+    yield from formulations(results)
+    yield from overfitting(results)
+    for name, stored in results.items():
+        for figure in main_figures(folder, name):
+            shown = Path(os.path.relpath(figure, beside)).as_posix()
+            yield f"![{stored['title']}]({shown})"
+            yield _caption(stored)
+
+
+def _caption(stored: Mapping[str, object]) -> str:
+    rows = stored.get("rows")
+    told = f"*{stored['title']}*"
+    return (
+        f"{told}: {conditions(rows)}"
+        if isinstance(rows, list) and rows
+        else told
+    )
+
+
+def main_figures(folder: Path, name: str) -> list[Path]:
+    """Returns an experiment's figures that stand for it."""
+    own = folder / f"{name}.png"
+    points = folder / f"{name}_points.png"
+    return [each for each in (own, points) if each.is_file()]

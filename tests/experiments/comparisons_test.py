@@ -1,0 +1,168 @@
+"""What is said of accuracies is no surer than their images and seeds allow."""
+
+import math
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tfgan_robust.reports.numbers import mcnemar, wilson
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT))
+comparisons = pytest.importorskip("experiments.comparisons")
+
+AGREES, DISAGREES = comparisons.AGREES, comparisons.DISAGREES
+UNCLEAR = comparisons.UNCLEAR
+
+
+def unpaired(*values, images=1000, **more):
+    return comparisons.Measured("it", values, images, **more)
+
+
+def paired(*masks, network="", **more):
+    """Of masks of the same images, one for each seed."""
+    return comparisons.Measured(
+        "it",
+        tuple(100 * mask.mean() for mask in masks),
+        len(masks[0]),
+        masks=masks,
+        image_set="test",
+        networks=tuple(f"{network}{n}" for n in range(len(masks))),
+        **more,
+    )
+
+
+def two_masks(only_first, only_second, images=1000):
+    """Both right on half of the images, and each on some of its own."""
+    first = np.zeros(images, bool)
+    first[: images // 2] = True
+    second = first.copy()
+    first[images // 2 :][:only_first] = True
+    second[images // 2 + only_first :][:only_second] = True
+    return first, second
+
+
+@pytest.mark.parametrize(
+    "only", [(0, 5), (0, 6), (6, 0), (1, 7), (1, 8), (12, 25), (12, 30)]
+)
+def test_one_seed_on_the_same_images_is_mcnemars_test(only):
+    one, other = (paired(m, network=n) for m, n in zip(
+        two_masks(*only), "ab", strict=True
+    ))  # fmt: skip
+    found = comparisons.difference(one, other)
+    told = found.low > 0 or found.high < 0
+    assert told == (mcnemar(*only) < 0.05)
+    assert found.middle == pytest.approx((only[0] - only[1]) / 10)
+
+
+def test_pairing_tells_what_independent_shares_do_not():
+    first, second = two_masks(30, 5)
+    assert comparisons.compare(paired(first, network="a"), paired(second)) == 1
+    values = (100 * mask.mean() for mask in (first, second))
+    one, other = (unpaired(value) for value in values)
+    assert comparisons.compare(one, other) == 0
+
+
+def test_no_difference_on_some_images_is_not_certainty():
+    (mask, _) = two_masks(0, 0)
+    found = comparisons.difference(paired(mask, network="a"), paired(mask))
+    assert found.high == -found.low == pytest.approx(100 * wilson(0, 1000)[1])
+    # Neither is 0 of 1,000 images, whose binomial variance is 0.
+    nothing = comparisons.interval(unpaired(0.0))
+    assert (nothing.low, nothing.high > 0.3) == (0.0, True)
+
+
+def test_seeds_on_the_same_images_are_not_more_images():
+    first, second = two_masks(30, 5)
+    once = comparisons.difference(paired(first, network="a"), paired(second))
+    thrice = comparisons.difference(
+        paired(first, first, first, network="a"), paired(second, second, second)
+    )
+    width = once.high - once.low
+    assert thrice.high - thrice.low == pytest.approx(width, rel=0.15)
+    one = comparisons.interval(unpaired(50.0))
+    assert comparisons.interval(unpaired(50.0, 50.0, 50.0)) == one
+
+
+def test_other_seeds_are_as_far_away_as_those_that_were_measured():
+    many = 10**6
+    one, other = (unpaired(v, images=many, floor=4.0) for v in (53, 50))
+    assert comparisons.compare(one, other) == 0
+    assert comparisons.compare(unpaired(53, images=many), other) == 0
+    far = unpaired(55, images=many, floor=4.0)
+    assert comparisons.compare(far, other) == 1
+    # One network under two attacks is what it is, whatever its seed.
+    same = [
+        unpaired(v, images=many, floor=4.0, networks=("a",)) for v in (53, 50)
+    ]
+    assert comparisons.compare(*same) == 1
+
+
+def test_independent_distances_add_as_squares():
+    one, other = unpaired(60.0), unpaired(40.0, images=500)
+    ends = [wilson(600, 1000), wilson(200, 500)]
+    found = comparisons.difference(one, other)
+    below = math.hypot(60 - 100 * ends[0][0], 100 * ends[1][1] - 40)
+    assert found.low == pytest.approx(20 - below, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [
+        (1, 2, AGREES),
+        (-0.5, 0.5, UNCLEAR),
+        (-2, -1, DISAGREES),
+        (4, 6, UNCLEAR),
+        (6, 7, DISAGREES),
+    ],
+)
+def test_verdicts_are_on_whole_intervals(low, high, verdict):
+    found = comparisons.Interval((low + high) / 2, low, high)
+    assert found.within(0.0, 5.0) == verdict
+
+
+def test_alike_is_more_than_not_told_apart():
+    # 0.3 points at 1,000 images might be 4.
+    pair = unpaired(45.6), unpaired(45.3)
+    assert comparisons.alike([pair], 1.0).verdict == UNCLEAR
+    # On the same 3,000 images they are known to be alike.
+    first, second = two_masks(12, 3, images=3000)
+    assert mcnemar(12, 3) < 0.05
+    same = paired(first, network="a"), paired(second, network="a")
+    assert comparisons.alike([same], 1.0).verdict == AGREES
+    assert comparisons.alike([same, pair], 1.0).verdict == UNCLEAR
+    far = unpaired(60.0), unpaired(40.0)
+    assert comparisons.alike([same, pair, far], 1.0).verdict == DISAGREES
+
+
+def test_two_accuracies_of_nothing_are_not_alike():
+    nothing = unpaired(0.0), unpaired(0.9)
+    with pytest.raises(comparisons.MissingError, match="below 1 %"):
+        comparisons.alike([nothing], 1.0)
+    first, second = two_masks(0, 0)
+    same = paired(first, network="a"), paired(second, network="a")
+    assert comparisons.alike([nothing, same], 1.0).verdict == AGREES
+
+
+def test_constant_answers_are_not_robust():
+    chance = {"chance": 10.0}
+    constant, weak = unpaired(10.0, **chance), unpaired(4.0, **chance)
+    with pytest.raises(comparisons.MissingError, match="constant answer"):
+        comparisons.stronger(constant, weak)
+    robust = unpaired(30.0, **chance)
+    assert comparisons.stronger(robust, constant).verdict == AGREES
+    with pytest.raises(comparisons.MissingError, match="number of classes"):
+        comparisons.stronger(unpaired(30.0), unpaired(0.0))
+
+
+def test_what_is_stated_is_met_only_if_the_interval_is_near_it():
+    for value, verdict in ((20, AGREES), (24, UNCLEAR), (40, DISAGREES)):
+        found = comparisons.near(unpaired(value), 20.0, 5.0)
+        assert found.verdict == verdict
+
+
+def test_the_share_of_images_has_an_exact_interval():
+    assert comparisons.most_images(6, 0).low > 50
+    assert comparisons.most_images(5, 0).low < 50
