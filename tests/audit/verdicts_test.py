@@ -301,7 +301,6 @@ DECEIVE_NOBODY = {"ten plain shadow classes"}
 # What no other check finds. Masks that are not named are found by several.
 ONLY = {
     "robust between two of 256 levels only": "stored_images",
-    "answers by the batch, off the clean images": "within_the_ball",
     "rounds, with a false gradient": "finite_differences",
 }
 

@@ -86,7 +86,7 @@ def reported(context: AuditContext) -> Finding:
     masked gradient, and never a FAIL.
     """
     if context.reported is None:
-        return nothing_to_check("no attack was measured")
+        return nothing_to_check("no attack was measured at this radius")
     left, told = context.white_box_correct, context.reported
     beyond = int((told & ~left).sum())
     sound = judge(beyond, len(left), BEYOND_OWN) == PASS
