@@ -255,11 +255,11 @@ def test_a_network_of_a_file(recipe, tmp_path, build):
         for folder in ("measured", "again")
     )
     messages = {check["message"] for check in ours["audit"]}
-    assert {m for m in messages if m.startswith("not checked")} <= {
-        "not checked without an undefended network: give --undefended",
-        # Of a network that two steps have hardly moved.
-        "not checked: the loss is too flat to tell",
-    }
+    idle = {m for m in messages if m.startswith("not checked")}
+    idle.discard("not checked without an undefended network: give --undefended")
+    # Of a network that two steps have hardly moved.
+    flat_loss = "not checked: the loss is too flat to tell from "
+    assert all(m.startswith(flat_loss) for m in idle)
     assert len(messages) > 6
     for one, other in zip(ours["results"], theirs["results"], strict=True):
         assert one["num_correct"] == other["num_correct"]

@@ -157,6 +157,31 @@ def test_random_answers_are_refused_unless_allowed(layer):
     check_classifier(classifier, *pictures(), allow_random=True)
 
 
+class Graph(keras.layers.Layer):
+    """Sees images upside down wherever attacks ask."""
+
+    def call(self, images):
+        if tf.executing_eagerly():
+            return images
+        return keras.ops.flip(images, axis=1)
+
+
+def test_other_answers_in_a_graph_are_refused():
+    classifier = wrap(network(before=[Graph()]))
+    message = refused(classifier)
+    assert "otherwise in a graph" in message
+    assert "`tf.executing_eagerly`" in message
+    check_classifier(classifier, *pictures(), allow_random=True)
+
+
+@pytest.mark.parametrize("offset", [1e4, 1e5])
+def test_large_logits_are_no_chance_and_hide_none(offset):
+    lift = layers.Rescaling(1.0, offset)
+    check_classifier(wrap(network(after=[lift])), *pictures())
+    message = refused(wrap(network(before=[Dropout(0.5)], after=[lift])))
+    assert "differently each time" in message
+
+
 def test_dropout_and_noise_that_rest_at_inference_pass():
     before = [layers.Dropout(0.5), layers.GaussianNoise(1.0)]
     check_classifier(wrap(network(before=before)), *pictures())
@@ -272,11 +297,11 @@ def test_sampling_error_decides_what_is_better(
 
     def logits_fn(pixels):
         as_bytes = tf.reduce_max(pixels) > 9
-        wrong = np.arange(count) >= (scaled_right if as_bytes else right)
+        wrong = tf.range(count) >= tf.where(as_bytes, scaled_right, right)
         # Sure of what is right only: the loss is small.
-        sure = np.where(wrong, 0.01, 3.0).astype(np.float32)
-        answers = tf.one_hot((drawn + wrong) % CLASSES, CLASSES)
-        return sure[:, None] * answers
+        sure = tf.where(wrong, 0.01, 3.0)
+        named = (drawn + tf.cast(wrong, drawn.dtype)) % CLASSES
+        return sure[:, None] * tf.one_hot(named, CLASSES)
 
     classifier = Classifier(logits_fn, SHAPE, CLASSES, (), "made up")
     if is_refused:
@@ -287,15 +312,16 @@ def test_sampling_error_decides_what_is_better(
 
 
 def test_the_model_sees_256_images_only():
-    seen = []
+    seen, model = [], network()
 
     def logits_fn(images):
-        seen.append(len(images))
-        return network()(images)
+        seen.append(images.shape[0])
+        return model(images)
 
     classifier = Classifier(logits_fn, SHAPE, CLASSES, (), "counted")
     check_classifier(classifier, *pictures(600), batch_size=100)
-    assert seen == [100, 100, 56] * 2
+    # Once as it is, once as a graph, which is traced for each size.
+    assert seen == [100, 100, 56, 100, 56]
 
 
 def test_all_classes_are_seen_however_the_images_are_sorted():

@@ -15,6 +15,7 @@ from saved import (
 )
 
 from tfgan_robust.audit.audit import audit_classifier
+from tfgan_robust.audit.checks import CHECKS
 from tfgan_robust.data.loading import load_test, load_training
 from tfgan_robust.data.registry import DATASETS
 from tfgan_robust.data.splits import Split
@@ -24,6 +25,7 @@ from tfgan_robust.evaluation.options import EvaluateSettings
 from tfgan_robust.evaluation.session import evaluate
 from tfgan_robust.reports.reading import read_evaluation
 from tfgan_robust.reports.results import accuracy_fields
+from tfgan_robust.reports.verdicts import Check
 
 
 def options(**given):
@@ -215,6 +217,40 @@ def test_an_audit_belongs_to_the_undefended_network(tmp_path, monkeypatch):
     model.save(tmp_path / "u.keras")
     evaluate(options(**given))
     assert len(audited) == len(set(audited)) == 2
+
+
+def test_an_audit_belongs_to_what_was_measured_and_to_its_checks(
+    tmp_path, monkeypatch
+):
+    save_run(tmp_path / "run")
+    audited = []
+
+    def audit(classifier, *data, correct, reported, **rest):
+        audited.append((sorted(correct), reported))
+        verdict = "FAIL" if "square-5" in correct else "PASS"
+        return [Check("made_up", verdict, {}, "as was measured")]
+
+    def verdict(attacks):
+        evaluate(
+            options(
+                run_dir=str(tmp_path / "run"), undefended="none", audit=True,
+                audit_images=8, eps="0.05,0.1,0.2", attacks=attacks,
+            )
+        )  # fmt: skip
+        return read_results(tmp_path / "run")["audit"][0]["verdict"]
+
+    monkeypatch.setattr(session, "audit_classifier", audit)
+    assert verdict("fgsm") == verdict("fgsm") == "PASS"
+    assert verdict("fgsm,square-5") == "FAIL"
+    names = [names for names, _ in audited]
+    assert names == [["fgsm"], ["fgsm", "square-5"]]
+    # What is reported is the worst case at that radius.
+    rows = read_results(tmp_path / "run")["pointwise"]
+    (row,) = [row for row in rows if row["eps"] == 0.1]
+    assert np.count_nonzero(audited[-1][1]) == row["num_correct"]
+    monkeypatch.setattr(CHECKS, "_rows", {**CHECKS, "mine": "mine:mine"})
+    assert verdict("fgsm") == "PASS"
+    assert len(audited) == 3
 
 
 def test_figures_of_several_evaluations_are_refused_where_they_are_read(

@@ -162,6 +162,15 @@ def test_no_robust_accuracy_is_without_its_audit(page, folder):
             assert text.split(f"## {heading}\n\n")[1].startswith(f"{said}\n")
 
 
+def test_the_page_begins_with_what_was_not_checked(page, folder):
+    assert "did not check" not in page
+    idle = Check("transfer", "WARN", {}, "not checked: no other network")
+    store(folder, audit=[*CHECKS, idle], complete=False)
+    title, first, *_ = page_of(folder).split("\n\n")
+    assert title.startswith("# Evaluation of ")
+    assert first == "**NOTE**: the audit did not check transfer."
+
+
 def test_the_audit_is_told_in_full(page):
     assert table(page, "Audit") == [
         ["check", "verdict", "finding", "figures", "forward", "backward"],

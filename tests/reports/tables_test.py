@@ -140,6 +140,24 @@ def test_no_report_goes_without_its_audit():
     assert text.splitlines()[-2:] == [f"a: {line}", "b: audit: not run"]
 
 
+def test_what_was_not_checked_stands_in_the_first_line():
+    clean = result("clean", 0.0, 0.5)
+    checks = [
+        Check("noise", "PASS", {}, ""),
+        Check("transfer", "WARN", {}, "not checked: no other network"),
+        Check("reloaded", "PASS", {}, "not checked: no file"),
+    ]
+    audited = dataclasses.replace(evaluation(clean), audit=checks)
+    note = "NOTE: the audit did not check transfer, reloaded"
+    first, *_, last = format_report({"net": audited}).splitlines()
+    assert first == note
+    assert last.endswith("1 not checked): not checked transfer, reloaded")
+    both = {"a": evaluation(clean), "b": audited}
+    assert format_report(both).splitlines()[0] == f"b: {note}"
+    whole = dataclasses.replace(audited, audit=checks[:1])
+    assert "NOTE" not in format_report({"net": whole})
+
+
 def test_conditions_say_when_an_evaluation_is_incomplete():
     parts = (result("clean", 0.0, 0.9),)
     assert "INCOMPLETE" in describe_conditions(

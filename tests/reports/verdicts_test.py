@@ -4,6 +4,7 @@ from tfgan_robust.reports.verdicts import (
     WITHOUT_UNDEFENDED,
     Check,
     format_audit,
+    nothing_to_check,
     overall,
 )
 
@@ -45,3 +46,12 @@ def test_a_verdict_for_want_of_an_undefended_network_says_so():
     for doubt in ("WARN", "FAIL"):
         assert said not in format_audit([*made(doubt), *lacking])
     assert said not in format_audit(made("PASS"))
+
+
+def test_a_check_that_looked_at_nothing_is_not_counted_as_passed():
+    idle = Check("reloaded", *nothing_to_check("there is no file"))
+    assert not idle.was_made and idle.verdict == "PASS"
+    first, *_ = format_audit([*made("PASS"), idle]).splitlines()
+    assert first == "audit: PASS (1 PASS, 1 not checked)"
+    first, *_ = format_audit([*made("WARN"), idle]).splitlines()
+    assert first == "audit: WARN (1 WARN, 1 not checked)"

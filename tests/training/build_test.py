@@ -245,6 +245,8 @@ def test_third_party_models_are_measured_audited_and_exported(
     assert evaluation.num_images == 8
     checks = audit_classifier(
         classifier, pixels, labels.numpy(), eps=0.1, batch_size=8,
-        undefended=served,
+        correct={"fgsm": evaluation.masks["fgsm", 0.1]}, undefended=served,
     )  # fmt: skip
-    assert not [c for c in checks if c.message.startswith("not checked")]
+    # An untrained network knows no classes, and not each shows its last layer.
+    idle = {check.check for check in checks if not check.was_made}
+    assert idle <= {"transfer", "undefended", "inner_layers", "planted"}

@@ -34,6 +34,7 @@ def audit_classifier(
     *,
     eps: float,
     correct: Mapping[str, np.ndarray] | None = None,
+    reported: np.ndarray | None = None,
     undefended: Classifier | None = None,
     surrogates: Sequence[Classifier] = (),
     seed: int = Execution.seed,
@@ -52,6 +53,8 @@ def audit_classifier(
         correct: By an attack's name, bool [N], correct under it at `eps`
             with protocol "worst", as far as measured; these attacks are not
             run again.
+        reported: bool [N], correct under all that is reported at `eps`; None
+            for all of `correct`.
         undefended: A network of the same shape, trained without a defence;
             without it two checks are left out.
         surrogates: Other networks, robust ones too, whose gradients may fool
@@ -85,7 +88,9 @@ def audit_classifier(
         'PASS'
     """
     correct = correct or {}
-    _check_arguments(classifier, images, labels, correct, num_images)
+    told = {} if reported is None else {"reported": reported}
+    masks = {**correct, **told}
+    _check_arguments(classifier, images, labels, masks, num_images)
     check_eps(eps)
     drawn = representative_order(labels)[:num_images]
     count = len(drawn)
@@ -99,6 +104,8 @@ def audit_classifier(
         undefended,
         surrogates,
         execution.for_images(count),
+        None if reported is None else reported[drawn],
+        execution.for_images(len(labels)).batch_size,
     )
     found = []
     for name in sorted(CHECKS, key=lambda name: name in _LAST):

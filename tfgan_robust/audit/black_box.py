@@ -4,12 +4,20 @@ import numpy as np
 
 from tfgan_robust.attacks.plan import follows_gradient
 from tfgan_robust.audit.context import AuditContext
-from tfgan_robust.audit.sampling import first, judge, judge_share
+from tfgan_robust.audit.sampling import (
+    FAIL_LEVEL,
+    first,
+    judge,
+    judge_share,
+    tail,
+)
+from tfgan_robust.classifiers.classifier import Classifier
 from tfgan_robust.reports.verdicts import (
     PASS,
     WARN,
     WITHOUT_UNDEFENDED,
     Finding,
+    nothing_to_check,
     unchecked,
 )
 
@@ -20,7 +28,8 @@ LEFT_OVER = 0.002
 SQUARE, NUM_LEFT = "square-400", 48
 TRANSFERRED = "pgd-20"
 # What was measured may be stronger than the audit's own attacks: AutoAttack
-# fools about this share of images that they leave on a sound network.
+# fools about this share of images that they leave on a sound network, and they
+# may be luckier by as many.
 BEYOND_OWN = 0.02
 # An undefended network falls to about 0. A small radius may leave more images
 # correct; above a fifth, it is rather a weak attack.
@@ -42,7 +51,9 @@ def transfer(context: AuditContext) -> Finding:
     others = [
         other
         for other in (context.undefended, *context.surrogates)
-        if other is not None and other.shapes == context.classifier.shapes
+        if other is not None
+        and other.shapes == context.classifier.shapes
+        and _knows(context, other)
     ]
     if not others and (missing := _without_undefended(context)):
         return missing
@@ -66,6 +77,26 @@ def measured_attacks(context: AuditContext) -> Finding:
     left = context.white_box_correct
     correct = np.logical_and.reduce([context.measured[n] for n in others])
     return judge_beyond(left, left, correct, ", ".join(others), BEYOND_OWN)
+
+
+def reported(context: AuditContext) -> Finding:
+    """What is reported is no more than the audit's own attacks leave.
+
+    A weak attack alone says too much of an honest network, too: that is no
+    masked gradient, and never a FAIL.
+    """
+    if context.reported is None:
+        return nothing_to_check("no attack was measured at this radius")
+    left, told = context.white_box_correct, context.reported
+    beyond = int((told & ~left).sum())
+    sound = judge(beyond, len(left), BEYOND_OWN) == PASS
+    return Finding(
+        PASS if sound else WARN,
+        {"reported": told.mean(), "white_box": left.mean()},
+        f"what was measured leaves {100 * told.mean():.1f} %, white-box "
+        f"attacks of the audit {100 * left.mean():.1f} %"
+        f"{'' if sound else ': report autoattack'}",
+    )
 
 
 def undefended(context: AuditContext) -> Finding:
@@ -116,9 +147,31 @@ def _without_undefended(context: AuditContext) -> Finding | None:
     if given is None:
         return Finding(WARN, {}, f"{WITHOUT_UNDEFENDED}: give --undefended")
     if given.shapes == audited.shapes:
-        return None
+        return _without_knowledge(context, given)
     return unchecked(
         "the undefended network takes images of "
         f"{given.image_shape} in {given.num_classes} classes, not "
         f"{audited.image_shape} in {audited.num_classes}"
     )
+
+
+def _without_knowledge(
+    context: AuditContext, given: Classifier
+) -> Finding | None:
+    """An untrained network, or one of other pixels, is fooled by anything."""
+    if _knows(context, given):
+        return None
+    share = context.clean_correct_of(given).mean()
+    return unchecked(
+        f"the undefended network gets {100 * share:.1f} % of the clean images "
+        "right, which is chance: give one of these pixels and classes",
+        {"clean": share},
+    )
+
+
+def _knows(context: AuditContext, other: Classifier) -> bool:
+    """Tells whether a network does better than naming one class."""
+    right, labels = context.clean_correct_of(other), context.labels
+    most = np.unique(labels, return_counts=True)[1].max()
+    chance = tail(right.sum(), len(right), most / len(labels))
+    return chance < FAIL_LEVEL

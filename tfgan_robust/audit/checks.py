@@ -39,6 +39,7 @@ for _place in (
     "black_box:square",
     "black_box:transfer",
     "black_box:measured_attacks",
+    "black_box:reported",
     "gradients:gradients",
     "inference:deterministic",
     "gradients:saturation",

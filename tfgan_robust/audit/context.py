@@ -39,6 +39,10 @@ class AuditContext:
         surrogates: Other networks, robust ones too, whose gradients may fool
             it.
         execution: Batch size, seed and compilation of all attacks.
+        reported: bool [N], correct under all that is reported at `eps`; None
+            for all of `measured`.
+        largest_batch: Images in a batch of what was measured; 0 for as many
+            as in the audit's.
         forward_passes: Of the classifier, on single images, so far.
         backward_passes: On single images, so far.
     """
@@ -51,12 +55,18 @@ class AuditContext:
     undefended: Classifier | None = None
     surrogates: Sequence[Classifier] = ()
     execution: Execution = Execution()
+    reported: np.ndarray | None = None
+    largest_batch: int = 0
     forward_passes: int = 0
     backward_passes: int = 0
 
     def __post_init__(self) -> None:
         self._found: dict[tuple[Any, ...], np.ndarray] = {}
         self._attacked: dict[int, tf.Tensor] = {}
+        self.largest_batch = self.largest_batch or self.execution.batch_size
+        if self.reported is None and self.measured:
+            masks = list(self.measured.values())
+            self.reported = np.logical_and.reduce(masks)
         # By the functions themselves: an id may pass on to another one.
         self._runners: dict[tuple[Any, ...], AttackRunner] = {}
         self.variables_before = self.variables()
@@ -171,6 +181,11 @@ class AuditContext:
         self.count(len(images), 0)
         return self._graph(images)
 
+    def eager_logits_fn(self, images: tf.Tensor) -> tf.Tensor:
+        """The same, without a graph."""
+        self.count(len(images), 0)
+        return self.classifier.logits_fn(images)
+
     def count(self, forward: int, backward: int) -> None:
         """Adds passes on single images to what the audit took."""
         self.forward_passes += int(forward)
@@ -180,6 +195,15 @@ class AuditContext:
     def clean_correct(self) -> np.ndarray:
         """Correct while clean, bool [N]."""
         return self.first_logits.argmax(axis=-1) == self.labels
+
+    def clean_correct_of(self, other: Classifier) -> np.ndarray:
+        """Returns which clean images another network gets right; bool [N]."""
+        key = (other.logits_fn, "clean")
+        if key not in self._found:
+            runner = self._runner(other, None)
+            self.count(len(self), 0)
+            self._found[key] = runner.clean(self.images, self.labels).correct
+        return self._found[key]
 
     @functools.cached_property
     def white_box_correct(self) -> np.ndarray:

@@ -9,7 +9,11 @@ from tfgan_robust.audit.black_box import judge_beyond
 from tfgan_robust.audit.context import AuditContext
 from tfgan_robust.audit.sampling import first, judge_share
 from tfgan_robust.networks.logits import LogitsFn
-from tfgan_robust.reports.verdicts import PASS, Finding, unchecked
+from tfgan_robust.reports.verdicts import (
+    Finding,
+    nothing_to_check,
+    unchecked,
+)
 
 NUM_STEPS = 20
 # Of those that white-box attacks left, so many are enough.
@@ -31,7 +35,7 @@ def inner_layers(context: AuditContext) -> Finding:
     """
     features_fn = context.classifier.features_fn
     if features_fn is None:
-        return Finding(PASS, {}, f"{_NONE}: nothing to attack there")
+        return nothing_to_check(_NONE)
     left = context.white_box_correct
     looked = first(left, NUM_LEFT)
     correct = np.ones(len(left), bool)
@@ -54,7 +58,7 @@ def planted(context: AuditContext) -> Finding:
     """
     features_fn = context.classifier.features_fn
     if features_fn is None:
-        return Finding(PASS, {}, f"{_NONE}: nothing to plant behind")
+        return nothing_to_check(_NONE)
     count = min(NUM_PLANTED, len(context))
     images = context.pixels(slice(count))
     weights, border, separable = _separators(features_fn, context, images)

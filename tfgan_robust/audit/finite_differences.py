@@ -10,6 +10,7 @@ from tfgan_robust.attacks import linf
 from tfgan_robust.attacks.gradients import input_gradient
 from tfgan_robust.audit.context import AuditContext
 from tfgan_robust.audit.sampling import judge_share
+from tfgan_robust.classifiers.agreement import resolution
 from tfgan_robust.networks.logits import LogitsFn
 from tfgan_robust.networks.losses import margin
 from tfgan_robust.reports.verdicts import Finding, unchecked, worst
@@ -20,8 +21,9 @@ STEP = 0.1 / 255
 # Only the largest gradients' pixels move: so few seldom cross the edges of a
 # staircase, while all together would average it out.
 MOVED = 1 / 64
-# Of the largest logit: smaller changes may be rounding.
-ROUNDING = 1e-5
+# Of the distance of neighbours, at the larger of the two logits that make the
+# margin: smaller changes may be rounding.
+ROUNDING = 80
 # With fewer images whose change can be measured, nothing is said.
 MEASURED = 0.5
 # All pixels move at random, so that no part of the gradient stays unseen: by
@@ -56,10 +58,15 @@ def finite_differences(context: AuditContext) -> Finding:
         )
     size = np.maximum(np.abs(predicted), np.abs(actual))
     # Written so that NaN counts against the gradient.
-    measured = ~(size <= ROUNDING * largest)
+    rounding = ROUNDING * resolution(context.first_logits) * largest
+    measured = ~(size <= rounding)
     figures = {"told": measured.mean()}
     if figures["told"] < MEASURED:
-        return unchecked("the loss is too flat to tell", figures)
+        return unchecked(
+            "the loss is too flat to tell from the rounding of logits of "
+            f"{np.median(largest):.2g}",
+            figures,
+        )
     with np.errstate(invalid="ignore"):
         error = np.abs(actual - predicted)[measured] / size[measured]
     wrong, lower = ~(error < ERROR), ~(rise > 0)
@@ -92,10 +99,12 @@ def _changes(
     eps: float,
     seed: tf.Tensor,
 ) -> tuple[tf.Tensor, ...]:
-    """Predicted and actual change, by a step; largest logit; dense error."""
+    """Predicted and actual change, by a step; logits' size; dense error."""
     # Inside the pixel range, where a classifier may clip.
     images = tf.clip_by_value(images, STEP, 1 - STEP)
     gradient, logits, before = input_gradient(logits_fn, images, labels, margin)
+    own = tf.gather(logits, labels, batch_dims=1)
+    largest = tf.maximum(tf.abs(own), tf.abs(own + before))
     direction = tf.sign(gradient)
     flat = tf.abs(tf.reshape(gradient, [-1, gradient.shape[1:].num_elements()]))
     moved = max(1, round(MOVED * flat.shape[1]))
@@ -122,7 +131,6 @@ def _changes(
     dense = tf.norm(found - told, axis=0) / size
     step = tf.clip_by_value(images + STEP_AWAY * eps * direction, 0.0, 1.0)
     rise = margin(labels, logits_fn(step)) - before
-    largest = tf.reduce_max(tf.abs(logits), axis=-1)
     return predicted, actual, rise, largest, dense
 
 

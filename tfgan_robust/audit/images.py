@@ -7,14 +7,19 @@ import numpy as np
 import tensorflow as tf
 
 from tfgan_robust.audit.context import AuditContext
-from tfgan_robust.audit.sampling import judge, judge_weaker
-from tfgan_robust.reports.verdicts import PASS, Finding, unchecked
+from tfgan_robust.audit.sampling import judge, judge_share, judge_weaker
+from tfgan_robust.classifiers.agreement import differences
+from tfgan_robust.reports.verdicts import PASS, Finding, unchecked, worst
 
 # Steps that find nearly all that more would.
 ATTACK = "pgd-20"
 # Sound networks that never saw shifted images lose less of their robustness.
 MOVED_LESS = 0.2
 _LEVELS = 255
+# A step of this part of a level, which changes nothing to see, changes the
+# logits of a sound network by far less than so many median margins.
+BESIDE, APART = 1e-3, 0.1
+APART_WARN, APART_FAIL = 0.01, 0.1
 # So small a ball that only the image itself is in it.
 _TINY = 1e-6
 
@@ -25,7 +30,8 @@ def stored_images(context: AuditContext) -> Finding:
     What lies between two levels cannot be sent to a deployed model, and a
     classifier that is robust there alone protects nobody. The gradient is
     taken at the rounded image, which is what is judged (arXiv:1607.02533
-    stores adversarial images, too).
+    stores adversarial images, too). And beside an image of 256 levels, logits
+    are its own.
     """
     classifier = context.classifier
     eps = math.floor(context.eps * _LEVELS + 1e-6) / _LEVELS
@@ -37,12 +43,24 @@ def stored_images(context: AuditContext) -> Finding:
     )
     correct = context.correct_under(ATTACK, eps=eps, classifier=rounding)
     left = context.white_box_correct
-    figures = {"white_box": left.mean(), "stored": correct.mean()}
+    apart = ~(differences(context.first_logits, _beside(context)) <= APART)
+    figures = {
+        "white_box": left.mean(),
+        "stored": correct.mean(),
+        "apart": apart.mean(),
+    }
     return Finding(
-        judge_weaker(correct, left),
+        worst(
+            [
+                judge_weaker(correct, left),
+                judge_share(apart, warn=APART_WARN, fail=APART_FAIL),
+            ]
+        ),
         figures,
         f"white-box attacks leave {100 * figures['white_box']:.1f} %, "
-        f"{ATTACK} on images of 256 levels {100 * figures['stored']:.1f} %",
+        f"{ATTACK} on images of 256 levels {100 * figures['stored']:.1f} %; "
+        f"a step of {BESIDE:g} levels changes the logits of "
+        f"{100 * figures['apart']:.1f} %",
     )
 
 
@@ -75,6 +93,16 @@ def shifted_images(context: AuditContext) -> Finding:
         f"attacks leave {100 * figures['white_box']:.1f} % where they are, "
         f"{ATTACK} {100 * figures['shifted']:.1f} % moved{known}",
     )
+
+
+def _beside(context: AuditContext) -> np.ndarray:
+    """The logits of images a part of a level away, within the pixel range."""
+
+    def look(images: tf.Tensor, *_: tf.Tensor) -> tuple[tf.Tensor]:
+        step = tf.where(images < 0.5, BESIDE, -BESIDE) / _LEVELS
+        return (context.classifier.logits_fn(images + step),)
+
+    return context.map_batches(look, forward=1, backward=0)[0]
 
 
 def _to_levels(images: tf.Tensor) -> tf.Tensor:

@@ -76,7 +76,8 @@ def load_classifier(
         "run_dir": None if run_dir is None else _absolute(run_dir),
         "checkpoint": checkpoint,
         "model": None if model is None else _absolute(model),
-        "outputs": outputs,
+        # What was found out need not be asked again.
+        "outputs": classifier.outputs,
         "input_range": input_range,
         "image_shape": list(classifier.image_shape),
     }

@@ -5,6 +5,8 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from tfgan_robust.attacks.compile import as_graph
+from tfgan_robust.classifiers.agreement import OTHER_KERNELS, difference
 from tfgan_robust.classifiers.answers import kind_of
 from tfgan_robust.classifiers.classifier import Classifier
 from tfgan_robust.classifiers.images import check_images
@@ -16,9 +18,6 @@ from tfgan_robust.networks.losses import cross_entropy
 from tfgan_robust.reports.numbers import mcnemar, wilson
 
 _NUM_IMAGES = 256
-# Of the largest logit. Kernels that a GPU chooses anew round to 1e-3; the
-# audit is stricter.
-_REPEATED = 1e-3
 # How likely pixels of another range may be better by chance.
 _BY_CHANCE = 0.01
 # Of the loss at chance, which whoever learnt something stays below.
@@ -70,7 +69,13 @@ def check_classifier(
     check_finite(raw)
     _check_outputs(raw, declared)
     if not allow_random:
-        _check_repeats(logits, ask(classifier.logits_fn, pixels))
+        # As attacks ask it.
+        graph = as_graph(classifier.logits_fn, jit_compile=False)
+        _check_repeats(
+            logits,
+            ask(graph, pixels),
+            lambda: ask(classifier.logits_fn, pixels),
+        )
     if classifier.input_range is None:
         _check_range(
             truth,
@@ -116,16 +121,33 @@ def _check_outputs(answers: np.ndarray, declared: str) -> None:
     )
 
 
-def _check_repeats(first: np.ndarray, second: np.ndarray) -> None:
-    difference = float(np.max(np.abs(first - second)))
+def _check_repeats(
+    first: np.ndarray, in_graph: np.ndarray, again: Callable[[], np.ndarray]
+) -> None:
+    """Refuses a model that is no function of its images.
+
+    Args:
+        first: float32 logits [n, num_classes], asked eagerly.
+        in_graph: The same, asked in a graph.
+        again: Asks eagerly once more, to tell chance from the graph.
+    """
+    found = difference(first, in_graph)
     # Not `>`: a NaN in the second pass is a difference.
-    if not difference <= _REPEATED * float(np.max(np.abs(first))):
+    if found <= OTHER_KERNELS:
+        return
+    if difference(first, again()) <= OTHER_KERNELS:
         raise UsageError(
-            "The model answers the same images differently each time, so the "
-            "attacks' verdicts would not repeat. Received: logits that "
-            f"differ by {difference:.2g} between two passes; switch off "
-            "dropout and noise at inference, or say `allow_random`."
+            "The model answers otherwise in a graph, where attacks ask it, "
+            "than eagerly. Received: logits that differ by "
+            f"{found:.2g} of their median margin; compute the same in both, "
+            "without `tf.executing_eagerly` or numbers kept from one call."
         )
+    raise UsageError(
+        "The model answers the same images differently each time, so the "
+        "attacks' verdicts would not repeat. Received: logits that differ by "
+        f"{found:.2g} of their median margin between two passes; switch off "
+        "dropout and noise at inference, or say `allow_random`."
+    )
 
 
 def _check_range(

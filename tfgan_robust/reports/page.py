@@ -28,6 +28,7 @@ from tfgan_robust.reports.tables import (
     escape,
     format_norm,
     format_share,
+    gaps_in,
     markdown_table,
 )
 from tfgan_robust.reports.verdicts import cost_line
@@ -77,6 +78,7 @@ def _sections(stored: StoredEvaluation) -> dict[str, list[str]]:
     """Returns the blocks of the page, by the figure that closes them."""
     evaluation = stored.evaluation
     head = [f"# Evaluation of {escape(evaluation.classifier)}"]
+    head += [f"**NOTE**: {escape(n)}." for n in gaps_in(evaluation.audit)]
     if not evaluation.complete:
         head.append(
             "**INCOMPLETE**: this evaluation was interrupted. Attacks that had "

@@ -72,13 +72,28 @@ def format_report(evaluations: Mapping[str, Evaluation]) -> str:
     Args:
         evaluations: By the name of the classifier.
     """
-    lines = [format_table(evaluations)]
+    named = {
+        f"{name}: " if len(evaluations) > 1 else "": evaluation
+        for name, evaluation in evaluations.items()
+    }
+    # Before any figure that they leave in doubt.
+    lines = [
+        f"{prefix}NOTE: {note}"
+        for prefix, evaluation in named.items()
+        for note in gaps_in(evaluation.audit)
+    ]
+    lines.append(format_table(evaluations))
     lines += dict.fromkeys(describe_conditions(e) for e in evaluations.values())
-    for name, evaluation in evaluations.items():
-        prefix = f"{name}: " if len(evaluations) > 1 else ""
+    for prefix, evaluation in named.items():
         lines += [f"{prefix}NOTE: {note}" for note in evaluation.notes]
         lines.append(prefix + audit_line(evaluation.audit))
     return "\n".join(lines)
+
+
+def gaps_in(checks: Sequence[Check] | None) -> list[str]:
+    """Returns a line that names what an audit could not check, if any."""
+    names = [check.check for check in checks or () if not check.was_made]
+    return [f"the audit did not check {', '.join(names)}"] if names else []
 
 
 def describe_conditions(evaluation: Evaluation) -> str:
@@ -103,10 +118,9 @@ def audit_line(checks: Sequence[Check] | None) -> str:
     if checks is None:
         return "audit: not run"
     heading = format_audit(checks).splitlines()[0]
-    doubts = [check for check in checks if check.verdict != PASS]
     parts = [
-        ", ".join(check.check for check in doubts if check.was_made),
-        ", ".join(check.check for check in doubts if not check.was_made),
+        ", ".join(c.check for c in checks if c.was_made and c.verdict != PASS),
+        ", ".join(check.check for check in checks if not check.was_made),
     ]
     if parts[1]:
         parts[1] = f"{NOT_CHECKED} {parts[1]}"

@@ -34,6 +34,14 @@ def unchecked(
     return Finding(WARN, figures or {}, f"{NOT_CHECKED}: {reason}")
 
 
+def nothing_to_check(reason: str) -> Finding:
+    """Returns the finding of a check that had nothing to look at.
+
+    That is no doubt; but it is not counted among those that passed.
+    """
+    return Finding(PASS, {}, f"{NOT_CHECKED}: {reason}")
+
+
 @dataclasses.dataclass(frozen=True)
 class Check:
     """What one check of an audit found, with its name.
@@ -87,11 +95,14 @@ def format_audit(checks: Sequence[Check]) -> str:
     Returns:
         A line with the worst verdict, then an aligned line for each check.
     """
-    verdicts = [check.verdict for check in checks]
+    counted = [
+        c.verdict if c.was_made or c.verdict != PASS else NOT_CHECKED
+        for c in checks
+    ]
     counts = ", ".join(
-        f"{verdicts.count(verdict)} {verdict}"
-        for verdict in reversed(VERDICTS)
-        if verdict in verdicts
+        f"{counted.count(each)} {each}"
+        for each in (*reversed(VERDICTS), NOT_CHECKED)
+        if each in counted
     )
     counts = counts or "nothing checked"
     if lacks_undefended_alone(checks):
