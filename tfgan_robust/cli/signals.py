@@ -85,8 +85,8 @@ def held() -> Iterator[None]:
         for number in _EXIT_CODES:
             signal.signal(number, lambda number, _: came.append(number))
         yield
-    for number in came:
-        signal.raise_signal(number)
+    for each in came:
+        signal.raise_signal(each)
 
 
 @contextlib.contextmanager
