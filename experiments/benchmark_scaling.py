@@ -12,7 +12,7 @@ sum (Patarasuk and Yuan, 2009). No sum is hidden behind the computation, so
 that a machine that hides some does better; and every machine is taken to be as
 fast as this one, so that one whose machines wait for each other does worse.
 
-    python experiments/benchmark_scaling.py --formulation=grad_x
+    python -m experiments.benchmark_scaling --formulation=grad_x
 
 Run it on an otherwise idle machine. Replicas that share a processor slow each
 other down: their seconds say what this machine does, and only the bytes and
@@ -23,12 +23,12 @@ import argparse
 import json
 import os
 import socket
-import statistics
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -40,6 +40,8 @@ from tfgan_robust.runs.presets import resolve
 SHAPE, CLASSES = (32, 32, 3), 10
 REPLICAS = "num_devices"
 WORKERS = "workers"
+# Seconds between two looks at those that measure.
+_PAUSE = 0.1
 # What a step of training is made of, which flags may change.
 SETTINGS = ("method", "formulation", "classifier", "classifier_width")
 
@@ -135,6 +137,7 @@ def measure(settings: dict[str, Any], batch_size: int, steps: int) -> Step:
         steps: How many are timed.
     """
     tf = load("tensorflow")
+    seconds = load("experiments.benchmark_training:seconds")
     devices = load("tfgan_robust.training.devices")
     build_model = load("tfgan_robust.training.build:build_model")
     config = resolve({**settings, "batch_size": batch_size})
@@ -173,20 +176,11 @@ def measure(settings: dict[str, Any], batch_size: int, steps: int) -> Step:
 
     run()
     return Step(
-        _seconds(run, steps),
+        seconds(run, steps),
         0 if alone else len(found) // local,
         0 if alone else sum(found) // local,
         sum(int(np.prod(v.shape)) for v in model.trainable_variables),
     )
-
-
-def _seconds(run: Callable[[], None], steps: int) -> float:
-    times = []
-    for _ in range(steps):
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
 
 
 def started(
@@ -195,27 +189,58 @@ def started(
     """Measures a step of several replicas, or workers, in fresh processes."""
     devices = count if kind == REPLICAS else 1
     command = [
-        sys.executable, __file__, "--measure",
+        sys.executable, "-m", "experiments.benchmark_scaling", "--measure",
         json.dumps({**settings, REPLICAS: devices}),
         f"--batch_size={arguments.batch_size}", f"--steps={arguments.steps}",
     ]  # fmt: skip
     environments: list[dict[str, str]] = [{}]
     if kind == WORKERS:
         environments = [{"TF_CONFIG": each} for each in _clusters(count)]
-    processes = [
-        subprocess.Popen(
-            command,
-            env={**os.environ, **environment},
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for environment in environments
-    ]
-    lines = [process.communicate()[0] for process in processes]
-    if any(process.returncode for process in processes):
+    lines = last_lines(command, environments)
+    if lines is None:
         sys.exit(f"A step of {count} {kind} could not be measured; see above.")
     # The slowest of them is what all wait for.
-    return max(Step(*json.loads(line.splitlines()[-1])) for line in lines)
+    return max(Step(*json.loads(line)) for line in lines)
+
+
+def last_lines(
+    command: Sequence[str], environments: Sequence[Mapping[str, str]]
+) -> list[str] | None:
+    """Runs a command several times at once; returns the last line of each.
+
+    Args:
+        command: With its arguments.
+        environments: What is added to the environment, for each process.
+
+    Returns:
+        None if one failed: those that would wait for it are ended.
+    """
+    with ExitStack() as stack:
+        outputs = [
+            stack.enter_context(tempfile.TemporaryFile("w+"))
+            for _ in environments
+        ]
+        processes = [
+            stack.enter_context(
+                subprocess.Popen(
+                    command, env={**os.environ, **environment}, stdout=output
+                )
+            )
+            for environment, output in zip(environments, outputs, strict=True)
+        ]
+        try:
+            codes = [process.poll() for process in processes]
+            while None in codes and not any(codes):
+                time.sleep(_PAUSE)
+                codes = [process.poll() for process in processes]
+        finally:
+            for process in processes:
+                process.kill()
+        if any(codes):
+            return None
+        for output in outputs:
+            output.seek(0)
+        return [output.read().splitlines()[-1] for output in outputs]
 
 
 def _clusters(count: int) -> Iterator[str]:

@@ -291,6 +291,33 @@ def test_training_help_begins_with_the_run_and_says_types_and_units(
     assert "0.0313725" not in out
 
 
+# What is printed is lost, as where a disk is full.
+LEAVE = """
+import sys
+from tfgan_robust.cli import command
+from tfgan_robust.errors import DivergenceError
+
+def run(given):
+    print("on its way")
+    raise DivergenceError("loss is nan")
+
+sys.stdout, sys.stderr = (open("/dev/full", "w") for _ in range(2))
+if sys.argv[1] == "leave":
+    command.leave("lost", 3)
+command.leave_at_once()
+command.main(lambda: [], run, usage="Fails.", arguments=[])
+"""
+
+
+@pytest.mark.parametrize("how", ["leave", "main"])
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_one_of_several_leaves_though_nobody_hears_it(how):
+    done = subprocess.run(
+        [sys.executable, "-c", LEAVE, how], cwd=ROOT, timeout=60
+    )
+    assert done.returncode == errors.DivergenceError.exit_code
+
+
 def test_a_shell_sees_an_exit_code_and_one_line():
     done = subprocess.run(
         [sys.executable, "-m", "tfgan_robust.export", "--version=0"],

@@ -2,10 +2,16 @@
 
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tfgan_robust.cli.signals import StopRequest, raising_on_sigterm
+from tfgan_robust.cli.signals import (
+    StopRequest,
+    held,
+    keeping_handlers,
+    raising_on_sigterm,
+)
 from tfgan_robust.errors import EXIT_INTERRUPTED, EXIT_TERMINATED
 
 
@@ -47,4 +53,49 @@ def test_sigterm_is_the_shells_again_whatever_happened_meanwhile():
         assert signal.getsignal(signal.SIGTERM) is not before
         assert signal.getsignal(signal.SIGINT) is ctrl_c
         raise ZeroDivisionError
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_what_must_be_done_as_a_whole_is_interrupted_after_it(number):
+    done = []
+    with raising_on_sigterm():
+        before = signal.getsignal(number)
+        with pytest.raises(KeyboardInterrupt):
+            with held():
+                os.kill(os.getpid(), number)
+                done.append("first")
+                os.kill(os.getpid(), number)
+                done.append("second")
+            done.append("after")
+        assert signal.getsignal(number) is before
+    assert done == ["first", "second"]
+
+
+def test_what_was_put_off_is_noted_where_signals_are_noted():
+    with StopRequest() as stop:
+        with held():
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert not stop
+        assert stop.exit_code == EXIT_TERMINATED
+
+
+def test_an_error_is_not_put_off_and_threads_hold_nothing():
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(ZeroDivisionError), held():
+        raise ZeroDivisionError
+    assert signal.getsignal(signal.SIGTERM) is before
+
+    def work():
+        with held():
+            return "done"
+
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(work).result() == "done"
+
+
+def test_handlers_that_others_set_are_put_back():
+    before = signal.getsignal(signal.SIGTERM)
+    with keeping_handlers():
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
     assert signal.getsignal(signal.SIGTERM) is before

@@ -1,5 +1,7 @@
 """Parts of an evaluation on a Ray cluster, one machine of which is lost."""
 
+import itertools
+import signal
 import subprocess
 import sys
 import time
@@ -7,10 +9,15 @@ import time
 import pytest
 from saved import assert_same, save_classifier
 
-from tfgan_robust.errors import UsageError
+from tfgan_robust.cli.signals import StopRequest
+from tfgan_robust.errors import (
+    EXIT_TERMINATED,
+    TfganRobustError,
+    UsageError,
+)
 from tfgan_robust.evaluation import cluster
 from tfgan_robust.evaluation.options import EvaluateSettings
-from tfgan_robust.evaluation.shards import ClusterSettings
+from tfgan_robust.evaluation.shards import ClusterSettings, Shard
 
 COUNT = 4
 
@@ -49,6 +56,17 @@ def nodes(*resources, alive=True):
             None,
             ({"num_gpus": 1, "num_cpus": 1}, 2),
         ),
+        # One GPU has too few cores beside it.
+        (
+            nodes({"CPU": 8.0, "GPU": 2.0}, {"CPU": 2.0, "GPU": 1.0}),
+            4,
+            ({"num_gpus": 1, "num_cpus": 4}, 2),
+        ),
+        (
+            nodes({"CPU": 6.0, "GPU": 4.0}),
+            4,
+            ({"num_gpus": 1, "num_cpus": 4}, 1),
+        ),
         (
             nodes({"CPU": 2.0}) + nodes({"CPU": 64.0}, alive=False),
             None,
@@ -66,11 +84,19 @@ def test_a_cluster_without_a_worker_is_refused(found):
         cluster._workers(found, 3)
 
 
-def parts(folder, count=None, **given):
+@pytest.mark.parametrize("cores", [None, 3])
+def test_gpus_without_cores_beside_them_are_refused(cores):
+    found = nodes({"CPU": 0.0, "GPU": 1.0}, {"CPU": 64.0})
+    with pytest.raises(UsageError, match=r"`cores` beside a GPU.*\[0, 64\]"):
+        cluster._workers(found, cores)
+
+
+def parts(folder, count=None, workers=2, **given):
     options = EvaluateSettings(
         model="m.keras", dataset="digits", output=str(folder), **given
     )
-    found = cluster._parts(folder, options, count, cluster._Workers({}, 2))
+    there = cluster._Workers({}, workers)
+    found = cluster._parts(folder, options, count, there)
     assert [part.number for part in found] == list(range(1, len(found) + 1))
     assert {part.parts for part in found} == {len(found)}
     return len(found)
@@ -82,6 +108,8 @@ def test_parts_that_are_begun_are_gone_on_with(tmp_path):
     assert parts(tmp_path, 30) == 30
     (tmp_path / "shards" / "2-of-6").mkdir(parents=True)
     assert parts(tmp_path) == parts(tmp_path, 6) == 6
+    # Whatever the cluster has now.
+    assert parts(tmp_path, workers=1) == parts(tmp_path, workers=9) == 6
     with pytest.raises(UsageError, match="parts of 6; give `shards`.*shards=7"):
         parts(tmp_path, 7)
     assert parts(tmp_path, 7, overwrite=True) == 7
@@ -120,6 +148,59 @@ def test_without_ray_the_command_says_what_to_install(monkeypatch):
     options = EvaluateSettings(model="m", dataset="digits", output="D")
     with pytest.raises(UsageError, match=r"pip install 'tfgan_robust\[clust"):
         cluster.measure_parts(options, ClusterSettings(cluster="ray"))
+
+
+class Ray:
+    """Stands for the module: one part, on which nobody ever works.
+
+    Args:
+        found: The machines at each look.
+        starts: How often the part was started, at each look.
+    """
+
+    def __init__(self, found, starts):
+        self._found, self._starts = iter(found), iter(starts)
+        self.read = self
+
+    def wait(self, references, **_):
+        return [], references
+
+    def get(self, reference):
+        return reference
+
+    def remote(self):
+        return {}, {"1/1": next(self._starts)}
+
+    def nodes(self):
+        return next(self._found)
+
+
+def wait_with(found, starts, resources, number):
+    ray = Ray(found, starts)
+    stop, there = StopRequest(), cluster._Workers(resources, number)
+    cluster._wait(ray, {"reference": Shard(1, 1)}, ray, stop, there)
+
+
+def test_a_part_that_loses_every_worker_is_given_up(capsys):
+    """Ray begins without end where memory is short."""
+    same = itertools.repeat(nodes({"CPU": 2.0}))
+    with pytest.raises(TfganRobustError, match="1/1 lost its worker more than"):
+        wait_with(same, itertools.count(1), {"num_cpus": 2}, 1)
+    out = capsys.readouterr().out
+    assert out.count("started again") == 5
+    assert "workers now" not in out
+
+
+def test_workers_that_come_and_go_are_told_of(capsys):
+    whole = nodes({"CPU": 4.0}, {"CPU": 4.0})
+    found = [whole, whole[:1], whole[:1], nodes({"CPU": 4.0}, alive=False)]
+    # There is nothing more to be looked at then.
+    with pytest.raises(StopIteration):
+        wait_with(found, itertools.repeat(1), {"num_cpus": 4}, 2)
+    assert capsys.readouterr().out.splitlines() == [
+        "the cluster has 1 workers now, and had 2",
+        "the cluster has 0 workers now, and had 1; parts wait until there are",
+    ]
 
 
 @pytest.fixture
@@ -174,6 +255,42 @@ def test_a_machine_that_is_lost_costs_no_figure(tmp_path, two_machines):
         assert f"part {number}/{COUNT} is measured" in out
     assert f"written to {parts / 'results.json'}" in out
     alone = subprocess.run(command(*flags(tmp_path, output=whole)), check=False)
+    assert alone.returncode == 0
+    assert_same(parts, whole)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("last", ["1 are left", "0 are left"])
+def test_a_cluster_evaluation_is_stopped_and_goes_on(
+    tmp_path, two_machines, last
+):
+    """Among the parts, and in the audit after them."""
+    save_classifier(tmp_path / "m.keras")
+    parts, whole = tmp_path / "parts", tmp_path / "whole"
+    quick = {
+        "attacks": "fgsm,pgd-2", "audit": True, "audit_images": 8,
+        "undefended": "none",
+    }  # fmt: skip
+    again = command(
+        *flags(tmp_path, output=parts, **quick),
+        f"--cluster=ray://{two_machines[0].address}",
+        "--shards=2",
+    )
+    stopped = subprocess.Popen(
+        again, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    for line in stopped.stdout:
+        if last in line:
+            break
+    stopped.send_signal(signal.SIGTERM)
+    _, err = stopped.communicate()
+    assert stopped.returncode == EXIT_TERMINATED, err
+    assert "the same command goes on from there" in err
+    done = subprocess.run(again, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    alone = subprocess.run(
+        command(*flags(tmp_path, output=whole, **quick)), check=False
+    )
     assert alone.returncode == 0
     assert_same(parts, whole)
 

@@ -5,8 +5,13 @@ import pytest
 from toys import linear_logits, linear_weights
 
 from tfgan_robust.classifiers.classifier import Classifier
-from tfgan_robust.evaluation.levels import levels_within, to_levels
+from tfgan_robust.evaluation.levels import (
+    StoredImages,
+    levels_within,
+    to_levels,
+)
 from tfgan_robust.evaluation.measure import evaluate_classifier
+from tfgan_robust.evaluation.smallest import SmallestSearch
 from tfgan_robust.evaluation.store import EvaluationStore
 from tfgan_robust.reports.reading import read_evaluation
 
@@ -96,32 +101,64 @@ def test_other_norms_and_other_images_have_no_levels():
     assert "8-bit" not in found.table()
 
 
+def measure_near(store, **settings):
+    return evaluate_classifier(
+        LINEAR, *near_the_border(), attacks=["fgsm"], eps=[1.5 / 255],
+        batch_size=4, store=store, **settings,
+    )  # fmt: skip
+
+
+def store_in(folder):
+    conditions = {
+        "dataset": {
+            "name": "toy", "source": "drawn", "split": "test",
+            "classes": ["a", "b"],
+        },
+        "date": "2026-11-27", "device": "CPU", "versions": {},
+    }  # fmt: skip
+    return EvaluationStore(folder, conditions, {"weights": "w"})
+
+
 def test_it_is_kept_over_a_stop(tmp_path):
-    images, labels = near_the_border()
-
-    def measure(store, **settings):
-        return evaluate_classifier(
-            LINEAR, images, labels, attacks=["fgsm"], eps=[1.5 / 255],
-            batch_size=4, store=store, **settings,
-        )  # fmt: skip
-
-    def store():
-        conditions = {
-            "dataset": {
-                "name": "toy", "source": "drawn", "split": "test",
-                "classes": ["a", "b"],
-            },
-            "date": "2026-11-27", "device": "CPU", "versions": {},
-        }  # fmt: skip
-        return EvaluationStore(tmp_path, conditions, {"weights": "w"})
-
     def stop(attack, eps, done, total, accuracy):
         if attack != "clean" and done > 12:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        measure(store(), progress=stop)
-    resumed = measure(store())
-    whole = measure(None)
+        measure_near(store_in(tmp_path), progress=stop)
+    resumed = measure_near(store_in(tmp_path))
+    whole = measure_near(None)
     assert resumed.stored == whole.stored
     assert read_evaluation(tmp_path).evaluation.stored == whole.stored
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("where", [StoredImages, SmallestSearch])
+def test_an_image_that_was_just_judged_is_kept_over_a_stop(
+    tmp_path, monkeypatch, where, when
+):
+    """In the middle of what is noted of it, as a signal may come."""
+    add, calls = where.add, []
+
+    def stop(self, *args):
+        calls.append(args)
+        if len(calls) == 3 and when == "before":
+            raise KeyboardInterrupt
+        add(self, *args)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(where, "add", stop)
+    with pytest.raises(KeyboardInterrupt):
+        measure_near(store_in(tmp_path))
+    resumed = measure_near(store_in(tmp_path))
+    monkeypatch.setattr(where, "add", add)
+    whole = measure_near(None)
+    assert resumed.stored == whole.stored
+    assert resumed.results[1].num_correct == whole.results[1].num_correct
+    assert resumed.results[1].forward_passes == whole.results[1].forward_passes
+    found, expected = resumed.smallest.found, whole.smallest.found
+    assert found.keys() == expected.keys()
+    for index in found:
+        assert found[index][:3] == expected[index][:3]
+        np.testing.assert_array_equal(found[index][3], expected[index][3])

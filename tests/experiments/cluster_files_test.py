@@ -23,6 +23,7 @@ RECORD = """#!/bin/bash
 """
 # Starts what it is given, as one of the tasks of a job.
 SRUN = """#!/bin/bash
+printf '%s' "${SRUN_CPUS_PER_TASK-none}" > "$RECORD.cores"
 while [[ $1 == -* ]]; do shift; done
 exec "$@"
 """
@@ -133,6 +134,16 @@ def test_slurm_tells_each_worker_who_they_are(started):
         "cluster": {"worker": [f"node7:{PORT}", f"node8:{PORT}"]},
         "task": {"type": "worker", "index": 1},
     }
+
+
+@pytest.mark.parametrize("name", ["evaluate.sbatch", "train.sbatch"])
+@pytest.mark.parametrize("cores", ["8", None])
+def test_slurm_gives_tasks_the_cores_of_the_job(started, tmp_path, name, cores):
+    given = {"SLURM_JOB_NODELIST": "node[7-8]", "SLURM_PROCID": "0"}
+    if cores is not None:
+        given["SLURM_CPUS_PER_TASK"] = cores
+    started(str(FOLDER / name), "--run_dir=R", **given)
+    assert (tmp_path / "record.cores").read_text() == (cores or "none")
 
 
 def container(document):

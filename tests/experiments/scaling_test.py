@@ -1,5 +1,6 @@
 """What training on several machines costs: arithmetic, and what is counted."""
 
+import functools
 import json
 import sys
 from pathlib import Path
@@ -41,6 +42,23 @@ def test_the_table_says_that_it_is_computed():
     assert len(rows) == 4 and "| 50% " in rows[0]
     measured = scaling.measured_table({("num_devices", 2): STEP})
     assert "1000.00" in measured and "computed" not in measured
+
+
+PRINT = "import os; print('first'); print(os.environ['NAME'])"
+# The last of them fails, and the others would wait for it.
+FAIL = """
+import os, sys, time
+if os.environ["NAME"] == "b":
+    sys.exit(1)
+time.sleep(600)
+"""
+
+
+def test_processes_run_together_and_one_that_fails_ends_all():
+    names = [{"NAME": "a"}, {"NAME": "b"}]
+    run = functools.partial(scaling.last_lines, environments=names)
+    assert run([sys.executable, "-c", PRINT]) == ["a", "b"]
+    assert run([sys.executable, "-c", FAIL]) is None
 
 
 def test_workers_know_each_other():

@@ -11,9 +11,17 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from ports import free_ports
 
-from tfgan_robust.errors import DivergenceError, TfganRobustError, UsageError
+from tfgan_robust.cli.signals import Terminated
+from tfgan_robust.errors import (
+    EXIT_INTERRUPTED,
+    EXIT_TERMINATED,
+    DivergenceError,
+    TfganRobustError,
+    UsageError,
+)
 from tfgan_robust.runs.cluster import Cluster
 from tfgan_robust.training import meeting, team
+from tfgan_robust.training.frames import Kind, Link, written
 from tfgan_robust.training.team import Team, WorkerLostError
 
 WAIT = 60
@@ -33,7 +41,7 @@ def together(work, count=3, wait=WAIT, known=None):
         try:
             with Team(cluster, wait) as own:
                 return work(own, cluster.index)
-        except Exception as error:
+        except (Exception, KeyboardInterrupt) as error:
             return error
 
     with ThreadPoolExecutor(count) as pool:
@@ -105,6 +113,45 @@ def test_an_error_of_one_ends_the_others_with_its_code(failing):
         assert "stopped: loss became nan" in str(error)
 
 
+@pytest.mark.parametrize(
+    ("signal", "code"),
+    [(KeyboardInterrupt, EXIT_INTERRUPTED), (Terminated, EXIT_TERMINATED)],
+)
+@pytest.mark.parametrize("asked", [0, 1])
+def test_a_signal_to_one_ends_the_others_with_its_code(asked, signal, code):
+    def work(own, index):
+        if index == asked:
+            raise signal
+        own.gather(index)
+
+    errors = together(work)
+    assert isinstance(errors.pop(asked), signal)
+    for error in errors:
+        assert isinstance(error, WorkerLostError)
+        assert error.exit_code == code
+        assert "was interrupted" in str(error)
+
+
+def wait_until_others_are_done(own):
+    while not all(peer.heard for peer in own._peers):
+        time.sleep(0.01)
+
+
+def test_an_error_of_the_chief_ends_workers_that_are_done():
+    def work(own, index):
+        if own.leads:
+            wait_until_others_are_done(own)
+            raise DivergenceError("no table")
+
+    own, *others = together(work)
+    assert str(own) == "no table"
+    for error in others:
+        assert isinstance(error, WorkerLostError)
+        assert error.exit_code == DivergenceError.exit_code
+        assert "the chief (" in str(error)
+        assert "stopped: no table" in str(error)
+
+
 def test_what_tensorflow_says_of_a_lost_worker_is_replaced():
     def work(own, index):
         if index == 1:
@@ -134,6 +181,55 @@ def test_workers_that_are_done_wait_for_the_chief():
 
     with ThreadPoolExecutor(3) as pool:
         assert all(pool.map(one, clusters(3)))
+
+
+class Halting:
+    """A socket from which nothing large is read until it may be."""
+
+    def __init__(self, connected, reached, go):
+        self._socket, self._reached, self._go = connected, reached, go
+
+    def __getattr__(self, name):
+        return getattr(self._socket, name)
+
+    def recv(self, count):
+        if count > 1000:
+            self._reached.set()
+            self._go.wait(WAIT / 2)
+        return self._socket.recv(count)
+
+
+def test_a_file_for_one_hides_no_sign_of_life_from_another(monkeypatch):
+    """A checkpoint takes longer to be sent than silence is borne."""
+    monkeypatch.setattr(team, "_BEAT", 0.02)
+    # More than a connection holds.
+    large = bytes(2**25)
+    reached, go = threading.Event(), threading.Event()
+    seen = []
+    receive = Link.receive
+
+    def counted(link, largest=None):
+        frame = receive(link, largest)
+        if link in others and frame.kind == Kind.BEAT and reached.is_set():
+            seen.append(frame)
+            if len(seen) == 3:
+                go.set()
+        return frame
+
+    others = []
+    monkeypatch.setattr(Link, "receive", counted)
+
+    def work(own, index):
+        if index == 1:
+            link = own._peers[0].link
+            link._socket = Halting(link._socket, reached, go)
+        if index == 2:
+            others.append(own._peers[0].link)
+        own.gather(index)
+        files = own.files_from_chief({"a": large} if own.leads else {})
+        return files == {"a": large}, go.is_set()
+
+    assert together(work) == [(True, True)] * 3
 
 
 def test_silence_means_that_a_worker_is_gone(monkeypatch):
@@ -189,6 +285,47 @@ def test_a_worker_that_waits_for_one_that_is_gone_is_ended():
             assert len(errors.splitlines()) == 1
 
 
+# The chief goes on alone, and is killed.
+DONE = """
+import sys, time
+from tfgan_robust.cli import command
+from tfgan_robust.runs.cluster import Cluster
+from tfgan_robust.training.team import Team, WorkerLostError
+
+addresses, index = tuple(sys.argv[1].split(",")), int(sys.argv[2])
+try:
+    with Team(Cluster(addresses, index), 60) as own:
+        while own.leads and not all(peer.heard for peer in own._peers):
+            time.sleep(0.01)
+        if own.leads:
+            print("alone", flush=True)
+            time.sleep(600)
+except WorkerLostError as error:
+    command.leave(f"error: {error}", error.exit_code)
+"""
+
+
+def test_a_chief_that_is_killed_is_no_success_of_workers_that_are_done():
+    addresses = clusters(3)[0].addresses
+    chief, *others = [
+        subprocess.Popen(
+            [sys.executable, "-c", DONE, ",".join(addresses), str(index)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for index in range(3)
+    ]
+    assert chief.stdout.readline() == "alone\n"
+    assert [each.poll() for each in others] == [None, None]
+    chief.kill()
+    chief.communicate()
+    for process in others:
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == 1
+        assert errors.startswith(f"error: the chief ({addresses[0]}) is gone")
+
+
 def test_who_does_not_come_is_named():
     known = clusters(3)[:2]
     chief, other = together(lambda *_: None, 2, wait=0.5, known=known)
@@ -204,6 +341,52 @@ def test_a_chief_that_does_not_come_is_named():
     assert error.exit_code == 1
     assert "Cannot reach the chief (" in str(error)
     assert "refused" in str(error)
+
+
+def test_a_chief_that_waits_for_others_is_no_stranger(monkeypatch):
+    monkeypatch.setattr(meeting, "_PATIENCE", 0.1)
+    known = clusters(2)
+    port = int(known[0].addresses[0].rpartition(":")[2])
+    with socket.create_server(("127.0.0.1", port)):
+        (error,) = together(lambda *_: None, 1, wait=0.2, known=known[1:])
+    assert error.exit_code == 1
+    assert "the chief (" in str(error)
+    assert "did not begin within 0.2 s: it still waits for others" in str(error)
+
+
+def come(cluster):
+    """Comes as a worker does, and returns the connection."""
+    host, _, port = cluster.addresses[0].rpartition(":")
+    while True:
+        with contextlib.suppress(ConnectionRefusedError):
+            link = Link(socket.create_connection((host, int(port)), WAIT))
+            hello = {"index": cluster.index, "addresses": cluster.addresses}
+            link.send(Kind.VALUE, written(hello))
+            return link
+
+
+def test_a_worker_may_be_started_again_before_all_have_met():
+    chief, *others = clusters(3)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(
+            together, lambda own, index: own.gather(index), 1, known=[chief]
+        )
+        come(others[0]).close()
+        found = together(lambda own, index: own.gather(index), 2, known=others)
+        assert [*first.result(), *found] == [[0, 1, 2]] * 3
+
+
+def test_a_worker_that_is_there_twice_is_refused():
+    chief, other, _ = clusters(3)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(together, lambda *_: None, 1, known=[chief])
+        link = come(other)
+        (second,) = together(lambda *_: None, 1, known=[other])
+        (error,) = first.result()
+        link.close()
+    for each in (error, second):
+        assert isinstance(each, UsageError)
+        assert "worker 1 (" in str(each) and "started twice" in str(each)
 
 
 def test_another_cluster_is_refused():

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -14,6 +15,18 @@ import PIL.Image
 import pytest
 from ports import free_ports
 
+import tfgan_robust
+
+# Some workers are started in another folder.
+PATH = os.pathsep.join(
+    filter(
+        None,
+        [
+            str(Path(tfgan_robust.__file__).parents[1]),
+            os.environ.get("PYTHONPATH"),
+        ],
+    )
+)
 SETTINGS = {
     "dataset": "digits",
     "method": "natural",
@@ -34,8 +47,18 @@ CLOSE = 1e-5
 PROBE = """
 import os
 import numpy as np
+from tfgan_robust.training import loop
 from tfgan_robust.training.loop import Trainer
 
+build_model = loop.build_model
+
+def build(*args, **given):
+    model = build_model(*args, **given)
+    kernel = model.classifier.trainable_variables[0]
+    kernel.assign(kernel + float(os.environ.get("SHIFT", "0")))
+    return model
+
+loop.build_model = build
 train = Trainer.train
 
 def train_and_tell(self):
@@ -94,6 +117,8 @@ class Workers:
                 **changed,
             }
             report = settings.pop("report_images", 0)
+            shift = settings.pop("shift", "0")
+            folder = settings.pop("folder", None)
             config = room / f"{name}-{index}.json"
             config.write_text(json.dumps(settings))
             self.processes.append(
@@ -112,7 +137,10 @@ class Workers:
                         **os.environ,
                         "TF_CONFIG": tf_config(self.addresses, index),
                         "WEIGHTS": str(self._weights[index]),
+                        "SHIFT": shift,
+                        "PYTHONPATH": PATH,
                     },
+                    cwd=folder,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE,
                     text=True,
@@ -215,6 +243,29 @@ def test_generators_are_equal_on_all_workers_and_the_chief_reports(room):
     assert "| attack" not in other[1]
     assert (workers.folders[0] / "results.json").is_file()
     assert not workers.folders[1].exists()
+
+
+@pytest.mark.slow
+def test_generators_of_two_workers_train_like_those_of_one(room):
+    """Nothing is drawn for each device: formulation x, no random start.
+
+    The generators' Adam makes whole steps of rounding noise: small ones here.
+    """
+    changed = {
+        "method": "gan",
+        "formulation": "x",
+        "generator_assignment": "all",
+        "generator_width": 0.1,
+        "generator_learning_rate": 1e-7,
+        "gradient_skip": 0.0,
+        "zero_output": False,
+        "random_start": 0.0,
+        "clean_weight": 0.0,
+    }
+    (alone,) = Workers(room, "gan-alone", [changed]).succeed()
+    first, second = Workers(room, "gan-two", [changed] * 2).succeed()
+    assert_close(first, second, 0)
+    assert_close(first, alone, CLOSE)
 
 
 @pytest.fixture(scope="module")
@@ -330,6 +381,34 @@ def test_a_worker_with_other_data_is_refused(room):
         assert code == 2
         assert "must have the same images" in error
         assert "images of " in error
+    assert not any(folder.exists() for folder in workers.folders)
+
+
+@pytest.mark.slow
+def test_a_worker_with_another_file_at_the_same_path_is_refused(room):
+    model = keras.models.load_model(room / "smooth.keras")
+    folders = [room / f"machine-{index}" for index in range(2)]
+    for folder in folders:
+        folder.mkdir()
+        model.save(folder / "own.keras")
+        model.layers[-1].bias.assign_add([1.0] * 10)
+    changes = [{"classifier": "own.keras", "folder": each} for each in folders]
+    workers = Workers(room, "other-file", changes)
+    for code, _, error in workers.end():
+        assert code == 2
+        assert "must have the same settings" in error
+        assert "content of the classifier's file: " in error
+    assert not any(folder.exists() for folder in workers.folders)
+
+
+@pytest.mark.slow
+def test_a_worker_that_begins_with_other_weights_is_refused(room):
+    workers = Workers(room, "other-code", [{}, {"shift": "0.125"}])
+    for code, _, error in workers.end():
+        assert code == 2
+        assert "must have the same weights" in error
+        assert f"worker 1 ({workers.addresses[1]}) differs" in error
+        assert error.endswith(": classifier.")
     assert not any(folder.exists() for folder in workers.folders)
 
 

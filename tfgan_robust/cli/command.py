@@ -55,7 +55,7 @@ def main(
     try:
         with signals.raising_on_sigterm():
             code = _call(parts, run, usage, defaults, arguments)
-        _end(code or 0)
+        _exit("", code or 0)
     except TfganRobustError as error:
         _exit(f"error: {' '.join(str(error).split())}", error.exit_code)
     except KeyboardInterrupt as stop:
@@ -64,7 +64,7 @@ def main(
     except Exception as error:
         if not _is_of_the_machine(error):
             if _leaves_at_once:
-                leave(traceback.format_exc(), TfganRobustError.exit_code)
+                _exit(traceback.format_exc(), TfganRobustError.exit_code)
             raise
         # A MemoryError may say nothing.
         first_line, *_ = str(error).splitlines() or [type(error).__name__]
@@ -105,15 +105,18 @@ def _call(
 def leave(text: str, code: int) -> NoReturn:
     """Ends the process, whatever other threads and modules are at.
 
+    It does so even where nobody takes what is left to be printed.
+
     Args:
         text: Told on stderr, if there is any.
         code: The exit code.
     """
-    if text:
-        print(text, file=sys.stderr)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+    try:
+        if text:
+            print(text, file=sys.stderr, flush=True)
+        sys.stdout.flush()
+    finally:
+        os._exit(code)
 
 
 def leave_at_once() -> None:
@@ -126,14 +129,11 @@ def leave_at_once() -> None:
     _leaves_at_once = True
 
 
-def _exit(line: str, code: int) -> NoReturn:
-    print(line, file=sys.stderr)
-    _end(code)
-
-
-def _end(code: int) -> NoReturn:
+def _exit(text: str, code: int) -> NoReturn:
     if _leaves_at_once:
-        leave("", code)
+        leave(text, code)
+    if text:
+        print(text, file=sys.stderr)
     sys.exit(code)
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import signal
+import threading
 from collections.abc import Iterator
 from types import FrameType
 
@@ -67,6 +68,38 @@ def raising_on_sigterm() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextlib.contextmanager
+def held() -> Iterator[None]:
+    """Puts signals off until what must be done as a whole is done.
+
+    Then each does what it would have done. Threads but the main one are never
+    interrupted by a signal.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    with keeping_handlers():
+        for number in _EXIT_CODES:
+            signal.signal(number, lambda number, _: came.append(number))
+        yield
+    for each in came:
+        signal.raise_signal(each)
+
+
+@contextlib.contextmanager
+def keeping_handlers() -> Iterator[None]:
+    """Puts back what is done on a signal, whatever is set meanwhile."""
+    before = {number: signal.getsignal(number) for number in _EXIT_CODES}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            # None is one that is not Python's, which cannot be put back.
+            if handler is not None:
+                signal.signal(number, handler)
 
 
 def ignore_all() -> None:

@@ -69,6 +69,7 @@ def measure_parts(options: EvaluateSettings, cluster: ClusterSettings) -> Parts:
             _measure(ray, options, parts, workers, stop)
         finally:
             ray.shutdown()
+    stop.raise_if_asked()
     return read_parts(folder)
 
 
@@ -80,11 +81,13 @@ def _connected(cluster: ClusterSettings) -> Any:
             "`cluster` needs Ray: pip install 'tfgan_robust[cluster]'."
         ) from None
     try:
-        ray.init(
-            address=cluster.address,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
+        # Ray's own ends the process with a code that says nothing.
+        with signals.keeping_handlers():
+            ray.init(
+                address=cluster.address,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
     # Whatever it meets on its way there.
     except Exception as error:
         raise UsageError(
@@ -104,19 +107,40 @@ def _workers(nodes: Sequence[Mapping[str, Any]], cores: int | None) -> _Workers:
     Raises:
         UsageError: if no machine has as many.
     """
-    found = [node["Resources"] for node in nodes if node["Alive"]]
-    gpus = sum(int(each.get("GPU", 0)) for each in found)
-    if gpus:
-        return _Workers({"num_gpus": 1, "num_cpus": cores or 1}, gpus)
-    sizes = [int(each.get("CPU", 0)) for each in found]
-    each = cores or min(filter(None, sizes), default=0)
-    count = sum(size // each for size in sizes) if each else 0
+    sizes = _sizes(nodes, "CPU")
+    if any(_sizes(nodes, "GPU")):
+        resources = {"num_gpus": 1, "num_cpus": cores or 1}
+    else:
+        each = cores or min(filter(None, sizes), default=1)
+        resources = {"num_cpus": each}
+    count = _count(nodes, resources)
     if not count:
+        beside = " beside a GPU" if "num_gpus" in resources else ""
         raise UsageError(
-            "No machine of the cluster has as many `cores` for a worker. "
-            f"Received: cores={cores}, machines with {sizes}."
+            f"No machine of the cluster has as many `cores`{beside} for a "
+            f"worker. Received: cores={cores}, machines with {sizes}."
         )
-    return _Workers({"num_cpus": each}, count)
+    return _Workers(resources, count)
+
+
+def _count(
+    nodes: Sequence[Mapping[str, Any]], resources: Mapping[str, int]
+) -> int:
+    """Returns how many workers of such resources there is room for."""
+    cpus, gpus = _sizes(nodes, "CPU"), _sizes(nodes, "GPU")
+    if not resources.get("num_gpus"):
+        return sum(cpu // resources["num_cpus"] for cpu in cpus)
+    return sum(
+        min(gpu // resources["num_gpus"], cpu // resources["num_cpus"])
+        for cpu, gpu in zip(cpus, gpus, strict=True)
+    )
+
+
+def _sizes(nodes: Sequence[Mapping[str, Any]], kind: str) -> list[int]:
+    """Returns how much each machine has of what Ray calls so."""
+    return [
+        int(node["Resources"].get(kind, 0)) for node in nodes if node["Alive"]
+    ]
 
 
 def _parts(
@@ -135,7 +159,9 @@ def _parts(
         begun = set()
     if count is None:
         usual = _PARTS_PER_WORKER * workers.number
-        count = min([*begun, options.num_images or usual, usual])
+        new = min(options.num_images or usual, usual)
+        # The cluster may have had other workers then.
+        count = min(begun, default=new)
     if begun - {count}:
         raise UsageError(
             f"{folder / FOLDER} holds parts of "
@@ -179,7 +205,7 @@ def _measure(
             )
         ] = part
     try:
-        _wait(ray, pending, board, stop)
+        _wait(ray, pending, board, stop, workers)
     except BaseException:
         for reference in pending:
             ray.cancel(reference)
@@ -195,6 +221,7 @@ def _wait(
     pending: dict[Any, Shard],
     board: Any,
     stop: signals.StopRequest,
+    workers: _Workers,
 ) -> None:
     """Waits for all parts, and shows how far they are.
 
@@ -204,9 +231,11 @@ def _wait(
             out.
         board: The `_Board`.
         stop: Whether somebody wants it to end.
+        workers: Who measures, as there were at first.
 
     Raises:
         KeyboardInterrupt: if so.
+        TfganRobustError: if a part failed, or lost too many workers.
     """
     count, told = len(pending), set()
     title = f"{count} parts on a Ray cluster"
@@ -224,9 +253,13 @@ def _wait(
                 bar.n = sum(now for now, _ in progress.values())
                 bar.refresh()
             for part, started in starts.items():
+                # Ray does not count those that it ends as memory is short.
+                if started > 1 + _MOST_LOSSES:
+                    raise _lost_too_often(part, "memory may be too small")
                 if started > 1 and (part, started) not in told:
                     told.add((part, started))
                     say(f"part {part} lost its worker, and is started again")
+            workers = _recounted(ray, workers)
             for reference in done:
                 part = pending.pop(reference)
                 _check(ray, reference, part)
@@ -242,12 +275,25 @@ def _check(ray: Any, reference: Any, part: Shard) -> None:
         raise TfganRobustError(f"Part {part} failed: {reason}") from None
     except ray.exceptions.RayError as error:
         (reason, *_) = str(error).splitlines()
-        raise TfganRobustError(
-            f"Part {part} lost its worker more than {_MOST_LOSSES} times: "
-            f"{reason}"
-        ) from None
+        raise _lost_too_often(part, reason) from None
     if refusal is not None:
         raise refusal
+
+
+def _lost_too_often(part: object, reason: str) -> TfganRobustError:
+    return TfganRobustError(
+        f"Part {part} lost its worker more than {_MOST_LOSSES} times: {reason}"
+    )
+
+
+def _recounted(ray: Any, before: _Workers) -> _Workers:
+    """Returns the workers that there are now, and says if it is news."""
+    now = _count(ray.nodes(), before.resources)
+    if now == before.number:
+        return before
+    waiting = "" if now else "; parts wait until there are"
+    say(f"the cluster has {now} workers now, and had {before.number}{waiting}")
+    return before._replace(number=now)
 
 
 class _Board:

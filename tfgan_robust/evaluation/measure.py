@@ -10,6 +10,7 @@ from tfgan_robust.attacks.compile import resolve_jit_compile
 from tfgan_robust.attacks.engine.execution import GRADIENT_PRECISIONS, Execution
 from tfgan_robust.attacks.engine.outcome import CleanPass, Outcome
 from tfgan_robust.attacks.engine.runner import AttackRunner
+from tfgan_robust.attacks.engine.slots import Finished
 from tfgan_robust.attacks.generators import (
     GeneratorAttack,
     LearnedStep,
@@ -261,15 +262,19 @@ class _Measurement:
         if outcome is None:
             outcome = runner.begin(plan, self._labels, clean)
         self._show(plan, eps, outcome)
+
+        def take(done: Finished) -> None:
+            if done.fooled and self._levels is not None:
+                self._levels.add(outcome, eps, done)
+            if done.fooled and clean.correct[done.number]:
+                self._smallest.add(plan.name, done)
+
         try:
-            for done in runner.run(
+            for _ in runner.run(
                 plan, self._images, self._labels, clean, outcome,
                 eps=eps, seed=self._execution.seed, first=self._first,
+                take=take,
             ):  # fmt: skip
-                if done.fooled and self._levels is not None:
-                    self._levels.add(outcome, eps, done)
-                if done.fooled and clean.correct[done.number]:
-                    self._smallest.add(plan.name, done)
                 self._show(plan, eps, outcome)
                 if self._store.is_due():
                     self._keep(plan, eps, outcome)

@@ -29,6 +29,19 @@ def count_devices(config: TrainConfig) -> int:
     return count
 
 
+def name_devices(config: TrainConfig) -> str:
+    """Returns on what a run computes on this machine, such as "2 GPU".
+
+    Raises:
+        UsageError: see `count_devices`.
+    """
+    return f"{count_devices(config)} {_kind()}"
+
+
+def _kind() -> str:
+    return "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
+
+
 def configure(
     config: TrainConfig, cluster: Cluster | None = None
 ) -> tf.distribute.Strategy:
@@ -69,9 +82,8 @@ def configure(
     config.replace(num_devices=count)
     if not gpus:
         _split_cpu(count)
-    kind = "GPU" if gpus else "CPU"
     return tf.distribute.MirroredStrategy(
-        [f"{kind}:{index}" for index in range(count)]
+        [f"{_kind()}:{index}" for index in range(count)]
     )
 
 

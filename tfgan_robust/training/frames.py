@@ -42,6 +42,7 @@ class Link:
 
     def __init__(self, connected: socket.socket) -> None:
         self._socket, self._lock = connected, threading.Lock()
+        self._said_last = False
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def expect_within(self, seconds: float) -> None:
@@ -49,12 +50,15 @@ class Link:
         self._socket.settimeout(seconds)
 
     def send(self, kind: Kind, payload: bytes = b"") -> None:
-        """Sends a message.
+        """Sends a message; none follows END.
 
         Raises:
             OSError: if nobody takes it.
         """
         with self._lock:
+            if self._said_last:
+                return
+            self._said_last = kind == Kind.END
             self._socket.sendall(_HEADER.pack(kind, len(payload)))
             for start in range(0, len(payload), _PIECE):
                 self._socket.sendall(payload[start : start + _PIECE])
@@ -73,6 +77,19 @@ class Link:
         if largest is not None and length > largest:
             raise ValueError("too long a message")
         return Frame(Kind(kind), self._read(length))
+
+    def has_ended(self) -> bool:
+        """Tells whether the other side is known to have ended."""
+        before = self._socket.gettimeout()
+        self._socket.settimeout(0)
+        try:
+            return not self._socket.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+        finally:
+            self._socket.settimeout(before)
 
     def finish(self) -> None:
         """Sends no more; what was sent still arrives."""

@@ -47,6 +47,7 @@ def meet(cluster: Cluster, wait: float) -> dict[int, Link]:
                 link = _accept(listener, deadline)
                 if link is None:
                     raise _absent(cluster, met, wait)
+                _forget_ended(met)
                 index = _greet(cluster, link, met)
                 if index is not None:
                     met[index] = link
@@ -98,6 +99,12 @@ def _accept(listener: socket.socket, deadline: float) -> Link | None:
         return Link(listener.accept()[0])
     except TimeoutError:
         return None
+
+
+def _forget_ended(met: dict[int, Link]) -> None:
+    """Lets workers come again that were started anew meanwhile."""
+    for index in [n for n, link in met.items() if link.has_ended()]:
+        met.pop(index).close()
 
 
 def _greet(cluster: Cluster, link: Link, met: dict[int, Link]) -> int | None:
@@ -170,6 +177,14 @@ def _find_chief(cluster: Cluster, deadline: float, wait: float) -> Link:
         try:
             link.send(Kind.VALUE, written(hello))
             frame = link.receive(_LARGEST)
+        except TimeoutError:
+            link.close()
+            raise TfganRobustError(
+                f"{cluster.name(0)} was reached, and did not begin within "
+                f"{wait:g} s: it still waits for others, unless something "
+                "else answers there. Start the same command on all workers, "
+                "or give `worker_timeout`."
+            ) from None
         except (OSError, ValueError):
             problem = "something else answers there"
             link.close()

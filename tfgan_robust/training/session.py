@@ -1,6 +1,7 @@
 """Prepares devices, data and folders, and trains in them."""
 
 import dataclasses
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
@@ -16,8 +17,9 @@ from tfgan_robust.cli import importing
 from tfgan_robust.data.loading import load_training
 from tfgan_robust.data.splits import DatasetInfo
 from tfgan_robust.errors import UsageError
-from tfgan_robust.identity import differences, of_images
+from tfgan_robust.identity import differences, of_arrays, of_images
 from tfgan_robust.networks.devices import describe_devices
+from tfgan_robust.networks.pretrained import locate
 from tfgan_robust.networks.registry import NETWORKS
 from tfgan_robust.reports.progress import say
 from tfgan_robust.runs import directory
@@ -78,11 +80,36 @@ def _settings(
     return [
         {
             **dataclasses.asdict(config),
-            "devices": devices.count_devices(config),
+            "devices": devices.name_devices(config),
+            "content of the classifier's file": _content(config),
             **{name: versions[name] for name in _COMPUTING},
         }
         for _, config in plan
     ]
+
+
+def _content(config: TrainConfig) -> str | None:
+    """Tells files apart that lie at one path on several machines."""
+    if config.classifier in NETWORKS:
+        return None
+    path = locate(config.classifier)
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _weights(trainer: Trainer) -> dict[str, str]:
+    """A digest of what each network of a run begins with."""
+    return {
+        player.name: of_arrays(
+            {
+                f"{place} {variable.name}": np.asarray(variable)
+                for place, variable in enumerate(player.network.weights)
+            }
+        )
+        for player in trainer.model.players()
+    }
 
 
 def _differing(
@@ -125,6 +152,9 @@ def _train_all(
         trainer = Trainer(
             config, run, strategy, team, info, training, validation
         )
+        if team.count > 1:
+            # Such as by code of a user's own.
+            team.check_equal("weights", _weights(trainer), differences)
         if config.classifier not in NETWORKS:
             # Which pixels trained weights expect shows on images alone.
             check_classifier(

@@ -15,7 +15,12 @@ from types import TracebackType
 from typing import Any
 
 from tfgan_robust.cli import command
-from tfgan_robust.errors import TfganRobustError, UsageError, in_one_line
+from tfgan_robust.errors import (
+    EXIT_INTERRUPTED,
+    TfganRobustError,
+    UsageError,
+    in_one_line,
+)
 from tfgan_robust.runs.cluster import Cluster
 from tfgan_robust.training.frames import Frame, Kind, Link, ending, written
 from tfgan_robust.training.meeting import meet
@@ -39,7 +44,7 @@ class WorkerLostError(TfganRobustError):
     def __init__(self, reason: str, exit_code: int) -> None:
         again = f" {_AGAIN}" if exit_code == TfganRobustError.exit_code else ""
         super().__init__(f"{reason.rstrip('.')}.{again}")
-        self.exit_code = exit_code
+        self.reason, self.exit_code = reason, exit_code
 
 
 class Team:
@@ -76,8 +81,8 @@ class Team:
         for peer in self._peers:
             peer.link.expect_within(_SILENCE)
             _start(self._listen, peer)
-        if self._peers:
-            _start(self._show_life)
+            # Each by itself: one may take long to be sent a file.
+            _start(self._show_life, peer)
         return self
 
     def __exit__(
@@ -95,15 +100,16 @@ class Team:
             # which.
             self._known.wait(_GRACE)
         lost = self._lost
-        if error is None or lost is not None:
-            self._end(ending())
-            if error is None and not self.leads:
-                self._wait_for_chief()
+        if lost is not None:
+            self._end(ending(lost.reason, lost.exit_code))
+        elif error is not None:
+            self._end(ending(self._told_of(error), _exit_code(error)))
         else:
-            code = getattr(error, "exit_code", TfganRobustError.exit_code)
-            self._end(ending(self._told_of(error), code))
+            self._end(ending())
+            if not self.leads:
+                self._wait_for_chief()
         if lost is not None and not isinstance(
-            error, TfganRobustError | KeyboardInterrupt | None
+            error, TfganRobustError | KeyboardInterrupt
         ):
             raise lost from None
 
@@ -169,10 +175,16 @@ class Team:
                 )
 
     def _wait_for_chief(self) -> None:
-        """TensorFlow would tell the chief that this worker is gone."""
-        inbox = self._peers[0].inbox
-        while inbox.get() is not None:
+        """TensorFlow would tell the chief that this worker is gone.
+
+        Raises:
+            WorkerLostError: if it does not end well.
+        """
+        (chief,) = self._peers
+        while chief.inbox.get() is not None:
             pass
+        if chief.ended_by is not None:
+            raise chief.ended_by
 
     def _told_of(self, error: BaseException) -> str:
         """What the others are told of an error of this worker."""
@@ -214,26 +226,35 @@ class Team:
             reason += f", as it gave no sign of life for {_SILENCE:.0f} s"
         except (OSError, ValueError, LookupError):
             pass
+        if reason:
+            peer.ended_by = WorkerLostError(reason, code)
+        first = self._is_first(peer.ended_by)
         peer.inbox.put(None)
         self._release(peer, heard=True)
-        if reason and not self._closed.is_set():
-            self._lose(reason, code)
+        if first:
+            self._give_up(first)
 
-    def _lose(self, reason: str, code: int) -> None:
+    def _is_first(self, lost: WorkerLostError | None) -> WorkerLostError | None:
+        """Returns what ends this worker, if it is that."""
         with self._lock:
-            if self._lost is not None:
-                return
-            self._lost = WorkerLostError(reason, code)
-        self._known.set()
-        self._send(Kind.END, ending(reason, code))
+            if self._lost is not None or self._closed.is_set():
+                return None
+            self._lost = lost
+        if lost is not None:
+            self._known.set()
+        return lost
+
+    def _give_up(self, lost: WorkerLostError) -> None:
+        self._send(Kind.END, ending(lost.reason, lost.exit_code))
         for peer in self._peers:
             peer.inbox.put(None)
         if not self._closed.wait(_GRACE):
-            command.leave(f"error: {self._lost}", self._lost.exit_code)
+            command.leave(f"error: {lost}", lost.exit_code)
 
-    def _show_life(self) -> None:
+    def _show_life(self, peer: "_Peer") -> None:
         while not self._closed.wait(_BEAT):
-            self._send(Kind.BEAT, b"")
+            with contextlib.suppress(OSError):
+                peer.link.send(Kind.BEAT)
 
     def _end(self, last: bytes) -> None:
         self._closed.set()
@@ -258,10 +279,19 @@ class _Peer:
     def __init__(self, index: int, link: Link) -> None:
         self.index, self.link = index, link
         self.heard = self.told = False
+        self.ended_by: WorkerLostError | None = None
         self.inbox: queue.Queue[Frame | None] = queue.Queue()
 
     def name(self, cluster: Cluster | None) -> str:
         return cluster.name(self.index) if cluster else ""
+
+
+def _exit_code(error: BaseException) -> int:
+    """What a process exits with that ends by an error."""
+    usual = TfganRobustError.exit_code
+    if isinstance(error, KeyboardInterrupt):
+        usual = EXIT_INTERRUPTED
+    return getattr(error, "exit_code", usual)
 
 
 def _start(target: Callable[..., None], *args: Any) -> None:

@@ -15,6 +15,7 @@ from tfgan_robust.attacks.engine.slots import Finished, Job
 from tfgan_robust.attacks.engine.stream import Stream
 from tfgan_robust.attacks.plan import AttackPlan, Stage, for_classes
 from tfgan_robust.attacks.table import most_targets
+from tfgan_robust.cli import signals
 from tfgan_robust.errors import UsageError
 from tfgan_robust.networks.logits import LogitsFn, as_floats
 
@@ -105,6 +106,7 @@ class AttackRunner:
         eps: float,
         seed: int = 0,
         first: int = 0,
+        take: Callable[[Finished], None] = lambda _: None,
     ) -> Iterator[Finished]:
         """Brings an outcome to its end, image by image.
 
@@ -118,6 +120,8 @@ class AttackRunner:
             eps: Radius, in the units of the ball.
             seed: Of everything that is drawn.
             first: Place of the first image among all of an evaluation.
+            take: Called with each verdict before it is settled, so that what
+                is cut off in between is attacked, and taken, again.
 
         Yields:
             What was just settled.
@@ -145,15 +149,17 @@ class AttackRunner:
                 where = np.flatnonzero(~outcome.fooled & entered)
                 started = time.monotonic()
                 for done, work in _last_runs(run, next_job, where):
-                    # Counted at the end: a run that is cut off begins anew.
-                    totals.add(work, *attack.passes)
-                    totals.seconds += time.monotonic() - started
-                    outcome.settle(
-                        done.number,
-                        done.size,
-                        done.predicted if done.fooled else None,
-                        last=variant == len(attacks) - 1,
-                    )
+                    take(done)
+                    with signals.held():
+                        # At the end: a run that is cut off begins anew.
+                        totals.add(work, *attack.passes)
+                        totals.seconds += time.monotonic() - started
+                        outcome.settle(
+                            done.number,
+                            done.size,
+                            done.predicted if done.fooled else None,
+                            last=variant == len(attacks) - 1,
+                        )
                     yield done
                     started = time.monotonic()
 
