@@ -7,8 +7,10 @@ import shutil
 import subprocess
 import sys
 import time
+import types
 import urllib.parse
 import urllib.request
+from pathlib import Path
 
 import PIL.Image
 import pytest
@@ -18,7 +20,7 @@ from tfgan_robust.evaluation.session import evaluate
 from tfgan_robust.runs.directory import RunDirectory
 from tfgan_robust.runs.presets import resolve
 from tfgan_robust.training.session import train_all
-from tfgan_robust.training.tensorboard_files import tag
+from tfgan_robust.training.tensorboard_files import tag, write_results
 
 TINY = {
     "dataset": "digits",
@@ -274,3 +276,11 @@ def test_a_later_evaluation_takes_the_place_of_an_earlier_one(folder):
         )
     )
     assert len(list((logs / "test").iterdir())) == 1
+
+
+def test_an_earlier_one_may_be_gone_already(tmp_path, monkeypatch):
+    gone = tmp_path / "gone"
+    monkeypatch.setattr(Path, "glob", lambda *_: iter([gone]))
+    evaluation = types.SimpleNamespace(results=[], pointwise=[], norm="linf")
+    write_results(tmp_path, evaluation, 0)
+    assert len(list((tmp_path / "test").iterdir())) == 1
