@@ -256,7 +256,7 @@ def test_a_network_of_a_file(recipe, tmp_path, build):
     )
     messages = {check["message"] for check in ours["audit"]}
     assert {m for m in messages if m.startswith("not checked")} <= {
-        "not checked without an undefended network: give --undefended",
+        "not checked without an undefended network: give `undefended`",
         # Of a network that two steps have hardly moved.
         "not checked: the loss is too flat to tell",
     }
