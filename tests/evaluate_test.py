@@ -144,6 +144,7 @@ def test_help_lists_all_kinds_of_parts(monkeypatch, capsys):
         evaluate.main()
     out = capsys.readouterr().out
     assert "pgd-<steps>[-margin|-dlr][-t]" in out
+    assert "the middle square of each image is resized" in " ".join(out.split())
     words = re.findall(r"[\w:]+", out)
     for table in (NETWORKS, CHECKS, DATASETS):
         assert set(table) <= {word.strip(":") for word in words}
@@ -168,6 +169,29 @@ def test_after_a_run_was_measured_its_export_comes_next(tmp_path, capsys):
         "next:", "python", "-m", "tfgan_robust.export", f"--run_dir={run}",
         "--output=served",
     ]  # fmt: skip
+
+
+def test_after_a_part_was_measured_all_are_put_together(
+    tmp_path, monkeypatch, capsys
+):
+    run = tmp_path / "my run"
+    save_run(run)
+    for number in (1, 2):
+        given = {**QUICK, "run_dir": str(run), "shard": f"{number}/2"}
+        assert evaluate._run(given) == 0
+    line = capsys.readouterr().out.splitlines()[-1]
+    when, _, merge = line.partition(": ")
+    assert when == "next, when all parts are measured"
+    assert shlex.split(merge) == [
+        "python", "-m", "tfgan_robust.evaluate", f"--merge={run}",
+    ]  # fmt: skip
+    monkeypatch.setattr(sys, "argv", shlex.split(merge)[2:])
+    with pytest.raises(SystemExit) as end:
+        evaluate.main()
+    assert end.value.code == 0
+    assert read_results(run)["results"][0]["num_images"] == QUICK["num_images"]
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith("next: python -m tfgan_robust.export ")
 
 
 def test_an_interrupted_command_says_how_to_go_on(

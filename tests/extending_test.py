@@ -256,7 +256,7 @@ def test_a_network_of_a_file(recipe, tmp_path, build):
     )
     messages = {check["message"] for check in ours["audit"]}
     idle = {m for m in messages if m.startswith("not checked")}
-    idle.discard("not checked without an undefended network: give --undefended")
+    idle.discard("not checked without an undefended network: give `undefended`")
     # Of a network that two steps have hardly moved.
     flat_loss = "not checked: the loss is too flat to tell from "
     assert all(m.startswith(flat_loss) for m in idle)

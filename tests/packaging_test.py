@@ -246,8 +246,10 @@ def test_each_module_is_in_one_room(rules):
 def test_each_test_has_a_target(rules):
     targets = [name for name, r in rules.items() if r["kind"] == "py_test"]
     assert [f"{name}.py" for name in targets] == TESTS
+    helpers = {f"tests/{path.name}" for path in ROOT.glob("tests/*.py")}
     for name in targets:
         assert rules[name]["args"][0] in rules[name]["srcs"]
+        assert helpers - set(TESTS) <= set(rules[name]["srcs"])
 
 
 def libraries(rules: Rules) -> Rules:

@@ -81,6 +81,10 @@ def _close(options: EvaluateSettings) -> None:
         print("nothing was kept; --output=FOLDER keeps results and a report")
         return
     print(f"written to {folder / 'results.json'} and evaluation.md")
+    if options.part is not None:
+        merge = f"--merge={options.whole_folder}"
+        print(following("evaluate", merge, when="all parts are measured"))
+        return
     if options.run_dir is None:
         print(following("compare", str(folder), "OTHER_FOLDER"))
         return

@@ -54,6 +54,7 @@ REFUSED = {
     # The flag wins over the file, and is bad.
     "--config=../good.json --eps=2.5": ["Received: eps=2.5"],
     "--run_dir=../photos": ["photos", "another --run_dir"],
+    "--dataset=folder": ["--dataset=folder needs --data_dir"],
 }
 # What help shows of some settings where others are chosen.
 CHOSEN = {
@@ -289,6 +290,9 @@ def test_training_help_begins_with_the_run_and_says_types_and_units(
     ):
         assert f"\n  {line}\n" in out
     assert "0.0313725" not in out
+    flat = " ".join(out.split())
+    assert "the middle square of each image is resized" in flat
+    assert "which suits photographs in folders" in flat
 
 
 # What is printed is lost, as where a disk is full.

@@ -210,8 +210,8 @@ def assert_tells_how_to_place(message: str, data_dir: Path) -> None:
     for part in (
         f"Put {cifar10.ARCHIVE} (170052171 bytes, sha256 c4a38c50a1bc5f3a1c5",
         f"into {data_dir}/downloads/manual",
-        "give the data_dir of prepared data",
-        "dataset=digits needs no download",
+        "give the `data_dir` of prepared data",
+        "`dataset=digits` needs no download",
     ):
         assert part in message
 

@@ -60,6 +60,6 @@ def test_digits_are_scaled_up_with_three_equal_channels(image_size, side):
 
 
 def test_digits_take_no_directory(tmp_path):
-    with pytest.raises(UsageError, match="takes no data_dir") as error:
+    with pytest.raises(UsageError, match="takes no `data_dir`") as error:
         load_test("digits", data_dir=tmp_path)
     assert str(tmp_path) in str(error.value)

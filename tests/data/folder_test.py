@@ -149,7 +149,7 @@ def test_a_tilde_is_the_home(root, monkeypatch):
 
 
 def test_a_directory_must_be_given():
-    assert "needs data_dir" in refused(None)
+    assert "needs `data_dir=D`" in refused(None)
 
 
 def test_test_images_need_no_training_images(root):
@@ -402,7 +402,7 @@ def test_mixed_sizes_are_named_and_image_size_is_advised(root):
     first = root / "train" / "ant" / "0.png"
     other = root / "train" / "zebra" / "7.png"
     assert f"{first} of 16 x 16 and {other} of 20 x 20 pixels" in message
-    assert "give image_size=32" in message
+    assert "give `image_size=32`" in message
 
 
 def test_images_must_be_squares_without_image_size(root):

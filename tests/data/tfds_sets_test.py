@@ -23,7 +23,7 @@ def prepare(data_dir, name, images, names, *, version="3.0.1", **changes):
 
     Args:
         data_dir: Where to.
-        name: What it is called.
+        name: What it is called, with its configuration if it has one.
         images: By split, arrays [height, width, channels].
         names: Of the classes; labels go round them.
         version: Of the set.
@@ -45,8 +45,10 @@ def prepare(data_dir, name, images, names, *, version="3.0.1", **changes):
         split: [index % len(names) for index in range(len(each))]
         for split, each in images.items()
     }
+    name, _, config = name.partition("/")
     tfds.dataset_builders.store_as_tfds_dataset(
         name=name,
+        config=config or None,
         version=version,
         data_dir=str(data_dir),
         features=tfds.features.FeaturesDict(features),
@@ -89,15 +91,18 @@ def by_pixels(split, labels=None):
     [
         ("mnist", "3.0.1", 28, 1, False, 0.3),
         ("fashion_mnist", "3.0.1", 28, 1, True, 0.1),
+        ("emnist/letters", "3.1.0", 28, 1, False, 8 / 255),
         ("svhn_cropped", "3.1.0", 32, 3, False, 8 / 255),
+        ("cifar10", "3.0.2", 32, 3, True, 8 / 255),
         ("cifar100", "3.0.2", 32, 3, True, 8 / 255),
+        ("stl10", "1.0.0", 96, 3, True, 8 / 255),
         ("my_own", "1.2.3", 32, 3, False, 8 / 255),
     ],
 )  # fmt: skip
 def test_sets_are_loaded_by_their_names(
     tmp_path, name, version, side, channels, mirrored, eps
 ):
-    known = name in tfds.list_builders()
+    known = name.partition("/")[0] in tfds.list_builders()
     labelled = tfds.builder(name).info.features["label"] if known else None
     names = tuple(labelled.names) if labelled else ("cat", "dog")
     stored = halves(side, side, channels)
@@ -116,7 +121,8 @@ def test_sets_are_loaded_by_their_names(
     assert DATASETS[f"tfds:{name}"].mirrored == mirrored
     config = resolve({"dataset": f"tfds:{name}", "data_dir": str(tmp_path)})
     assert config.eps == config.eval_eps == eps
-    assert default_run_directory(config).name == f"tfds-{name}-grad_x-0"
+    folder = f"tfds-{name}-grad_x-0".replace("/", "-")
+    assert default_run_directory(config).name == folder
 
 
 NAMES = tuple("0123456789")

@@ -6,6 +6,7 @@ import json
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from saved import (
     QUICK,
     count_correct,
@@ -21,6 +22,7 @@ from tfgan_robust.data.registry import DATASETS
 from tfgan_robust.data.splits import Split
 from tfgan_robust.errors import UsageError
 from tfgan_robust.evaluation import session
+from tfgan_robust.evaluation.merging import read_parts
 from tfgan_robust.evaluation.options import EvaluateSettings
 from tfgan_robust.evaluation.session import evaluate
 from tfgan_robust.reports.reading import read_evaluation
@@ -275,17 +277,53 @@ def test_figures_of_several_evaluations_are_refused_where_they_are_read(
     read_evaluation(tmp_path)
 
 
+def shown_by_tensorboard(run):
+    """The figures of test images, by what they are called there."""
+    return {
+        value.tag: float(tf.make_ndarray(value.tensor))
+        for file in (run / "logs" / "test").glob("*")
+        for record in tf.data.TFRecordDataset(str(file))
+        for value in tf.compat.v1.Event.FromString(record.numpy()).summary.value
+    }
+
+
+# On the same images, and on others.
+@pytest.mark.parametrize("images", [20, 30])
 def test_what_training_printed_gives_way_and_people_s_work_does_not(
-    tmp_path, capsys
+    tmp_path, capsys, images
 ):
     save_run(tmp_path)
-    given = {"run_dir": str(tmp_path), "attacks": "fgsm"}
-    evaluate(options(**given), replaceable=True)
-    evaluate(options(**given, num_images=30))
+    (tmp_path / "logs").mkdir()
+    printed = options(run_dir=str(tmp_path), attacks="fgsm")
+    evaluate(printed, replaceable=True)
+    assert "accuracy/fgsm at 0.1" in shown_by_tensorboard(tmp_path)
+    evaluate(printed, replaceable=True)
+    assert "Printed only" not in capsys.readouterr().out
+    asked = options(
+        run_dir=str(tmp_path), attacks="fgsm,pgd-2", num_images=images
+    )
+    evaluate(asked)
     kept = (tmp_path / "results.json").read_bytes()
-    evaluate(options(**given), replaceable=True)
+    shown = shown_by_tensorboard(tmp_path)
+    assert "accuracy/pgd-2 at 0.1" in shown
+    found = evaluate(printed, replaceable=True)
+    assert [r.attack for r in found.results] == ["clean", "fgsm"]
     assert "Printed only, not written: " in capsys.readouterr().out
     assert (tmp_path / "results.json").read_bytes() == kept
+    assert shown_by_tensorboard(tmp_path) == shown
+
+
+def test_tensorboard_shows_no_part_as_the_whole(tmp_path):
+    save_run(tmp_path)
+    (tmp_path / "logs").mkdir()
+    given = {"run_dir": str(tmp_path), "attacks": "fgsm"}
+    for number in (1, 2):
+        evaluate(options(**given, shard=f"{number}/2"))
+        assert shown_by_tensorboard(tmp_path) == {}
+    parts = read_parts(tmp_path)
+    whole = evaluate(parts.options({}), parts=parts)
+    shown = shown_by_tensorboard(tmp_path)
+    assert shown["accuracy/clean"] == pytest.approx(whole.results[0].accuracy)
 
 
 @pytest.mark.parametrize("case", range(6))

@@ -97,6 +97,7 @@ def test_commands_put_together_what_one_process_measures(tmp_path):
         folder = parts / "shards" / f"{number}-of-3"
         assert f"written to {folder / 'results.json'}" in done.stdout
         assert "audit: not run" in done.stdout
+        assert done.stdout.endswith(f"tfgan_robust.evaluate --merge={parts}\n")
         assert f"part {number}/3" in (folder / "evaluation.md").read_text()
     together = run(f"--merge={parts}")
     assert (together.returncode, together.stderr) == (0, "")

@@ -19,6 +19,7 @@ from tfgan_robust.errors import UsageError
 from tfgan_robust.reports import breakdown
 from tfgan_robust.reports.numbers import wilson
 from tfgan_robust.reports.page import write_report
+from tfgan_robust.reports.page_figures import draw_figures
 from tfgan_robust.reports.reading import read_evaluation
 from tfgan_robust.reports.results import WORST, accuracy_fields
 from tfgan_robust.reports.verdicts import Check
@@ -297,6 +298,20 @@ def test_clean_accuracy_alone(tmp_path):
 def test_nothing_measured_yet(tmp_path):
     page = page_of(store(tmp_path / "run", {}, complete=False))
     assert "INCOMPLETE" in page
+
+
+def test_each_figure_says_what_it_shows(folder):
+    figures = draw_figures(read_evaluation(folder))
+    titles = {
+        name: figure.get_suptitle() or figure.axes[0].get_title("left")
+        for name, figure in figures.items()
+    }
+    assert titles == {
+        "accuracy": "Accuracy under attack",
+        "classes": "Accuracy on each class",
+        "confusion": "% of each class, pgd-10 at 8/255",
+        "smallest": "Smallest perturbations, shown so many times (×) as large",
+    }
 
 
 def test_parts_without_their_files_are_left_out(folder):

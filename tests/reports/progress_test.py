@@ -50,12 +50,17 @@ def become(monkeypatch):
 def test_a_terminal_gets_a_bar_with_figures(become):
     terminal = become(terminal=True)
     with progress_bar("my run", "step", total=40, done=30) as bar:
+        # As if these steps had taken a minute.
+        bar.start_t -= 60
+        bar.last_print_t -= 60
         bar.update(5)
         bar.set_postfix({"loss": "0.500"}, refresh=False)
         bar.update(5)
     shown = terminal.getvalue()
     assert "my run" in shown
     assert "30/40" in shown
+    # The other five take another one.
+    assert "35/40 [01:00<01:00" in shown
     assert "40/40" in shown and "100%" in shown
     assert "loss=0.500" in shown
 

@@ -129,7 +129,7 @@ def test_no_report_goes_without_its_audit():
     checks = [
         Check("noise", "PASS", {}, ""),
         Check("square", "FAIL", {}, ""),
-        Check("transfer", "WARN", {}, "not checked, give --undefended"),
+        Check("transfer", "WARN", {}, "not checked, give `undefended`"),
     ]
     audited = dataclasses.replace(evaluation(clean), audit=checks)
     line = "audit: FAIL (1 FAIL, 1 WARN, 1 PASS): square; not checked transfer"

@@ -35,7 +35,7 @@ def test_an_audit_is_laid_out_for_people():
 
 
 def test_a_verdict_for_want_of_an_undefended_network_says_so():
-    missing = f"{WITHOUT_UNDEFENDED}: give --undefended"
+    missing = f"{WITHOUT_UNDEFENDED}: give `undefended`"
     lacking = [
         Check("transfer", "WARN", {}, missing),
         Check("undefended", "WARN", {}, missing),

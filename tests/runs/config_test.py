@@ -275,7 +275,7 @@ def test_limits_are_exact(name):
             "num_devices=2",
             "strategy=single is for one device",
         ),
-        ({"dataset": "folder"}, "dataset=folder", "needs data_dir"),
+        ({"dataset": "folder"}, "dataset=folder", "needs `data_dir`"),
         ({"epss": 0.1}, "epss", "Known: preset, "),
         ({"epss": 0.1, "apochs": 2}, "apochs, epss", "Known: preset, "),
     ],

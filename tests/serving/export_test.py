@@ -210,7 +210,7 @@ def test_modules_that_a_run_was_trained_with_are_named(
     )
     with pytest.raises(UsageError) as error:
         export.export(options)
-    assert ("trained with --import=mine; give it" in str(error.value)) is told
+    assert ("parts of mine; import that first" in str(error.value)) is told
 
 
 @pytest.mark.parametrize("names", ["cat", 3, None, ["a", 2], {"a": 1}])

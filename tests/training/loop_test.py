@@ -125,6 +125,8 @@ def test_a_run_leaves_what_the_readme_says(finished):
     assert "tensorflow" in stored["versions"]
     assert "parameters" in done.stdout
     assert "epoch 3/3" in done.stdout
+    # Bars are for terminals.
+    assert "\r" not in done.stdout + done.stderr
     assert done.stdout.splitlines()[-2:] == [
         f"the run is in {folder}; see it with tensorboard --logdir {folder}",
         f"next: python -m tfgan_robust.evaluate --run_dir={folder}",

@@ -3,13 +3,15 @@
 import io
 import json
 import re
-import shutil
 import subprocess
 import sys
 import time
+import types
 import urllib.parse
 import urllib.request
+from pathlib import Path
 
+import browser
 import PIL.Image
 import pytest
 
@@ -18,7 +20,7 @@ from tfgan_robust.evaluation.session import evaluate
 from tfgan_robust.runs.directory import RunDirectory
 from tfgan_robust.runs.presets import resolve
 from tfgan_robust.training.session import train_all
-from tfgan_robust.training.tensorboard_files import tag
+from tfgan_robust.training.tensorboard_files import tag, write_results
 
 TINY = {
     "dataset": "digits",
@@ -30,7 +32,8 @@ TINY = {
     "epochs": 2,
     "eval_every": 1,
 }
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+# Of a sheet: eight images in three rows, beside titles and above words.
+WIDTH, HEIGHT = 84 + 8 * 64, 3 * (64 + 16)
 RUNS = {
     "gan": {"method": "gan", "eps": 8 / 255, "generator_width": 0.1},
     "fgsm": {"method": "fgsm", "eps": 0.1},
@@ -149,11 +152,11 @@ def test_training_validation_and_test_share_a_chart(ask):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium")
+@pytest.mark.skipif(browser.CHROMIUM is None, reason="there is no chromium")
 def test_a_browser_shows_one_chart_for_all_three(address, tmp_path):
     done = subprocess.run(
         [
-            CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu",
+            browser.CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu",
             f"--user-data-dir={tmp_path}", "--window-size=1500,1300",
             "--virtual-time-budget=60000", "--dump-dom",
             f"{address}#timeseries",
@@ -169,6 +172,28 @@ def test_a_browser_shows_one_chart_for_all_three(address, tmp_path):
     assert len(shown) == 1
     for group in ("train", "validation", "test"):
         assert f"gan/logs/{group}" in shown[0]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(browser.CHROMIUM is None, reason="there is no chromium")
+@pytest.mark.parametrize(
+    ("tab", "wanted"),
+    [
+        ("timeseries", ["accuracy/clean", "loss/total", "gan/logs/test"]),
+        ("images", ["perturbed/attack", f"image of {WIDTH} x {HEIGHT}"]),
+        ("text", ["configuration", '"method": "gan"', '"method": "fgsm"']),
+        ("hparams", ["formulation", "test.accuracy/fgsm at 0.1", "grad_x"]),
+    ],
+)
+def test_a_browser_shows_each_tab(address, tmp_path, tab, wanted):
+    picture = tmp_path / f"{tab}.png"
+    shown = browser.look(
+        f"{address}#{tab}", tmp_path / "profile", picture, wanted
+    )
+    assert [words for words in wanted if words not in shown] == []
+    with PIL.Image.open(picture) as image:
+        # Neither blank nor a line of an error.
+        assert len(image.convert("L").getcolors()) > 50
 
 
 def test_what_a_person_watches_is_there(ask):
@@ -211,9 +236,7 @@ def test_images_have_captions(ask):
     assert (first["step"], second["step"]) == (2, 4)
     query = dict(urllib.parse.parse_qsl(first["query"]))
     png = ask("plugin/images/individualImage", **query)
-    # Eight images in three rows, beside titles and above words.
-    sheet = PIL.Image.open(io.BytesIO(png))
-    assert sheet.size == (84 + 8 * 64, 3 * (64 + 16))
+    assert PIL.Image.open(io.BytesIO(png)).size == (WIDTH, HEIGHT)
 
 
 def hparams(ask):
@@ -274,3 +297,11 @@ def test_a_later_evaluation_takes_the_place_of_an_earlier_one(folder):
         )
     )
     assert len(list((logs / "test").iterdir())) == 1
+
+
+def test_an_earlier_one_may_be_gone_already(tmp_path, monkeypatch):
+    gone = tmp_path / "gone"
+    monkeypatch.setattr(Path, "glob", lambda *_: iter([gone]))
+    evaluation = types.SimpleNamespace(results=[], pointwise=[], norm="linf")
+    write_results(tmp_path, evaluation, 0)
+    assert len(list((tmp_path / "test").iterdir())) == 1

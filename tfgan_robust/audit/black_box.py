@@ -145,7 +145,7 @@ def judge_beyond(
 def _without_undefended(context: AuditContext) -> Finding | None:
     given, audited = context.undefended, context.classifier
     if given is None:
-        return Finding(WARN, {}, f"{WITHOUT_UNDEFENDED}: give --undefended")
+        return Finding(WARN, {}, f"{WITHOUT_UNDEFENDED}: give `undefended`")
     if given.shapes == audited.shapes:
         return _without_knowledge(context, given)
     return unchecked(

@@ -72,8 +72,8 @@ def _prepare(builder: tfds.core.DatasetBuilder) -> None:
     by_hand = (manual_dir / ARCHIVE).exists()
     advice = (
         f"Put {ARCHIVE} ({ARCHIVE_BYTES} bytes, sha256 {ARCHIVE_SHA256}) into "
-        f"{manual_dir}, or give the data_dir of prepared data; "
-        "dataset=digits needs no download."
+        f"{manual_dir}, or give the `data_dir` of prepared data; "
+        "`dataset=digits` needs no download."
     )
     if not by_hand and not _reachable():
         raise DataNotFoundError(

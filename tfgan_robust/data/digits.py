@@ -33,7 +33,7 @@ def load(
     """
     if data_dir is not None:
         raise UsageError(
-            "dataset=digits comes with scikit-learn and takes no data_dir. "
+            "`dataset=digits` comes with scikit-learn and takes no `data_dir`. "
             f"Received: data_dir={data_dir}."
         )
     size = image_size or _SIZE

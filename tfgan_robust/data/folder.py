@@ -47,7 +47,7 @@ def load(
             folder of training images.
     """
     if data_dir is None:
-        raise UsageError(f"dataset=folder needs data_dir=D with {_LAYOUT}.")
+        raise UsageError(f"`dataset=folder` needs `data_dir=D` with {_LAYOUT}.")
     root = Path(data_dir).expanduser()
     class_names = _class_names(root, split)
     paths: list[Path] = []
@@ -93,7 +93,7 @@ def _class_names(root: Path, split: str) -> tuple[str, ...]:
 def _folders(folder: Path) -> list[str]:
     if not folder.is_dir():
         raise DataNotFoundError(
-            f"{folder} is no folder; data_dir=D must hold {_LAYOUT}."
+            f"{folder} is no folder; `data_dir=D` must hold {_LAYOUT}."
         )
     names = sorted(each.name for each in _visible(folder) if each.is_dir())
     for name in names:
@@ -231,8 +231,8 @@ def _squares(paths: list[Path]) -> Iterator[np.ndarray]:
             if height != side:
                 received.insert(0, f"{paths[0]} of {side} x {side}")
             raise UsageError(
-                "Without image_size all images must be squares of one size. "
+                "Without `image_size` all images must be squares of one size. "
                 f"Received: {' and '.join(received)} pixels; give "
-                "image_size=32, for example."
+                "`image_size=32`, for example."
             )
         yield image

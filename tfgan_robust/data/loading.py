@@ -63,7 +63,7 @@ def load_training(
     if test is not None and test.images.shape[1:] != info.image_shape:
         raise UsageError(
             f"Test images must be of the training images' shape, "
-            f"{info.image_shape}; give image_size. Received: "
+            f"{info.image_shape}; give `image_size`. Received: "
             f"{test.images.shape[1:]} in {info.source}."
         )
     notes = _copies(everything, test)

@@ -56,7 +56,7 @@ class Dataset:
         help: A few words for the command line.
         defaults: Settings of training that fit these images, by name.
         eps: L-infinity radii of reports, in (0, 1].
-        mirrored: Whether a mirrored image is still of its class.
+        mirrored: Whether a mirrored image is known to be of its class still.
         mixed: Whether its test images come in an order in which the first n
             stand for all, so that subsets may be taken from the front.
         undefended: Settings, beside the defaults, of a training without a
@@ -157,7 +157,6 @@ DATASETS.add(
     Dataset(
         load="tfgan_robust.data.folder:load",
         help="a folder of images",
-        mirrored=True,
     ),
 )
 DATASETS.add(

@@ -130,7 +130,7 @@ def _builder(
             f"{TFDS}{name} is not prepared in {builder.data_dir}. Prepare it "
             'once: python -c "import tensorflow_datasets as tfds; '
             f'tfds.builder({name!r}{given}).download_and_prepare()"; or give '
-            "the data_dir in which it is."
+            "the `data_dir` in which it is."
         )
     return builder
 
@@ -157,7 +157,7 @@ def _features(name: str, info: tfds.core.DatasetInfo) -> _Features:
     raise UsageError(
         f"{TFDS}{name} has no images with a class label each; take a set for "
         "image classification, or put the images into folders and use "
-        f"dataset=folder. Received: {', '.join(held) or 'no features'}."
+        f"`dataset=folder`. Received: {', '.join(held) or 'no features'}."
     )
 
 
@@ -173,7 +173,7 @@ def _part(
     if "train" not in info.splits and (split == "train" or test is None):
         raise UsageError(
             f"{TFDS}{name} has no images called train; prepare it so, or put "
-            "the images into folders and use dataset=folder. Received: "
+            "the images into folders and use `dataset=folder`. Received: "
             f"{', '.join(info.splits)}."
         )
     if test is None:

@@ -62,12 +62,12 @@ class EvaluateSettings:
     )
     outputs: str = _classifier(
         "auto",
-        "What --model answers with; auto finds out.",
+        "What the model answers with; auto finds out.",
         choices=OUTPUTS,
     )
     input_range: str | None = _classifier(
         None,
-        "Pixels that --model was made for: 0,255 or -1,1, imagenet, cifar10 "
+        "Pixels that the model was made for: 0,255 or -1,1, imagenet, cifar10 "
         "or caffe, or means/deviations of the channels (0.5,0.5,0.5/"
         "0.2,0.2,0.2). Attacks stay on [0, 1]. Default: 0,1.",
     )
@@ -130,14 +130,17 @@ class EvaluateSettings:
         "the audit goes without.",
     )
     dataset: str | None = _images(
-        None, "Data set for --model; a run brings its own.", choices=DATASETS
+        None, "Data set for a model; a run brings its own.", choices=DATASETS
     )
     data_dir: str | None = _images(
         None,
         "Where the data lie, as in training; default: where the run had them.",
     )
     image_size: int | None = _images(
-        None, "Side to which images are resized, for --model.", minimum=1
+        None,
+        "Side to which the middle square of each image is resized, for a "
+        "model.",
+        minimum=1,
     )
     split: str = _images(
         "test",
@@ -218,12 +221,19 @@ class EvaluateSettings:
         return Execution(self.batch_size, self.seed, self.jit_compile)
 
     @property
-    def folder(self) -> Path | None:
-        """Where results and report go, None for nowhere."""
+    def whole_folder(self) -> Path | None:
+        """Where the results of all images go, None for nowhere."""
         if self.output is None and self.run_dir is None:
             return None
-        whole = Path(self.output or str(self.run_dir))
-        return whole if self.part is None else self.part.folder(whole)
+        return Path(self.output or str(self.run_dir))
+
+    @property
+    def folder(self) -> Path | None:
+        """Where results and report go, None for nowhere."""
+        whole = self.whole_folder
+        if whole is None or self.part is None:
+            return whole
+        return self.part.folder(whole)
 
     @functools.cached_property
     def part(self) -> Shard | None:

@@ -72,7 +72,7 @@ def evaluate(
         options: What to measure, on which images, and how.
         replaceable: Whether an evaluation of something else may take the
             place of this one in the folder. Such a one is not written where
-            another evaluation is.
+            one is that may not be replaced.
         parts: What other processes measured of all this; nothing is measured
             then, and what they say is audited and written.
         progress: Stands for `reports.progress.evaluation_progress`.
@@ -104,7 +104,9 @@ def evaluate(
         evaluation.audit = _audit(options, inputs, evaluation, store)
     store.write(evaluation, *_measured(options, inputs))
     store.write_page()
-    _show_in_tensorboard(options, evaluation)
+    # Neither a part nor what was printed only is what the run achieves.
+    if options.part is None and store.is_written:
+        _show_in_tensorboard(options, evaluation)
     return evaluation
 
 
@@ -255,7 +257,12 @@ def _open_store(
         if not replaceable:
             raise
         print(f"Printed only, not written: {error}")
-        opened = store(None)
+        return store(None)
+    if replaceable and not opened.is_written:
+        print(
+            f"Printed only, not written: {options.folder} holds an evaluation "
+            "that somebody asked for."
+        )
     if parts is not None:
         _check_complete(options, inputs, opened)
     return opened

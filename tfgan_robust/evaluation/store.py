@@ -45,7 +45,8 @@ class EvaluationStore:
     Args:
         folder: Where the files go; None for nowhere.
         conditions: JSON values that hold for all figures, such as the
-            device; they become part of results.json.
+            device; they become part of results.json. One that is
+            "replaceable" is not written over one that is not.
         belongs_to: The identity of what is measured: everything but the
             attacks that a verdict depends on.
         guides: The identities of other networks that attacks may follow, by
@@ -101,13 +102,22 @@ class EvaluationStore:
         else:
             other = ["identity"]
             reason = "an earlier version, which does not say what it belongs to"
+        asked_for = stored and not stored.get("replaceable")
         if not other:
             self._kept = kept
+            if asked_for and self._conditions.get("replaceable"):
+                # Its attacks and its audit stay as they are.
+                self._folder = None
         elif not stored.get("replaceable"):
             raise UsageError(
                 f"{folder} holds an evaluation of {reason}. Give another "
                 "`output`, or `overwrite` to replace what is there."
             )
+
+    @property
+    def is_written(self) -> bool:
+        """Whether what is measured goes to files."""
+        return self._folder is not None
 
     @property
     def smallest(self) -> Smallest:

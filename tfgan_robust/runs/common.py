@@ -68,8 +68,9 @@ class CommonSettings:
     )
     image_size: int | None = setting(
         None,
-        "Height and width to which images are resized, in pixels; a "
-        "multiple of 4, at least 16. Without it the data set's own.",
+        "Height and width to which the middle square of each image is resized, "
+        "in pixels; a multiple of 4, at least 16. Without it the data set's "
+        "own.",
         group=_DATA,
         minimum=16,
         unit="pixels",
@@ -120,8 +121,9 @@ class CommonSettings:
     )
     horizontal_flip: bool | None = setting(
         None,
-        "Whether half of the training images are mirrored. Without it as "
-        "the data set allows.",
+        "Whether half of the training images are mirrored, which suits "
+        "photographs in folders. Without it those of data sets of which it is "
+        "known.",
         group=_DATA,
     )
     eval_every: int = setting(
@@ -177,8 +179,8 @@ class CommonSettings:
     precision: str = setting(
         "auto",
         "Precision of the networks; logits, losses and weights are float32. "
-        "auto is mixed_bfloat16 where this machine runs convolutions faster "
-        "in it, else float32; a run keeps what it began with.",
+        "auto is mixed_bfloat16 where the GPU, or without one the CPU, has "
+        "units for it, else float32; a run keeps what it began with.",
         group=_MACHINE,
         choices=("auto", *PRECISIONS),
     )
@@ -232,7 +234,7 @@ class CommonSettings:
         )
         yield (
             self.dataset == "folder" and self.data_dir is None,
-            "dataset=folder needs data_dir, the directory that holds "
+            "`dataset=folder` needs `data_dir`, the directory that holds "
             "train/<class>/ and test/<class>/.",
         )
 

@@ -288,8 +288,9 @@ def naming_imports(path: str | Path) -> Iterator[None]:
         if not absent:
             raise
         raise UsageError(
-            f"{error} The run was trained with --import="
-            f"{','.join(sorted(absent))}; give it here too."
+            f"{error} The run was trained with parts of "
+            f"{', '.join(sorted(absent))}; import that first (commands do so "
+            f"with --import={','.join(sorted(absent))})."
         ) from None
 
 

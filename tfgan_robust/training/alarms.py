@@ -25,7 +25,7 @@ def modes_disagree(rows: Sequence[Row]) -> str | None:
     return (
         f"accuracy on the same training images is {training:.1%} in training "
         f"mode and {inference:.1%} in inference mode: batch normalisation's "
-        "averages do not fit (lower --dropout_scale or --batchnorm_momentum)"
+        "averages do not fit (lower `dropout_scale` or `batchnorm_momentum`)"
     )
 
 

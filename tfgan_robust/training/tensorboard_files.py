@@ -159,7 +159,8 @@ def write_results(directory: Path, evaluation: Evaluation, step: int) -> None:
     """
     folder = directory / TEST
     for old in folder.glob(_EVENTS):
-        old.unlink()
+        # Another process may do the same just now.
+        old.unlink(missing_ok=True)
     with _written_once(folder, step):
         for result in evaluation.results:
             place = _place(result.eps, evaluation.norm) if result.eps else ""
