@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 
 from tfgan_robust.files import read_json_object
 
@@ -44,6 +45,26 @@ def test_each_command_is_in_a_block_that_is_run():
     assert set(others) == {"bash", "text", ""}
     for name in ("train", "evaluate", "compare", "export"):
         assert any(f"python -m tfgan_robust.{name} " in c for c in commands())
+
+
+def test_the_drawn_lines_differ_without_their_colours(tmp_path, monkeypatch):
+    (command,) = (c for c in commands() if "draw_training.py" in c)
+    (script,) = re.findall(r"<<'EOF'\n(.*?)^EOF$", command, re.S | re.M)
+    drawn = []
+    monkeypatch.setattr(Figure, "savefig", lambda f, *_, **__: drawn.append(f))
+    monkeypatch.chdir(tmp_path)
+    names = "clean", "fgsm", "pgd"
+    header = ",".join(["epoch", *(f"val_{name}_accuracy" for name in names)])
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "metrics.csv").write_text(
+        f"{header}\n1,0.9,0.5,0.4\n2,1,0.6,0.5\n"
+    )
+    exec(compile(script, "draw_training.py", "exec"), {})
+    ((panel,),) = (figure.axes for figure in drawn)
+    assert panel.get_title()
+    looks = {(ln.get_marker(), ln.get_linestyle()) for ln in panel.get_lines()}
+    assert len(looks) == len(panel.get_lines()) == len(names)
+    assert len({marker for marker, _ in looks}) == len(names)
 
 
 @pytest.mark.slow
