@@ -27,6 +27,8 @@ from tfgan_robust.reports.verdicts import Finding, format_audit, overall
 
 EPS = 0.15
 NUM_IMAGES = 64
+# Forward and backward, for each image: more would make an audit a burden.
+MOST_PASSES = 1500
 
 
 @pytest.fixture(scope="module")
@@ -170,6 +172,8 @@ def test_a_soundly_trained_network_passes_everything(digits, sound, natural):
     assert 0.05 < figures["square"]["white_box"] < 0.8
     assert figures["undefended"]["pgd-100"] < 0.05
     json.dumps([dataclasses.asdict(c) for c in checks], allow_nan=False)
+    passes = sum(c.forward_passes + c.backward_passes for c in checks)
+    assert 100 < passes < MOST_PASSES
 
 
 @pytest.mark.parametrize(
