@@ -8,15 +8,19 @@ import sys
 from contextlib import nullcontext
 
 import keras
+import numpy as np
 import pytest
 from saved import assert_same, read_results, save_classifier, save_run
 
 from tfgan_robust import evaluate as command
+from tfgan_robust.data.loading import load_test
 from tfgan_robust.errors import UsageError
 from tfgan_robust.evaluation.merging import read_parts
 from tfgan_robust.evaluation.options import EvaluateSettings
 from tfgan_robust.evaluation.session import evaluate
 from tfgan_robust.evaluation.shards import Shard
+from tfgan_robust.networks.logits import as_floats
+from tfgan_robust.networks.vgg import build_vgg
 from tfgan_robust.reports.reading import read_evaluation
 
 # A batch smaller than a part, and parts of unequal size.
@@ -116,6 +120,37 @@ def merge(folder, **given):
     return evaluate(parts.options(given), parts=parts)
 
 
+@pytest.mark.slow
+def test_parts_of_other_batches_are_what_one_process_measures(tmp_path):
+    """A network of convolutions, in batches that shrink with other images."""
+    _, test = load_test("digits")
+    images, labels = (each[:100] for each in test)
+    keras.utils.set_random_seed(0)
+    model = build_vgg(
+        images.shape[1:],
+        len(np.unique(labels)),
+        classifier_width=1 / 16,
+        batchnorm_momentum=0.9,
+        dropout_scale=0.0,
+    )
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(3e-3), loss)
+    model.fit(as_floats(images), labels, epochs=20, batch_size=20, verbose=0)
+    model.save(tmp_path / "m.keras")
+    given = {
+        "attacks": "pgd-5,apgd-t-5,square-50",
+        "num_images": 100,
+        "batch_size": 64,
+    }
+    whole = tmp_path / "whole"
+    alone = part(tmp_path, None, output=str(whole), **given)
+    assert alone.accuracy("clean") > 0.9
+    for number in (1, 2, 3):
+        part(tmp_path, f"{number}/3", **given)
+    merge(tmp_path / "parts")
+    assert_same(tmp_path / "parts", whole)
+
+
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory):
     """A classifier; three parts of its evaluation; and the evaluation."""
@@ -199,6 +234,16 @@ def swap_progress(shards):
     shutil.copy(shards / "1-of-3" / "progress.npz", shards / "2-of-3")
 
 
+def name_an_unknown_setting(shards):
+    path = shards / "1-of-3" / "shard.json"
+    settings = json.loads(path.read_text())
+    path.write_text(json.dumps({**settings, "colour": "red"}))
+
+
+def list_the_settings(shards):
+    (shards / "2-of-3" / "shard.json").write_text("[]")
+
+
 def change_the_seed(shards):
     path = shards / "1-of-3" / "results.json"
     text = path.read_text().replace('"seed": 3', '"seed": 4')
@@ -218,6 +263,8 @@ def empty(shards):
         (double, "more than once: 2/3 in .*2-of-3 and .*copy"),
         (damage, "1-of-3 is no part of an evaluation, or damaged"),
         (swap_progress, "2-of-3 is no part.*are of two evaluations"),
+        (name_an_unknown_setting, "1-of-3 is no.*damaged.*settings: colour"),
+        (list_the_settings, "2-of-3 is no.*damaged.*must hold a JSON object"),
         (change_the_seed, "1-of-3 is no part.*are of two evaluations"),
         (empty, "There are no parts in .*shards.*with --shard"),
     ],

@@ -10,7 +10,8 @@ import numpy as np
 from tfgan_robust import files, identity
 from tfgan_robust.attacks.engine.outcome import CleanPass, Outcome, StageTotals
 from tfgan_robust.attacks.plan import CLEAN
-from tfgan_robust.errors import UsageError
+from tfgan_robust.cli.fields import field_names
+from tfgan_robust.errors import UsageError, shown
 from tfgan_robust.evaluation.kept import (
     DamagedError,
     Entry,
@@ -128,7 +129,7 @@ def _read(folder: Path) -> _Part:
     """Reads one part, as far as it is measured."""
     results = folder / RESULTS
     try:
-        settings = files.read_json_object(folder / _SETTINGS)
+        settings = _read_settings(folder / _SETTINGS)
         known, kept = read_kept(folder / PROGRESS) or (None, Kept())
         if known is None or not results.is_file():
             # Its first attack has not come to its end.
@@ -175,6 +176,22 @@ def _read(folder: Path) -> _Part:
         dataclasses.replace(kept, entries=entries), settings, conditions,
         evaluation.jit_compile,
     )  # fmt: skip
+
+
+def _read_settings(path: Path) -> dict[str, Any]:
+    """Reads what a part was asked for; values are checked when it is used.
+
+    Raises:
+        UsageError: if it names what nobody can ask for.
+    """
+    settings = files.read_json_object(path)
+    unknown = settings.keys() - set(field_names(EvaluateSettings))
+    if unknown:
+        raise UsageError(
+            f"{_SETTINGS} has unknown settings: "
+            f"{shown(', '.join(sorted(unknown)))}"
+        )
+    return settings
 
 
 def _refuse_foreign(parts: Sequence[_Part]) -> None:
