@@ -190,6 +190,7 @@ def _load(options: EvaluateSettings) -> _Inputs:
     first = Split(*(part[: options.num_images] for part in split))
     # Before anything is written.
     check_images(*first, networks.classifier)
+    networks = networks.fed_as_made(*first, options.batch_size)
     return _Inputs(networks, dataset, data_dir, info, first)
 
 
@@ -357,7 +358,7 @@ def _measure(
             gradient_precision=options.gradient_precision,
             allow_random=options.allow_random,
             shard=options.part,
-            notes=inputs.info.notes,
+            notes=[*inputs.info.notes, *inputs.networks.reference_notes],
             progress=told,
             store=store,
             **dataclasses.asdict(options.execution),
