@@ -95,9 +95,15 @@ def check_input_shape(shape: Any) -> None:
         UsageError: unless it is (batch, height, width, channels).
     """
     if not isinstance(shape, tuple) or len(shape) != 4 or None in shape[1:]:
+        remedy = ""
         # Otherwise no size would help.
-        images = isinstance(shape, tuple) and len(shape) == 4
-        remedy = "; say it by `image_shape`" if images else ""
+        if isinstance(shape, tuple) and len(shape) == 4:
+            remedy = "; say it by `image_shape`"
+        elif shape is None:
+            remedy = (
+                ", which the model does not say; call it on a batch of images "
+                "first, or say `image_shape`"
+            )
         raise UsageError(
             "A classifier takes one batch of images, [batch, height, width, "
             f"channels] of known size. Received: input shape {shape}{remedy}."
