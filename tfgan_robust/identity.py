@@ -162,7 +162,7 @@ def _agree(one: Any, other: Any) -> bool:
         return True
     try:
         first, second = (np.asarray(each, np.float64) for each in (one, other))
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         return False
     if first.ndim != 2 or first.shape != second.shape:
         return False

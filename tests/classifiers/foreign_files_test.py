@@ -13,6 +13,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+import brightness
 import keras
 import keras2
 import numpy as np
@@ -26,6 +27,7 @@ import tfgan_robust
 from tfgan_robust import evaluate
 from tfgan_robust.classifiers.classifier import Classifier
 from tfgan_robust.classifiers.images import check_images
+from tfgan_robust.classifiers.interface import KNOWN, parse_input_range
 from tfgan_robust.classifiers.loading import load_classifier
 from tfgan_robust.data.loading import load_test, load_training
 from tfgan_robust.errors import UsageError
@@ -118,7 +120,7 @@ def measured(path, folder, **given):
         **given,
     }
     assert evaluate._run(settings) == 0
-    results = read_results(folder / "out")
+    results = read_results(Path(settings["output"]))
     return [r["num_correct"] for r in results["results"]], results["notes"]
 
 
@@ -382,6 +384,56 @@ def test_models_of_other_forms_are_fitted_and_it_is_said(
     assert said is None or said in notes[0]
 
 
+@pytest.fixture(scope="module")
+def bright(tmp_path_factory):
+    """A folder of images whose class is how bright they are."""
+    data = brightness.images_and_labels()
+    folder = tmp_path_factory.mktemp("data")
+    return brightness.write(folder, *data), data
+
+
+def measured_bright(path, folder, data_dir, **given):
+    return measured(
+        path, folder, dataset="folder", data_dir=str(data_dir), image_size=16,
+        eps="0.08", num_images=None, **given,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("pixels", KNOWN, ids=lambda pixels: pixels.text)
+def test_files_for_other_pixels_are_fed_them(pixels, bright, tmp_path, capsys):
+    data_dir, data = bright
+    path = saved(brightness.network(pixels, "softmax"), tmp_path)
+    counts, (note,) = measured_bright(path, tmp_path, data_dir)
+    assert counts == brightness.correct_under_fgsm(*data, 0.08)
+    assert f"expects pixels {pixels.text}, and was given them: 240" in note
+    assert f"NOTE: {note}" in capsys.readouterr().out
+    # Whoever says so means the same, and whoever says something else wins.
+    said = {"input_range": pixels.text}
+    assert measured_bright(path, tmp_path, data_dir, **said) == (counts, [])
+    assert 60 <= counts[1] < counts[0] == 240
+    said = {"input_range": "0,1", "output": str(tmp_path / "as it is")}
+    (clean, _), _ = measured_bright(path, tmp_path, data_dir, **said)
+    assert clean < 150
+
+
+def test_references_of_other_kinds_are_as_good_as_their_twins(bright, tmp_path):
+    data_dir, _ = bright
+    found = []
+    for name, reference in (
+        ("twin", brightness.network()),
+        ("other", brightness.network(parse_input_range("-1,1"), "softmax")),
+    ):
+        folder = tmp_path / name
+        folder.mkdir()
+        path = saved(brightness.network(), folder)
+        given = {"transfer_from": str(saved(reference, folder, "r.keras"))}
+        found.append(measured_bright(path, folder, data_dir, **given))
+    (counts, silent), (same, (note,)) = found
+    assert same == counts and len(counts) == 3 and silent == []
+    assert note.startswith("r.keras (logits before its softmax) (pixels -1,1):")
+    assert "the model expects pixels -1,1" in note
+
+
 def test_a_free_size_goes_with_image_size(weights, tmp_path):
     path = free_size(weights, tmp_path)
     _, (note,) = measured(path, tmp_path, image_size=20)
@@ -414,6 +466,49 @@ def test_a_subclassed_model_that_answers_with_a_mapping(weights, tmp_path):
     )
     assert counts == independent(weights)
     assert "logits was taken" in note
+
+
+def test_a_subclassed_model_that_was_built_and_never_called(weights, tmp_path):
+    model = Subclassed()
+    model.build((None, *SHAPE))
+    path = saved(filled(model, weights), tmp_path)
+    counts, (note,) = measured(path, tmp_path)
+    assert counts == independent(weights)
+    assert "logits was taken" in note
+    assert load_classifier(model=path).image_shape == SHAPE
+
+
+@keras.saving.register_keras_serializable(package="foreign_files_test")
+class Unsaid(keras.Model):
+    """Builds its parts itself, and does not say from which shape."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.first, self.flatten = body()
+        self.dense = layers.Dense(CLASSES)
+        self.first.build((None, *SHAPE))
+        self.dense.build((None, 96))
+        self.built = True
+
+    def call(self, images):
+        return self.dense(self.flatten(self.first(images)))
+
+
+def test_a_subclassed_model_that_does_not_say_its_shape(weights, tmp_path):
+    path = saved(filled(Unsaid(), weights), tmp_path)
+    counts, (note,) = measured(path, tmp_path)
+    assert counts == independent(weights)
+    assert "does not say what it takes, and was given 16 x 16 x 3" in note
+    assert load_classifier(model=path, image_shape=SHAPE).image_shape == SHAPE
+    with pytest.raises(UsageError) as error:
+        load_classifier(model=path)
+    assert "call it on a batch of images first, or say `image_shape`" in str(
+        error.value
+    )
+    with pytest.raises(
+        UsageError, match=r"does not take images of \(8, 8, 3\)"
+    ):
+        load_classifier(model=path, image_shape=(8, 8, 3))
 
 
 MINE = """
@@ -475,6 +570,37 @@ def test_one_sigmoid_stands_for_two_classes():
     model = keras.Sequential([*flat, layers.Dense(1, "softmax")])
     with pytest.raises(UsageError, match="softmax over one class"):
         Classifier.from_keras(model)
+
+
+def test_one_sigmoid_is_measured_on_two_classes(tmp_path):
+    images, labels = brightness.images_and_labels(2, spread=0.6)
+    data_dir = brightness.write(tmp_path / "data", images, labels)
+    rng = np.random.default_rng(1)
+    # Of how bright an image is, and of some of its pixels.
+    weights = 20 / images[0].size + rng.normal(0, 0.01, images[0].size)
+    bias = -10 - 0.5 * rng.normal()
+    dense = layers.Dense(1, "sigmoid")
+    model = keras.Sequential(
+        [keras.Input(brightness.SHAPE), layers.Flatten(), dense]
+    )
+    dense.set_weights([weights[:, None], np.array([bias])])
+    counts, (note,) = measured_bright(
+        saved(model, tmp_path), tmp_path, data_dir
+    )
+
+    def correct(floats):
+        logits = floats.reshape(len(floats), -1) @ weights + bias
+        return (logits > 0) == labels
+
+    floats = images / 255
+    away = np.where(labels == 1, -1, 1)[:, None, None, None]
+    step = 0.08 * away * np.sign(weights).reshape(brightness.SHAPE)
+    clean, attacked = (
+        correct(each) for each in (floats, np.clip(floats + step, 0, 1))
+    )
+    assert counts == [clean.sum(), (clean & attacked).sum()]
+    assert 0 < counts[1] < counts[0] < len(labels)
+    assert "one output" in note
 
 
 def weights_alone(name):

@@ -4,12 +4,18 @@ import dataclasses
 import json
 import shutil
 
+import brightness
 import numpy as np
 import pytest
 
+from tfgan_robust.classifiers.classifier import Classifier
+from tfgan_robust.classifiers.interface import parse_input_range
 from tfgan_robust.errors import UsageError
 from tfgan_robust.evaluation.measure import evaluate_classifier
-from tfgan_robust.evaluation.networks import load_networks
+from tfgan_robust.evaluation.networks import (
+    EvaluationNetworks,
+    load_networks,
+)
 from tfgan_robust.evaluation.options import EvaluateSettings
 from tfgan_robust.runs.presets import baseline_of, resolve
 from tfgan_robust.training import build
@@ -141,3 +147,46 @@ def test_without_generators_there_is_no_such_attack(tmp_path):
             attacks=["generators"],
             eps=[0.2],
         )
+
+
+def bright(pixels, name, **given):
+    model = brightness.network(parse_input_range(pixels), **given)
+    return Classifier.from_keras(model, description=name)
+
+
+def test_every_network_gets_the_pixels_that_it_was_made_for():
+    networks = EvaluationNetworks(
+        bright("caffe", "mine"),
+        bright("-1,1", "theirs", end="softmax"),
+        dataclasses.replace(bright("0,255", "old"), notes=("repaired",)),
+    )
+    data = brightness.images_and_labels()
+    found = networks.fed_as_made(*data, 128)
+    floats = data[0] / np.float32(255)
+    twin = brightness.network()(floats)
+    for network in (found.classifier, found.surrogate, found.undefended):
+        np.testing.assert_allclose(network.logits_fn(floats), twin, atol=1e-2)
+    theirs, repaired, old = found.reference_notes
+    assert theirs.startswith("theirs (logits before its softmax) (pixels -1,1)")
+    assert "the model expects pixels -1,1" in theirs
+    assert repaired == "old (pixels 0,255): repaired"
+    assert "the model expects pixels 0,255" in old
+    assert "expects pixels caffe" in found.classifier.notes[0]
+
+
+@pytest.mark.parametrize("role", ["surrogate", "undefended"])
+def test_a_reference_whose_pixels_are_in_doubt_is_named(role):
+    data = brightness.images_and_labels(spread=0.6)
+    doubtful = bright("cifar10", "r.keras", sharpness=60.0)
+    sure = bright("0,1", "mine", sharpness=60.0)
+    networks = EvaluationNetworks(sure, **{role: doubtful})
+    with pytest.raises(UsageError) as error:
+        networks.fed_as_made(*data, 128)
+    assert str(error.value).startswith("r.keras expects other pixels than")
+    assert "put a layer in front" in str(error.value)
+    if role == "surrogate":
+        # In Python too, where nothing is guessed.
+        with pytest.raises(UsageError, match=r"^r\.keras: The model expects"):
+            evaluate_classifier(
+                sure, *data, attacks=["fgsm"], eps=[0.1], surrogate=doubtful
+            )

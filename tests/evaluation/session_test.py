@@ -25,9 +25,12 @@ from tfgan_robust.evaluation import session
 from tfgan_robust.evaluation.merging import read_parts
 from tfgan_robust.evaluation.options import EvaluateSettings
 from tfgan_robust.evaluation.session import evaluate
+from tfgan_robust.evaluation.store import locked
 from tfgan_robust.reports.reading import read_evaluation
 from tfgan_robust.reports.results import accuracy_fields
 from tfgan_robust.reports.verdicts import Check
+from tfgan_robust.runs import directory
+from tfgan_robust.runs.directory import RunDirectory
 
 
 def options(**given):
@@ -324,6 +327,55 @@ def test_tensorboard_shows_no_part_as_the_whole(tmp_path):
     whole = evaluate(parts.options({}), parts=parts)
     shown = shown_by_tensorboard(tmp_path)
     assert shown["accuracy/clean"] == pytest.approx(whole.results[0].accuracy)
+
+
+def test_a_folder_in_use_is_refused_and_what_training_prints_goes_on(
+    tmp_path, capsys
+):
+    save_run(tmp_path)
+    given = {"run_dir": str(tmp_path), "attacks": "fgsm"}
+    with locked(tmp_path):
+        with pytest.raises(UsageError, match="Another process is measuring"):
+            evaluate(options(**given))
+        found = evaluate(options(**given), replaceable=True)
+    assert "Printed only, not written: Another" in capsys.readouterr().out
+    assert not (tmp_path / "results.json").exists()
+    # A training there has a lock of its own.
+    with directory.locked(RunDirectory(tmp_path)):
+        again = evaluate(options(**given), replaceable=True)
+    assert again.results[1].num_correct == found.results[1].num_correct
+    assert read_results(tmp_path)["complete"]
+    # An error gives the folder back as well.
+    evaluate(options(**given))
+    with pytest.raises(UsageError, match="different are seed"):
+        evaluate(options(**given, seed=1))
+    with locked(tmp_path):
+        pass
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "epoch,loss\n1,0.5\n",
+        "epoch,step\n1,nan\n",
+        "epoch,step\n1,1e999\n",
+        "epoch,step\n1,1e30\n",
+        "epoch,step\n1,-3\n",
+        "epoch,step\n1,2\n7,8\n",
+        "\xff",
+    ],
+)
+def test_damaged_figures_of_training_spoil_no_evaluation(
+    tmp_path, capsys, content
+):
+    save_run(tmp_path)
+    run = RunDirectory(tmp_path)
+    run.logs.mkdir()
+    run.metrics.write_bytes(content.encode("latin-1"))
+    evaluate(options(run_dir=str(tmp_path), attacks="fgsm"))
+    out = capsys.readouterr().out
+    assert f"NOTE: {run.metrics} is damaged" in out
+    assert list(run.logs.rglob("events*"))
 
 
 @pytest.mark.parametrize("case", range(6))

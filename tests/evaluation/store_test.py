@@ -1,21 +1,26 @@
 """Evaluations on disk: what is kept, and when it is used again."""
 
 import json
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+import tfgan_robust
 from tfgan_robust.attacks.plan import parse_attack
 from tfgan_robust.classifiers.classifier import Classifier
 from tfgan_robust.errors import UsageError
 from tfgan_robust.evaluation.measure import evaluate_classifier
-from tfgan_robust.evaluation.store import EvaluationStore
+from tfgan_robust.evaluation.store import EvaluationStore, locked
 from tfgan_robust.identity import of_images
 from tfgan_robust.reports.results import SCHEMA_VERSION, result_name
 from tfgan_robust.reports.verdicts import Check
 
+ROOT = Path(tfgan_robust.__file__).parents[1]
 SHAPE = (4, 4, 3)
 EPS = (0.02, 0.1)
 WEIGHTS = np.random.default_rng(1).normal(size=(48, 5)).astype(np.float32)
@@ -186,6 +191,63 @@ def test_an_evaluation_of_an_earlier_version_is_left_alone(tmp_path):
     path.write_text(json.dumps(stored))
     with pytest.raises(UsageError, match="earlier version, which does not say"):
         measure(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "identity", [7, 0, False, [], "", "x", {}, {"answers": [[10**400]]}]
+)
+@pytest.mark.parametrize("replaceable", [False, 7])
+def test_an_identity_that_is_damaged_proves_nothing(
+    tmp_path, identity, replaceable
+):
+    path = tmp_path / "results.json"
+    stored = {"identity": identity, "replaceable": replaceable}
+    path.write_text(json.dumps(stored))
+    before = path.read_bytes()
+    with pytest.raises(UsageError, match="or `overwrite` to replace"):
+        EvaluationStore(tmp_path, CONDITIONS, {"answers": [[1.0]]})
+    assert path.read_bytes() == before
+    EvaluationStore(tmp_path, CONDITIONS, {"a": 1}, overwrite=True)
+
+
+HOLD_LOCK = """
+import sys
+from pathlib import Path
+from tfgan_robust.evaluation import store
+
+with store.locked(Path(sys.argv[1])):
+    print("locked", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_only_one_process_measures_into_a_folder(tmp_path):
+    folder = tmp_path / "out"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD_LOCK, str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=ROOT,
+        text=True,
+    )
+    try:
+        assert holder.stdout.readline() == "locked\n"
+        with (
+            pytest.raises(UsageError, match="Another process") as error,
+            locked(folder),
+        ):
+            pytest.fail("two processes hold the lock")
+        assert str(folder) in str(error.value)
+        assert error.value.exit_code == 2
+        # Parts of it are measured in folders of their own.
+        with locked(folder / "shards" / "1-of-2"):
+            pass
+    finally:
+        holder.kill()
+        holder.communicate()
+    # The lock dies with its holder, however that ends.
+    with locked(folder):
+        pass
 
 
 def test_a_replaceable_evaluation_gives_way(tmp_path):

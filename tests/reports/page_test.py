@@ -442,6 +442,60 @@ def rewritten(folder, change):
             "momentum is 0.5",
         ),
         (lambda w: w["results"][1].update(eps=0.5), "the same evaluation"),
+        *(
+            (lambda w, name=name: w.pop(name), f"{name} is missing")
+            for name in ("results", "pointwise", "audit", "complete", "notes")
+        ),
+        *(
+            (lambda w, name=name: w.update({name: ""}), "'' is no list")
+            for name in ("results", "pointwise", "stored", "audit", "notes")
+        ),
+        (lambda w: w.update(results={}), "{} is no list"),
+        (lambda w: w.update(versions=[]), "[] is no dict"),
+        (lambda w: w["dataset"].update(classes="cat"), "'cat' is no list"),
+        (lambda w: w["pointwise"][0].update(attacks="ab"), "'ab' is no list"),
+        (lambda w: w["results"].pop(0), "on clean images is missing"),
+        (lambda w: w["results"].append(w["results"][1]), "is there twice"),
+        (lambda w: w.update(norm="x"), "norm is x, and not linf or l2"),
+        (
+            lambda w: w["results"][1].update(norm="l2"),
+            "the norm of fgsm is l2, and not linf",
+        ),
+        (
+            lambda w: w["results"][1].update(protocol="best"),
+            "the protocol of fgsm is best, and not final or worst",
+        ),
+        (
+            lambda w: w["audit"][0].update(verdict="MAYBE"),
+            "the verdict of more_steps is MAYBE, and not PASS or WARN or FAIL",
+        ),
+        (lambda w: w.update(identity=[]), "[] is no dict"),
+        (lambda w: w.update(identity={"a": 1}), "which images these are"),
+        (
+            lambda w: w.update(identity={"images": ["0123"]}),
+            "which images these are",
+        ),
+        (lambda w: w["pointwise"][0].update(eps=0.5), "attacks or radii"),
+        (lambda w: w["pointwise"].pop(), "attacks or radii"),
+        (lambda w: w["pointwise"].reverse(), "attacks or radii"),
+        (lambda w: w["pointwise"][0]["attacks"].pop(), "attacks or radii"),
+        (
+            lambda w: w.update(stored=w["pointwise"][:1]),
+            "attacks or radii",
+        ),
+        (
+            lambda w: w["pointwise"][0].update(accuracy_fields(6, 11)),
+            "the worst case at 4/255 is of other images",
+        ),
+        *(
+            (
+                lambda w, count=count: w["pointwise"][0].update(
+                    accuracy_fields(count, 12)
+                ),
+                "the worst case at 4/255 does not follow from the attacks",
+            )
+            for count in (7, 9)
+        ),
     ],
 )
 def test_bad_figures_are_refused(folder, change, fragment):
@@ -449,6 +503,46 @@ def test_bad_figures_are_refused(folder, change, fragment):
     with pytest.raises(UsageError, match=re.escape(fragment)):
         write_report(folder)
     assert not (folder / "evaluation.md").exists()
+
+
+def test_a_worst_case_is_no_better_than_its_attacks_without_masks_either(
+    folder,
+):
+    (folder / "masks.npz").unlink()
+
+    def worst(count):
+        rewritten(
+            folder,
+            lambda whole: whole["pointwise"][0].update(
+                accuracy_fields(count, 12)
+            ),
+        )
+
+    # FGSM leaves 9 at this radius; it and PGD can leave any fewer.
+    worst(7)
+    read_evaluation(folder)
+    worst(10)
+    with pytest.raises(UsageError, match="the worst case at 4/255 does not"):
+        read_evaluation(folder)
+
+
+def test_infinity_is_no_figure_however_it_is_written(folder):
+    path = folder / "results.json"
+    text = path.read_text()
+    assert '"seconds": 2.5' in text
+    path.write_text(text.replace('"seconds": 2.5', '"seconds": 1e999'))
+    with pytest.raises(UsageError, match="inf is no figure"):
+        read_evaluation(folder)
+
+
+def test_what_earlier_versions_did_not_write_may_be_missing(folder):
+    def change(whole):
+        del whole["stored"], whole["identity"]
+        for check in whole["audit"]:
+            del check["forward_passes"], check["backward_passes"]
+
+    rewritten(folder, change)
+    write_report(folder)
 
 
 @pytest.mark.parametrize(

@@ -255,6 +255,18 @@ def test_figures_that_no_evaluation_gives_are_refused(tmp_path, damage):
     assert not (tmp_path / "D").exists()
 
 
+@pytest.mark.parametrize("identity", [7, [], "0123", {"images": 7}])
+def test_an_identity_that_is_none_is_refused(tmp_path, identity):
+    run = make_run(tmp_path / "run")
+    measured(run, identity=identity)
+    options = export.ExportSettings(
+        run_dir=str(run), output=str(tmp_path / "D")
+    )
+    with pytest.raises(UsageError, match="results.json is not as"):
+        export.export(options)
+    assert not (tmp_path / "D").exists()
+
+
 def test_errors_name_what_lasts(tmp_path):
     run = make_run(tmp_path / "run")
     classifier = run / "best" / "classifier.keras"

@@ -1,6 +1,7 @@
 """Runs as users start them: finished, stopped, killed, resumed, refused."""
 
 import csv
+import hashlib
 import json
 import os
 import shutil
@@ -72,8 +73,35 @@ def variables(folder):
     }
 
 
+def networks(folder):
+    """Digests of all that is kept of the networks."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(
+            path.read_bytes()
+        ).hexdigest()
+        for path in folder.glob("*/*.keras")
+    }
+
+
+def configurations(folder):
+    """How often TensorBoard is told a run's settings."""
+    import tensorflow as tf
+
+    return sum(
+        value.tag == "configuration"
+        for file in (folder / "logs").glob("events.*")
+        for event in tf.compat.v1.train.summary_iterator(str(file))
+        for value in event.summary.value
+    )
+
+
 def assert_same_run(one, other):
     assert rows(one) == rows(other)
+    assert {"best/classifier.keras", "last/classifier.keras"} <= set(
+        networks(one)
+    )
+    assert networks(one) == networks(other)
+    assert configurations(one) == configurations(other) == 1
     first, second = variables(one), variables(other)
     assert first.keys() == second.keys()
     for name in first:
@@ -277,9 +305,19 @@ def test_what_lies_beside_checkpoints_is_no_matter(finished, killed, tmp_path):
     assert not {"checkpoint.tmp0123", "ckpt-3_temp"} & left
 
 
-def test_metrics_with_another_header_are_named(killed, tmp_path):
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: "a,b\n1,2\n",
+        # As one bit does it.
+        lambda text: text.replace("val_fgsm_accuracy", "val_fgsm_accurac9", 1),
+    ],
+    ids=["other", "flipped"],
+)
+def test_metrics_with_another_header_are_named(killed, tmp_path, change):
     folder = shutil.copytree(killed, tmp_path / "other header")
-    (folder / "metrics.csv").write_text("a,b\n1,2\n")
+    text = (folder / "metrics.csv").read_text()
+    (folder / "metrics.csv").write_text(change(text))
     failed = train(folder)
     assert failed.returncode == 1
     assert "metrics.csv is damaged" in failed.stderr

@@ -5,7 +5,10 @@ import csv
 import pytest
 
 from tfgan_robust.errors import TfganRobustError
+from tfgan_robust.training.alarms import COMPARED
 from tfgan_robust.training.records import MetricsFile
+
+MEASURED = dict.fromkeys(COMPARED, 1 / 3)
 
 
 def read(path):
@@ -17,10 +20,10 @@ def test_columns_are_those_of_all_rows(tmp_path):
     path = tmp_path / "metrics.csv"
     metrics = MetricsFile(path, 0)
     metrics.append({"epoch": 1.0, "loss": 0.5})
-    metrics.append({"epoch": 2.0, "loss": 0.25, "val_pgd_accuracy": 1 / 3})
+    metrics.append({"epoch": 2.0, "loss": 0.25, **MEASURED})
     metrics.append({"epoch": 3.0, "loss": 0.125})
     first, second, third = read(path)
-    assert list(first) == ["epoch", "loss", "val_pgd_accuracy"]
+    assert list(first) == ["epoch", "loss", *COMPARED]
     assert first["val_pgd_accuracy"] == third["val_pgd_accuracy"] == ""
     assert float(second["val_pgd_accuracy"]) == 1 / 3
     assert metrics.measured == [metrics.rows[1]]
@@ -31,7 +34,7 @@ def test_a_file_read_again_is_the_same(tmp_path):
     path = tmp_path / "metrics.csv"
     written = MetricsFile(path, 0)
     written.append({"epoch": 1.0, "loss": 0.1 + 0.2})
-    written.append({"epoch": 2.0, "loss": 1e-300, "val_pgd_accuracy": 0.5})
+    written.append({"epoch": 2.0, "loss": 1e-300, **MEASURED})
     assert MetricsFile(path, 2).rows == written.rows
 
 
@@ -48,6 +51,8 @@ def test_epochs_after_the_checkpoint_are_dropped(tmp_path):
 @pytest.mark.parametrize(
     "content",
     [
+        "",
+        "epoch,loss\n",
         "a,b\n1,2\n",
         "epoch,loss\n1,0.5\n3,0.4\n",
         "epoch,loss\n2,0.5\n1,0.4\n",
@@ -55,6 +60,11 @@ def test_epochs_after_the_checkpoint_are_dropped(tmp_path):
         "epoch,loss\n1.5,0.5\n",
         "epoch,loss\n1,0.5,7\n",
         f"epoch,loss\n1,{'9' * 200_000}\n",
+        # Of what is measured together, one name is not what it was.
+        *(
+            f"epoch,{','.join(COMPARED).replace(name, 'other')}\n1,0,0,0,0\n"
+            for name in COMPARED
+        ),
     ],
     ids=lambda content: content[:30],
 )

@@ -19,7 +19,7 @@ from tfgan_robust.classifiers.answers import (
 )
 from tfgan_robust.classifiers.endings import last_operation
 from tfgan_robust.classifiers.interface import KNOWN, InputRange
-from tfgan_robust.errors import UsageError
+from tfgan_robust.errors import UsageError, in_one_line
 from tfgan_robust.identity import probes
 from tfgan_robust.networks.shapes import CHANNELS, answers_of, input_shape_of
 
@@ -54,8 +54,8 @@ def fit(
     Args:
         model: Any Keras model that was built.
         image_shape: Returns height, width and channels of the images, asked
-            if the model leaves its size open or takes one channel; None if
-            they are not known.
+            if the model leaves its size open or unsaid, or takes one channel;
+            None if they are not known.
 
     Returns:
         The model, and what was done.
@@ -63,7 +63,8 @@ def fit(
     Raises:
         UsageError: for what cannot be brought into that form.
     """
-    fitted = _float_input(_one_output(Fitted(model)))
+    fitted = _shaped(Fitted(model), image_shape)
+    fitted = _float_input(_one_output(fitted))
     fitted = _channels_last(fitted)
     fitted = _sized(fitted, image_shape)
     fitted = _coloured(fitted, image_shape)
@@ -75,6 +76,31 @@ def _done(
 ) -> Fitted:
     return dataclasses.replace(
         fitted, model=model, notes=(*fitted.notes, note), **changes
+    )
+
+
+def _shaped(
+    fitted: Fitted, image_shape: Callable[[], ImageShape] | None
+) -> Fitted:
+    """Gives a model that does not say what it takes the images' shape."""
+    if image_shape is None or input_shape_of(fitted.model) is not None:
+        return fitted
+    shape = image_shape()
+    inputs = keras.Input(shape)
+    try:
+        model = keras.Model(inputs, fitted.model(inputs))
+    # Whatever the code of a user's `call` raises.
+    except Exception as error:
+        raise UsageError(
+            "The model does not say what it takes, and does not take images "
+            f"of {shape} ({in_one_line(error)}); call it on a batch of images "
+            "before it is saved."
+        ) from None
+    size = " x ".join(map(str, shape))
+    return _done(
+        fitted,
+        model,
+        f"the model does not say what it takes, and was given {size}",
     )
 
 

@@ -3,25 +3,18 @@
 from collections.abc import Callable
 
 import numpy as np
-import tensorflow as tf
 
 from tfgan_robust.attacks.compile import as_graph
 from tfgan_robust.classifiers.agreement import OTHER_KERNELS, difference
 from tfgan_robust.classifiers.answers import kind_of
 from tfgan_robust.classifiers.classifier import Classifier
 from tfgan_robust.classifiers.images import check_images
-from tfgan_robust.classifiers.interface import InputRange, candidates
-from tfgan_robust.data.splits import representative_order
+from tfgan_robust.classifiers.interface import InputRange
+from tfgan_robust.classifiers.ranges import answers, drawn, other_range
 from tfgan_robust.errors import UsageError
-from tfgan_robust.networks.logits import LogitsFn, as_floats
-from tfgan_robust.networks.losses import cross_entropy
-from tfgan_robust.reports.numbers import mcnemar, wilson
+from tfgan_robust.networks.logits import LogitsFn
+from tfgan_robust.reports.numbers import wilson
 
-_NUM_IMAGES = 256
-# How likely pixels of another range may be better by chance.
-_BY_CHANCE = 0.01
-# Of the loss at chance, which whoever learnt something stays below.
-_LEARNT = 0.9
 
 
 def check_classifier(
@@ -53,14 +46,10 @@ def check_classifier(
             pixels and `Classifier.input_range` does not say so.
     """
     check_images(images, labels, classifier)
-    drawn = representative_order(np.asarray(labels))[:_NUM_IMAGES]
-    pixels = as_floats(images[drawn])
-    truth = np.asarray(labels)[drawn].astype(np.int64)
+    pixels, truth = drawn(images, labels)
 
     def ask(function: LogitsFn, pixels: np.ndarray) -> np.ndarray:
-        starts = range(0, len(pixels), batch_size)
-        batches = [tf.constant(pixels[s : s + batch_size]) for s in starts]
-        return np.concatenate([function(batch).numpy() for batch in batches])
+        return answers(function, pixels, batch_size)
 
     logits = ask(classifier.logits_fn, pixels)
     raw, declared = logits, "logits"
@@ -158,35 +147,15 @@ def _check_range(
 ) -> None:
     """Refuses a model that makes more sense of pixels of another range.
 
-    One that learnt nothing can be better there by luck, since whole classes
-    fall on one side of it. But its loss gives it away.
-
     Args:
         labels: int64 [n].
         logits: float32 [n, num_classes], on [0, 1].
         ask: Returns the logits for pixels of another range.
         channels: Of the images.
     """
-    shares = np.unique(labels, return_counts=True)[1] / len(labels)
-    learnt = -_LEARNT * np.sum(shares * np.log(shares))
-    correct = logits.argmax(axis=-1) == labels
-    if correct.all():
-        return
-    answers = {other.text: ask(other) for other in candidates(channels)}
-    # Of equally good ones the first, which is the simplest.
-    best = max(answers, key=lambda text: _num_correct(answers[text], labels))
-    there = answers[best].argmax(axis=-1) == labels
-    gained = int(np.count_nonzero(there & ~correct))
-    lost = int(np.count_nonzero(correct & ~there))
-    better = gained > lost and mcnemar(gained, lost) < _BY_CHANCE
-    if better and _loss(labels, answers[best]) < learnt:
-        raise UsageError(
-            "The model expects other pixels than [0, 1]. Received: "
-            f"{np.count_nonzero(correct)} of {len(labels)} images correct on "
-            f"[0, 1], {np.count_nonzero(there)} with `input_range={best}`; "
-            "say that, and attacks stay on [0, 1], or say `input_range=0,1` "
-            "to measure it as it is."
-        )
+    found = other_range(labels, logits, ask, channels)
+    if found is not None:
+        raise found.refusal()
 
 
 def _chance(labels: np.ndarray, logits: np.ndarray) -> list[str]:
@@ -200,10 +169,6 @@ def _chance(labels: np.ndarray, logits: np.ndarray) -> list[str]:
         f"the classifier is at chance level: {correct} of {len(labels)} "
         f"images are correct while clean, and {chance} are of one class"
     ]
-
-
-def _loss(labels: np.ndarray, logits: np.ndarray) -> float:
-    return float(tf.reduce_mean(cross_entropy(labels, logits)))
 
 
 def _num_correct(logits: np.ndarray, labels: np.ndarray) -> int:

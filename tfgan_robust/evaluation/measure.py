@@ -124,17 +124,13 @@ def evaluate_classifier(
     check_radii(radii, plans[0].norm if plans else "linf")
     execution = Execution(batch_size, seed, jit_compile)
     labels = np.asarray(labels)
-    told = [
-        note
-        for network in filter(None, (classifier, surrogate))
-        for note in check_classifier(
-            network,
-            images,
-            labels,
-            batch_size=batch_size,
-            allow_random=allow_random,
-        )
-    ]
+    told = _check(
+        networks,
+        images,
+        labels,
+        batch_size=batch_size,
+        allow_random=allow_random,
+    )
     if gradient_precision != GRADIENT_PRECISIONS[0]:
         told.append(f"attacks followed gradients in {gradient_precision}")
     part = slice(0, len(labels)) if shard is None else shard.images(len(labels))
@@ -151,6 +147,26 @@ def evaluate_classifier(
         [*classifier.notes, *notes, *told],
     )
     return measurement.run(radii)
+
+
+def _check(
+    networks: EvaluationNetworks,
+    images: np.ndarray,
+    labels: np.ndarray,
+    **settings: Any,
+) -> list[str]:
+    """Checks the classifier and the surrogate, which is named."""
+    told = []
+    for network in filter(None, (networks.classifier, networks.surrogate)):
+        whose = ""
+        if network is networks.surrogate:
+            whose = f"{network.description}: "
+        try:
+            notes = check_classifier(network, images, labels, **settings)
+        except UsageError as error:
+            raise UsageError(f"{whose}{error}") from None
+        told += [f"{whose}{note}" for note in notes]
+    return told
 
 
 def _listed(name: str, values: Any, example: str) -> list[Any]:

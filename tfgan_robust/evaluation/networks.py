@@ -18,6 +18,7 @@ from tfgan_robust.attacks.table import that_take
 from tfgan_robust.classifiers.classifier import Classifier
 from tfgan_robust.classifiers.fitting import ImageShape
 from tfgan_robust.classifiers.loading import load_classifier
+from tfgan_robust.classifiers.ranges import as_made
 from tfgan_robust.errors import UsageError, in_one_line
 from tfgan_robust.evaluation.options import AUTO, EvaluateSettings
 from tfgan_robust.identity import Identity, of_network, structure_of
@@ -62,6 +63,55 @@ class EvaluationNetworks:
                 "perturbation": dataclasses.asdict(perturbation),
             }
         return found
+
+    def fed_as_made(
+        self, images: np.ndarray, labels: np.ndarray, batch_size: int
+    ) -> "EvaluationNetworks":
+        """Returns networks that get the pixels which they were made for.
+
+        Args:
+            images: uint8 [n, height, width, channels].
+            labels: Integer [n].
+            batch_size: Images in a batch.
+
+        Raises:
+            UsageError: naming one that expects other pixels than [0, 1],
+                where several ranges come into question.
+        """
+
+        def reference(network: Classifier | None) -> Classifier | None:
+            return network and as_made(
+                network,
+                images,
+                labels,
+                batch_size=batch_size,
+                name=network.description,
+                # There is no flag for theirs.
+                remedy="put a layer in front that makes them of [0, 1], and "
+                "save the whole",
+            )
+
+        return dataclasses.replace(
+            self,
+            classifier=as_made(
+                self.classifier, images, labels, batch_size=batch_size
+            ),
+            surrogate=reference(self.surrogate),
+            undefended=reference(self.undefended),
+        )
+
+    @property
+    def reference_notes(self) -> list[str]:
+        """What a reader must know of those that the classifier is compared to.
+
+        A line each.
+        """
+        return [
+            f"{network.description}: {note}"
+            for network in (self.surrogate, self.undefended)
+            if network is not None
+            for note in network.notes
+        ]
 
     def plans(self, attacks: Iterable[str | AttackPlan]) -> list[AttackPlan]:
         """Returns all that is run, attacks with a surrogate's gradients too.

@@ -69,7 +69,8 @@ class EvaluateSettings:
         None,
         "Pixels that the model was made for: 0,255 or -1,1, imagenet, cifar10 "
         "or caffe, or means/deviations of the channels (0.5,0.5,0.5/"
-        "0.2,0.2,0.2). Attacks stay on [0, 1]. Default: 0,1.",
+        "0.2,0.2,0.2). Attacks stay on [0, 1]. Default: 0,1, or one of these "
+        "names that is clearly better.",
     )
     allow_random: bool = _classifier(
         False, "Measure a classifier that answers differently each time."

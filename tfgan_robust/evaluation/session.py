@@ -3,7 +3,7 @@
 import dataclasses
 import datetime
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +20,7 @@ from tfgan_robust.classifiers.images import check_images
 from tfgan_robust.data.loading import load_test, load_training
 from tfgan_robust.data.registry import DATASETS
 from tfgan_robust.data.splits import DatasetInfo, Split
-from tfgan_robust.errors import UsageError
+from tfgan_robust.errors import TfganRobustError, UsageError, in_one_line
 from tfgan_robust.evaluation.measure import (
     MeasuredEvaluation,
     Progress,
@@ -30,19 +30,25 @@ from tfgan_robust.evaluation.merging import Parts, write_settings
 from tfgan_robust.evaluation.networks import EvaluationNetworks, load_networks
 from tfgan_robust.evaluation.options import AUTO, NONE, EvaluateSettings
 from tfgan_robust.evaluation.radii import L2_EPS
-from tfgan_robust.evaluation.store import EvaluationStore
+from tfgan_robust.evaluation.store import EvaluationStore, locked
 from tfgan_robust.evaluation.undefended import train_undefended
 from tfgan_robust.identity import Identity
 from tfgan_robust.networks.devices import describe_devices
 from tfgan_robust.reports.breakdown import middle_eps
 from tfgan_robust.reports.numbers import format_eps
-from tfgan_robust.reports.progress import audit_progress, evaluation_progress
+from tfgan_robust.reports.progress import (
+    audit_progress,
+    evaluation_progress,
+    say,
+)
 from tfgan_robust.reports.verdicts import Check
 from tfgan_robust.runs import directory
 from tfgan_robust.runs.directory import RunDirectory
 from tfgan_robust.training.records import MetricsFile
 from tfgan_robust.training.tensorboard_files import write_results
 
+# More are nobody's, and no event file holds them.
+_LAST_STEP = 10**15
 # From a title, and images times stages, to what is told of each.
 Shown = Callable[[str, int], AbstractContextManager[Progress]]
 
@@ -82,31 +88,35 @@ def evaluate(
 
     Raises:
         UsageError: for bad settings, a bad model, images that do not fit, or
-            a folder that holds an evaluation of something else, or parts
-            that are of something else.
+            a folder that holds an evaluation of something else, or that
+            another process measures into, or parts that are of something
+            else.
         DataNotFoundError: if the data set is not there.
     """
     asked = options
     if options.part is not None:
         options = dataclasses.replace(options, audit=False, undefended=NONE)
     inputs = _load(options)
-    store = _open_store(options, inputs, replaceable=replaceable, parts=parts)
-    if options.part is not None:
-        write_settings(asked)
-    try:
-        evaluation = _measure(options, inputs, store, progress)
-    except KeyboardInterrupt:
+    with ExitStack() as held:
+        store = _open_store(
+            options, inputs, held, replaceable=replaceable, parts=parts
+        )
+        if options.part is not None:
+            write_settings(asked)
+        try:
+            evaluation = _measure(options, inputs, store, progress)
+        except KeyboardInterrupt:
+            store.write_page()
+            raise
+        if parts is not None:
+            evaluation.jit_compile = parts.jit_compile
+        if options.audit:
+            evaluation.audit = _audit(options, inputs, evaluation, store)
+        store.write(evaluation, *_measured(options, inputs))
         store.write_page()
-        raise
-    if parts is not None:
-        evaluation.jit_compile = parts.jit_compile
-    if options.audit:
-        evaluation.audit = _audit(options, inputs, evaluation, store)
-    store.write(evaluation, *_measured(options, inputs))
-    store.write_page()
-    # Neither a part nor what was printed only is what the run achieves.
-    if options.part is None and store.is_written:
-        _show_in_tensorboard(options, evaluation)
+        # Neither a part nor what was printed only is what the run achieves.
+        if options.part is None and store.is_written:
+            _show_in_tensorboard(options, evaluation)
     return evaluation
 
 
@@ -122,10 +132,26 @@ def _show_in_tensorboard(
     run = RunDirectory(Path(options.run_dir))
     if options.checkpoint != "best" or not run.logs.is_dir():
         return
+    write_results(run.logs, evaluation, _last_step(run))
+
+
+def _last_step(run: RunDirectory) -> int:
+    """Returns the step to which a run came; 0, with a NOTE, if it is lost."""
     epochs = directory.load_run_config(run.path).epochs
-    rows = MetricsFile(run.metrics, epochs).rows
-    step = int(rows[-1]["step"]) if rows else 0
-    write_results(run.logs, evaluation, step)
+    try:
+        rows = MetricsFile(run.metrics, epochs).rows
+        step = int(rows[-1]["step"]) if rows else 0
+        if 0 <= step <= _LAST_STEP:
+            return step
+        reason = f"step {step}"
+    # What was measured stands, whatever became of the training's figures.
+    except (KeyError, OverflowError, TfganRobustError, ValueError) as error:
+        reason = in_one_line(error)
+    say(
+        f"NOTE: {run.metrics} is damaged ({reason}); TensorBoard has what was "
+        "measured at step 0"
+    )
+    return 0
 
 
 def _load(options: EvaluateSettings) -> _Inputs:
@@ -169,6 +195,7 @@ def _load(options: EvaluateSettings) -> _Inputs:
     first = Split(*(part[: options.num_images] for part in split))
     # Before anything is written.
     check_images(*first, networks.classifier)
+    networks = networks.fed_as_made(*first, options.batch_size)
     return _Inputs(networks, dataset, data_dir, info, first)
 
 
@@ -218,10 +245,15 @@ def _belongs_to(options: EvaluateSettings, inputs: _Inputs) -> Identity:
 def _open_store(
     options: EvaluateSettings,
     inputs: _Inputs,
+    held: ExitStack,
     *,
     replaceable: bool,
     parts: Parts | None,
 ) -> EvaluationStore:
+    """Opens the folder of an evaluation, which others leave alone.
+
+    Until `held` is closed.
+    """
     belongs_to = _belongs_to(options, inputs)
     if parts is not None:
         _check_parts(parts, belongs_to)
@@ -242,6 +274,8 @@ def _open_store(
     }
 
     def store(folder: Path | None) -> EvaluationStore:
+        if folder is not None:
+            held.enter_context(locked(folder))
         return EvaluationStore(
             folder,
             conditions,
@@ -334,7 +368,7 @@ def _measure(
             gradient_precision=options.gradient_precision,
             allow_random=options.allow_random,
             shard=options.part,
-            notes=inputs.info.notes,
+            notes=[*inputs.info.notes, *inputs.networks.reference_notes],
             progress=told,
             store=store,
             **dataclasses.asdict(options.execution),

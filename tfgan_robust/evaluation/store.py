@@ -4,6 +4,7 @@ import dataclasses
 import json
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from tfgan_robust.evaluation.kept import (
 )
 from tfgan_robust.identity import Identity
 from tfgan_robust.lazy import load
+from tfgan_robust.locking import alone_in
 from tfgan_robust.reports import tables
 from tfgan_robust.reports.results import (
     SCHEMA_VERSION,
@@ -33,6 +35,21 @@ from tfgan_robust.reports.verdicts import Check
 
 _SECONDS_BETWEEN_SAVES = 30.0
 RESULTS, PROGRESS = "results.json", "progress.npz"
+_LOCK = ".evaluating"
+
+
+def locked(folder: Path) -> AbstractContextManager[None]:
+    """Keeps others from measuring into a folder, which is made.
+
+    Entering it raises UsageError if one does already.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    return alone_in(
+        folder,
+        _LOCK,
+        f"Another process is measuring into {folder}. Wait for it, or give "
+        "another `output`.",
+    )
 
 
 class EvaluationStore:
@@ -43,7 +60,8 @@ class EvaluationStore:
     fool, and `progress.npz` all that is needed to go on.
 
     Args:
-        folder: Where the files go; None for nowhere.
+        folder: Where the files go, `locked` while several processes may want
+            it; None for nowhere.
         conditions: JSON values that hold for all figures, such as the
             device; they become part of results.json. One that is
             "replaceable" is not written over one that is not.
@@ -95,20 +113,25 @@ class EvaluationStore:
             there, kept = None, Kept()
         if not stored and there is None:
             return
-        there = there or stored.get("identity")
-        if there is not None:
-            other = identity.differences(there, self._belongs_to)
-            reason = f"something else: different are {', '.join(other)}"
-        else:
+        if there is None:
+            there = stored.get("identity")
+        if there is None:
             other = ["identity"]
             reason = "an earlier version, which does not say what it belongs to"
-        asked_for = stored and not stored.get("replaceable")
+        elif not isinstance(there, dict):
+            other = ["identity"]
+            reason = f"which {RESULTS} is damaged: its identity is none"
+        else:
+            other = identity.differences(there, self._belongs_to)
+            reason = f"something else: different are {', '.join(other)}"
+        # Damage is no consent.
+        consents = stored.get("replaceable") is True
         if not other:
             self._kept = kept
-            if asked_for and self._conditions.get("replaceable"):
+            if stored and not consents and self._conditions.get("replaceable"):
                 # Its attacks and its audit stay as they are.
                 self._folder = None
-        elif not stored.get("replaceable"):
+        elif not consents:
             raise UsageError(
                 f"{folder} holds an evaluation of {reason}. Give another "
                 "`output`, or `overwrite` to replace what is there."

@@ -42,9 +42,13 @@ def shapes_of(
             answers with one number for each of two or more classes.
     """
     inputs = input_shape_of(model)
+    remedy = None
     # Of what is no image, no size would help.
-    images = isinstance(inputs, tuple) and len(inputs) == 4
-    check_input_shape(inputs, sized_by if images else None)
+    if isinstance(inputs, tuple) and len(inputs) == 4:
+        remedy = sized_by
+    elif inputs is None:
+        remedy = f"call the model on a batch of images first, or {sized_by}"
+    check_input_shape(inputs, remedy)
     answers = answers_of(model, inputs)
     check_output_shape(answers)
     return inputs[1:], answers[-1]

@@ -1,9 +1,6 @@
 """Evaluations as their folders keep them."""
 
 import dataclasses
-import math
-import types
-import typing
 import zipfile
 import zlib
 from pathlib import Path
@@ -12,20 +9,17 @@ from typing import Any
 import numpy as np
 
 from tfgan_robust import files
-from tfgan_robust.attacks.plan import CLEAN
 from tfgan_robust.errors import UsageError
 from tfgan_robust.reports import stage_settings
+from tfgan_robust.reports.consistency import check_figures, check_masks
+from tfgan_robust.reports.json_values import from_json
 from tfgan_robust.reports.results import (
     SCHEMA_VERSION,
     Evaluation,
-    Pointwise,
-    Result,
-    accuracy_fields,
     result_name,
 )
+from tfgan_robust.reports.verdicts import Check
 
-# Counts and sizes beyond it are nobody's.
-_LARGEST = 10**15
 # Said of evaluations without an identity.
 UNPROVED = (
     "stored by an earlier version, it cannot prove to which images and to "
@@ -58,6 +52,15 @@ class Conditions:
     device: str
     versions: dict[str, str]
     identity: dict[str, Any] | None = None
+
+
+# What earlier versions did not write yet, and what is in other files.
+_ABSENT = {
+    Check: ("forward_passes", "backward_passes"),
+    Conditions: ("identity",),
+    Dataset: ("draw",),
+    Evaluation: ("stored", "masks", "predicted", "smallest"),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,7 +115,7 @@ def read_evaluation(folder: Path) -> StoredEvaluation:
             f"masks.npz and results.json in {folder} are not of the same "
             "evaluation. Evaluate again."
         )
-    _check_masks(evaluation, folder)
+    check_masks(evaluation, folder)
     labels = arrays.get("labels", np.zeros(0, np.int64))
     smallest = read_arrays(folder / "smallest.npz")
     return StoredEvaluation(evaluation, conditions, labels, smallest)
@@ -142,103 +145,38 @@ def parse_evaluation(
     try:
         if version == 2:
             _upgrade(stored)
-        evaluation = _from_json(Evaluation, stored)
-        conditions = _from_json(Conditions, stored)
-        _check_figures(evaluation)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        evaluation = from_json(Evaluation, stored, _ABSENT)
+        conditions = from_json(Conditions, stored, _ABSENT)
+        check_figures(evaluation)
+        _check_identity(conditions.identity)
+    except (
+        ArithmeticError, AttributeError, KeyError, TypeError, ValueError,
+    ) as error:  # fmt: skip
         raise UsageError(
-            f"{source} is not as schema_version {version} has it: {error}."
+            f"{source} is not as schema_version {version} has it: {error}. "
+            "Restore it, or evaluate again."
         ) from None
     return evaluation, conditions
 
 
-def _check_figures(evaluation: Evaluation) -> None:
-    """Refuses figures that no evaluation gives.
+def _check_identity(identity: dict[str, Any] | None) -> None:
+    """Refuses an identity that does not tell images apart.
 
     Raises:
         ValueError: saying what is wrong.
     """
-    if evaluation.num_images < 1:
-        raise ValueError(f"num_images is {evaluation.num_images}")
-    for result in evaluation.results:
-        name = f"the figure of {result.attack}"
-        clean = result.attack == CLEAN
-        if not (result.eps == 0 if clean else 0 < result.eps < math.inf):
-            raise ValueError(f"{name} has eps {result.eps}")
-        _check_share(result, name)
-        for stage in result.stages:
-            stage_settings.check(stage.settings)
-    for worst in (*evaluation.pointwise, *evaluation.stored):
-        _check_share(worst, f"the worst case at {worst.eps}")
-
-
-def _check_share(found: Result | Pointwise, name: str) -> None:
-    most = min(found.num_images, _LARGEST)
-    if not 0 <= found.num_correct <= most or not 0 < most == found.num_images:
-        raise ValueError(
-            f"{name} counts {found.num_correct} of {found.num_images} images"
-        )
-    counted = accuracy_fields(found.num_correct, found.num_images)
-    for field in ("accuracy", "accuracy_low", "accuracy_high"):
-        stated = getattr(found, field)
-        if not math.isclose(stated, counted[field], abs_tol=1e-9):
-            raise ValueError(f"{name} has the {field} {stated}")
-
-
-def _check_masks(evaluation: Evaluation, folder: Path) -> None:
-    """Refuses figures of several evaluations.
-
-    Under the protocol "worst" the clean image counts as the first attempt.
-
-    Raises:
-        UsageError: if an image is correct under attack and wrong while clean,
-            or figures are of different numbers of images.
-    """
-    masks = evaluation.masks
-    for result in evaluation.results:
-        other = result.num_images != evaluation.num_images
-        if masks and result.protocol == "worst":
-            mask = masks[result.attack, result.eps]
-            other = other or bool(np.any(mask & ~masks[CLEAN, 0.0]))
-        if other:
-            raise UsageError(
-                f"The figures in {folder} are not of one evaluation: "
-                f"{result_name(result.attack, result.eps)} is of other images "
-                "or of another classifier than the rest. Evaluate again."
-            )
+    if identity is not None and not isinstance(identity.get("images"), str):
+        raise ValueError("its identity does not say which images these are")
 
 
 def _upgrade(stored: dict[str, Any]) -> None:
     """Makes an evaluation of schema_version 2 one of 3."""
+    stored.setdefault("notes", [])
     for result in stored["results"]:
         result["stages"] = [
             stage_settings.upgraded_stage(stage, result["eps"])
             for stage in result["stages"]
         ]
-
-
-def _from_json(kind: Any, value: Any) -> Any:
-    """Makes dataclasses, and what they hold, of JSON values that fit."""
-    origin, inner = typing.get_origin(kind), typing.get_args(kind)
-    if dataclasses.is_dataclass(kind):
-        hints = typing.get_type_hints(kind).items()
-        known = {n: _from_json(t, value[n]) for n, t in hints if n in value}
-        return typing.cast(Any, kind)(**known)
-    if kind is Any:
-        return value
-    if origin in (list, tuple):
-        return origin(_from_json(inner[0], each) for each in value)
-    if origin is dict:
-        return {key: _from_json(inner[1], each) for key, each in value.items()}
-    if origin is types.UnionType:
-        return None if value is None else _from_json(inner[0], value)
-    if kind is float and type(value) is int:
-        if abs(value) > _LARGEST:
-            raise ValueError("a number is of more digits than any figure")
-        return float(value)
-    if type(value) is not kind:
-        raise TypeError(f"{value!r} is no {kind.__name__}")
-    return value
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:

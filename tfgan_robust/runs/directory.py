@@ -9,16 +9,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import filelock
-
 import tfgan_robust
 from tfgan_robust.cli import importing
 from tfgan_robust.errors import UsageError
 from tfgan_robust.files import PARTIAL, check_no_pattern, read_json_object
+from tfgan_robust.locking import alone_in
 from tfgan_robust.runs.config import TrainConfig, from_stored
 
 # Where the data lie, and what computes, do not change what is trained.
 _MAY_DIFFER = ("data_dir", "strategy")
+_LOCK = ".lock"
 _KEPT = re.compile(r"best|last|epoch-[1-9][0-9]*")
 _VERSIONED = (
     "tensorflow",
@@ -140,7 +140,7 @@ def check_configuration(run: RunDirectory, config: TrainConfig) -> None:
         if run.path.is_file():
             raise UsageError(f"{run.path} is a file, not a run directory.")
         # A run that was stopped before it began leaves these.
-        ours = {".lock", run.baseline.name, f"{PARTIAL}{run.config.name}"}
+        ours = {_LOCK, run.baseline.name, f"{PARTIAL}{run.config.name}"}
         if run.path.is_dir() and any(
             file.name not in ours for file in run.path.iterdir()
         ):
@@ -308,17 +308,10 @@ def locked(run: RunDirectory) -> Iterator[None]:
             f"Cannot make the run directory: {error.strerror}. "
             f"Received: run_dir={run.path}."
         ) from None
-    lock = filelock.FileLock(run.path / ".lock", blocking=False)
-    try:
-        lock.acquire()
-    except filelock.Timeout:
-        raise UsageError(
-            f"Another process is training in {run.path}."
-        ) from None
-    try:
+    with alone_in(
+        run.path, _LOCK, f"Another process is training in {run.path}."
+    ):
         yield
-    finally:
-        lock.release()
 
 
 def versions() -> dict[str, str]:

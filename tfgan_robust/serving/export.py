@@ -1,6 +1,7 @@
 """Exports the classifier of a run, and checks what was written."""
 
 import contextlib
+import copy
 import dataclasses
 import hashlib
 import os
@@ -15,6 +16,7 @@ from tfgan_robust.cli import fields
 from tfgan_robust.cli.fields import setting
 from tfgan_robust.errors import TfganRobustError, UsageError, in_one_line
 from tfgan_robust.lazy import load
+from tfgan_robust.reports.reading import parse_evaluation
 from tfgan_robust.runs import directory
 from tfgan_robust.runs.directory import RunDirectory
 from tfgan_robust.serving.card import model_card
@@ -181,6 +183,9 @@ def _measured_robustness(
     """Returns what was measured of this classifier, None if nothing was.
 
     Figures of another one would be a false promise.
+
+    Raises:
+        UsageError: for a results.json that no evaluation wrote.
     """
     path = run.path / "results.json"
     if not path.exists():
@@ -188,7 +193,9 @@ def _measured_robustness(
     results = files.read_json_object(path)
     if results.get("checkpoint", checkpoint) != checkpoint:
         return None
-    belongs_to = results.get("identity")
+    # A copy: what is read may be brought up to date.
+    _, conditions = parse_evaluation(copy.deepcopy(results), str(path))
+    belongs_to = conditions.identity
     if belongs_to is None:
         return results
     classifier = load("tfgan_robust.classifiers.loading:load_classifier")(

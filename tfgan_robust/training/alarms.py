@@ -4,6 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 
 Row = Mapping[str, float]
 
+# What the alarms compare; a measurement has all of it.
+COMPARED = (
+    "train_mode_accuracy", "inference_mode_accuracy", "val_fgsm_accuracy",
+    "val_pgd_accuracy",
+)  # fmt: skip
 # Points of accuracy, as shares of 1.
 MODE_GAP = 0.15
 PGD_DROP = 0.20
@@ -75,8 +80,7 @@ def raised(
 
     Args:
         rows: The measurements so far, oldest first, with "epoch" and, as
-            shares of 1, "train_mode_accuracy", "inference_mode_accuracy",
-            "val_fgsm_accuracy" and "val_pgd_accuracy".
+            shares of 1, what `COMPARED` names.
         defended: Whether the method trains against attacks. Where it does
             not, robustness comes and goes by chance.
 

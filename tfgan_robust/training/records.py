@@ -8,6 +8,10 @@ from pathlib import Path
 
 from tfgan_robust.errors import TfganRobustError
 from tfgan_robust.files import write_text
+from tfgan_robust.training import alarms
+
+# Measured together or not at all.
+_COMPARED = frozenset(alarms.COMPARED)
 
 
 class MetricsFile:
@@ -43,7 +47,7 @@ class MetricsFile:
     @property
     def measured(self) -> list[dict[str, float]]:
         """The rows of epochs with a measurement on validation images."""
-        return [row for row in self.rows if "val_pgd_accuracy" in row]
+        return [row for row in self.rows if row.keys() >= _COMPARED]
 
 
 def _read_rows(path: Path) -> list[dict[str, float]]:
@@ -55,10 +59,15 @@ def _read_rows(path: Path) -> list[dict[str, float]]:
             ]
             epochs = [row["epoch"] for row in rows]
             # The first is another where the file was once removed.
-            if any(b - a != 1 for a, b in itertools.pairwise(epochs)) or any(
-                not epoch.is_integer() for epoch in epochs
+            if (
+                not epochs
+                or any(b - a != 1 for a, b in itertools.pairwise(epochs))
+                or any(not epoch.is_integer() for epoch in epochs)
             ):
                 raise ValueError("no epochs")
+            measured = [row.keys() & _COMPARED for row in rows]
+            if any(names and names != _COMPARED for names in measured):
+                raise ValueError("half a measurement")
             return rows
         except (csv.Error, KeyError, TypeError, ValueError):
             raise TfganRobustError(
