@@ -11,11 +11,15 @@ import os
 import runpy
 import signal
 import sys
+from types import FrameType
 
 import filelock
 
 # Of linux/prctl.h.
 _PR_SET_PDEATHSIG = 1
+# Comes once for each thread of the parent; of two SIGTERMs, the second would
+# end a training before it has written what it goes on from.
+_GONE = signal.SIGUSR1
 
 
 def tie(parent: int) -> None:
@@ -26,7 +30,13 @@ def tie(parent: int) -> None:
     """
     if sys.platform != "linux":
         return
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+    def end(_: int, __: FrameType | None) -> None:
+        signal.signal(_GONE, signal.SIG_IGN)
+        signal.raise_signal(signal.SIGTERM)
+
+    signal.signal(_GONE, end)
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, _GONE)
     if os.getppid() != parent:
         sys.exit("What started this is gone.")
 

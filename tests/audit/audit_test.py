@@ -494,7 +494,7 @@ def test_any_other_network_that_fools_counts(context, natural, sound):
     # Of another shape, none is left.
     other = dataclasses.replace(natural, num_classes=3)
     found = run("transfer", context(false, surrogates=[other]))
-    assert found.verdict == "WARN" and "--undefended" in found.message
+    assert found.verdict == "WARN" and "`undefended`" in found.message
 
 
 def test_what_was_measured_beyond_white_box_attacks_counts(context, natural):
@@ -581,7 +581,7 @@ def test_without_an_undefended_network_of_that_shape_nothing_is_said(
     context, natural
 ):
     other = dataclasses.replace(natural, num_classes=3)
-    for given, fragment in ((None, "--undefended"), (other, "in 3 classes")):
+    for given, fragment in ((None, "`undefended`"), (other, "in 3 classes")):
         for check in ("transfer", "undefended"):
             found = run(check, context(natural, undefended=given))
             assert (found.verdict, found.figures) == ("WARN", {})

@@ -59,7 +59,9 @@ def test_sigterm_is_the_shells_again_whatever_happened_meanwhile():
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_what_must_be_done_as_a_whole_is_interrupted_after_it(number):
     done = []
-    with raising_on_sigterm():
+    with keeping_handlers(), raising_on_sigterm():
+        # Whatever runs the tests in the background has it ignored.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         before = signal.getsignal(number)
         with pytest.raises(KeyboardInterrupt):
             with held():

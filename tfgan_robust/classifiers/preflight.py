@@ -16,7 +16,6 @@ from tfgan_robust.networks.logits import LogitsFn
 from tfgan_robust.reports.numbers import wilson
 
 
-
 def check_classifier(
     classifier: Classifier,
     images: np.ndarray,
