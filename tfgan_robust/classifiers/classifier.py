@@ -17,7 +17,7 @@ from tfgan_robust.classifiers.answers import (
     found_outputs,
     to_logits,
 )
-from tfgan_robust.classifiers.endings import with_end
+from tfgan_robust.classifiers.endings import last_layer, with_end
 from tfgan_robust.classifiers.fitting import fit
 from tfgan_robust.classifiers.folding import fold_batchnorm
 from tfgan_robust.classifiers.interface import InputRange
@@ -321,18 +321,15 @@ class Classifier:
 
 def _features(model: keras.Model) -> LogitsFn | None:
     """Returns what enters a dense last layer, if the graph shows it."""
-
-    def before_dense(last: keras.Operation) -> Any:
-        if not isinstance(last, keras.layers.Dense):
-            raise TypeError(f"Not a dense layer: {last}.")
-        return last.input
-
     try:
-        return classifier_logits(with_end(model, before_dense), "inference")
+        if not isinstance(last_layer(model), keras.layers.Dense):
+            return None
+        before = with_end(model, lambda last: last.input)
     # Of a subclassed model Keras knows no graph, and a layer that is used
     # twice has no one input.
     except (AttributeError, ValueError, TypeError):
         return None
+    return classifier_logits(before, "inference")
 
 
 def _structure(model: keras.Model) -> bytes:

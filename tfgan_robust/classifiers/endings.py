@@ -6,13 +6,19 @@ from typing import Any
 import keras
 
 
-def last_operation(model: keras.Model) -> str | None:
-    """Names the last activation or else operation of a graph of layers."""
+def last_layer(model: keras.Model) -> keras.Operation | None:
+    """Returns the last operation, which is no model; None without a graph."""
     if not getattr(model, "outputs", None):
         return None
-    last = _last(model)
-    if isinstance(last, keras.Model):
-        return last_operation(last)
+    last = _graph(model).operations[-1]
+    return last_layer(last) if isinstance(last, keras.Model) else last
+
+
+def last_operation(model: keras.Model) -> str | None:
+    """Names the last activation or else operation of a graph of layers."""
+    last = last_layer(model)
+    if last is None:
+        return None
     activation = getattr(last, "activation", last)
     return getattr(activation, "__name__", type(activation).__name__).lower()
 
@@ -30,16 +36,17 @@ def with_end(
     Returns:
         A model that shares the layers of `model` but for its last one.
     """
-    last = _last(model)
+    graph = _graph(model)
+    last = graph.operations[-1]
     if isinstance(last, keras.Model):
         inner = with_end(last, end)
         return keras.models.clone_model(
-            keras.Model(model.inputs[0], model.outputs[0]),
+            graph,
             clone_function=lambda layer: inner if layer is last else layer,
         )
     return keras.Model(model.inputs[0], end(last), name=model.name)
 
 
-def _last(model: keras.Model) -> keras.Operation:
-    # The graph of a Sequential is not public.
-    return keras.Model(model.inputs[0], model.outputs[0]).operations[-1]
+def _graph(model: keras.Model) -> keras.Model:
+    # That of a Sequential is not public.
+    return keras.Model(model.inputs[0], model.outputs[0])
