@@ -29,7 +29,7 @@ from tfgan_robust.runs.presets import resolve
 Settings = Mapping[str, Any]
 # What is kept of a run, and of an evaluation; what says that it went to its
 # end comes last, since a copy may be cut off too.
-_OF_RUN = ("config.json", "metrics.csv", "alarms.json")
+_OF_RUN = ("metrics.csv", "alarms.json")
 _OF_EVALUATION = ("masks.npz", "results.json")
 _TIED = Path(__file__).with_name("tied.py")
 
@@ -163,6 +163,10 @@ class Study:
         command("train", log, config=file, run_dir=run.path, report_images=0)
         kept = self.kept(trial).path
         _copy(run.path, kept, _OF_RUN)
+        # Where the images are depends on the machine.
+        stored = read_json_object(run.config)
+        stored["settings"]["data_dir"] = None
+        write_json(self.kept(trial).config, stored)
         write_json(kept / "settings.json", dict(trial.settings))
 
     def measure(self, trial: Trial, measurement: Measurement) -> None:

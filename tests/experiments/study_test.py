@@ -14,7 +14,7 @@ import filelock
 import pytest
 
 from tfgan_robust.errors import TfganRobustError, UsageError
-from tfgan_robust.files import write_json
+from tfgan_robust.files import read_json_object, write_json
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
@@ -72,6 +72,7 @@ def leave_networks(place, rows):
     write_metrics(run, rows)
     run.classifier("last").parent.mkdir()
     run.classifier("last").touch()
+    write_json(run.config, {"settings": {"data_dir": "/home", "epochs": 2}})
     return run
 
 
@@ -91,7 +92,10 @@ def test_a_training_is_not_done_before_it_is_kept(place, monkeypatch):
     monkeypatch.setattr(study, "command", lambda *args, **flags: None)
     place.train(TRIAL)
     assert place.is_trained(TRIAL)
-    assert place.kept(TRIAL).metrics.read_text() == run.metrics.read_text()
+    kept = place.kept(TRIAL)
+    assert kept.metrics.read_text() == run.metrics.read_text()
+    settings = read_json_object(kept.config)["settings"]
+    assert settings == {"data_dir": None, "epochs": 2}
 
 
 def test_networks_of_other_settings_are_not_measured(place):
