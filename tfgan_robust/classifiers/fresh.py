@@ -11,9 +11,8 @@ import tensorflow as tf
 
 from tfgan_robust.classifiers.classifier import Classifier
 from tfgan_robust.classifiers.loading import load_classifier
-from tfgan_robust.cli import importing
+from tfgan_robust.cli.fresh_process import run_as_process, run_module
 from tfgan_robust.errors import TfganRobustError, UsageError
-from tfgan_robust.fresh_process import run_as_process, run_module
 
 _SOURCE, _IMAGES, _LOGITS = "source.json", "images.npz", "logits.npz"
 _LONGEST = 600.0
@@ -44,8 +43,7 @@ def fresh_logits(
         )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        request = {"source": classifier.source, "imports": importing.IMPORTED}
-        (folder / _SOURCE).write_text(json.dumps(request))
+        (folder / _SOURCE).write_text(json.dumps(classifier.source))
         np.savez(folder / _IMAGES, *batches)
         try:
             run_module(__name__, name, on_cpu=True, timeout=_LONGEST)
@@ -63,10 +61,8 @@ def fresh_logits(
 def _answer(name: str) -> None:
     """Answers a request in the process that was started for it."""
     folder = Path(name)
-    request = json.loads((folder / _SOURCE).read_text())
-    for module in request["imports"]:
-        importing.import_modules(module)
-    classifier = load_classifier(**request["source"])
+    source = json.loads((folder / _SOURCE).read_text())
+    classifier = load_classifier(**source)
     answers = [
         classifier.logits_fn(tf.constant(batch)).numpy()
         for batch in _in_order(folder / _IMAGES)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from tfgan_robust.classifiers.classifier import Classifier
 from tfgan_robust.classifiers.loading import load_classifier
+from tfgan_robust.cli.fresh_process import run_as_process, run_module
 from tfgan_robust.data.registry import DATASETS
 from tfgan_robust.data.splits import DatasetInfo
 from tfgan_robust.errors import TfganRobustError, UsageError
-from tfgan_robust.fresh_process import run_as_process, run_module
 from tfgan_robust.lazy import load
 from tfgan_robust.reports.progress import say
 from tfgan_robust.runs import directory

@@ -5,9 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from tfgan_robust.classifiers.loading import load_float32
-from tfgan_robust.cli import importing
+from tfgan_robust.cli.fresh_process import run_as_process, run_module
 from tfgan_robust.errors import TfganRobustError
-from tfgan_robust.fresh_process import run_as_process, run_module
 from tfgan_robust.networks.logits import as_floats
 from tfgan_robust.networks.shapes import shapes_of
 from tfgan_robust.serving.formats import FORMATS
@@ -37,11 +36,9 @@ def check_export(format: str, folder: Path, classifier_file: Path) -> float:
         TfganRobustError: if it cannot be loaded or answers otherwise.
     """
     paths = str(folder), str(classifier_file)
-    # Of formats, and of layers, that are a user's own.
-    imports = importing.IMPORTED
     try:
         # A GPU's TF32 products would blur the comparison.
-        printed = run_module(__name__, format, *paths, *imports, on_cpu=True)
+        printed = run_module(__name__, format, *paths, on_cpu=True)
     except TfganRobustError as error:
         raise TfganRobustError(
             f"The export failed its check in a fresh process: {error}"
@@ -78,11 +75,7 @@ def largest_difference(
     return max(differences)
 
 
-def _print_difference(
-    format: str, folder: str, classifier_file: str, *imports: str
-) -> None:
-    for module in imports:
-        importing.import_modules(module)
+def _print_difference(format: str, folder: str, classifier_file: str) -> None:
     print(largest_difference(format, Path(folder), Path(classifier_file)))
 
 

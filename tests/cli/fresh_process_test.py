@@ -4,8 +4,9 @@ import subprocess
 
 import pytest
 
+from tfgan_robust.cli import importing
+from tfgan_robust.cli.fresh_process import run_module
 from tfgan_robust.errors import TfganRobustError
-from tfgan_robust.fresh_process import run_module
 
 MODULE = """
 import os
@@ -13,7 +14,7 @@ import sys
 import time
 
 from tfgan_robust.errors import UsageError
-from tfgan_robust.fresh_process import run_as_process
+from tfgan_robust.cli.fresh_process import run_as_process
 
 
 def run(what, *rest):
@@ -46,6 +47,20 @@ def module(tmp_path, monkeypatch):
 def test_it_is_given_arguments_and_its_words_come_back(module):
     assert run_module(module, "say", "a b", "") == "3 a b \n"
     assert run_module(module, "say", on_cpu=True) == "-1\n"
+
+
+def test_what_was_imported_here_is_imported_there(
+    module, tmp_path, monkeypatch
+):
+    marked = tmp_path / "marked.py"
+    marked.write_text(
+        "import os\nos.environ['CUDA_VISIBLE_DEVICES'] = 'marked'"
+    )
+    monkeypatch.setattr(importing, "IMPORTED", [str(marked)])
+    assert run_module(module, "say") == "marked\n"
+    marked.unlink()
+    with pytest.raises(TfganRobustError, match="Cannot import .*marked.py"):
+        run_module(module, "say")
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,17 @@
 """Modules of this package that run in a process of their own.
 
 Such a process shows that files suffice, and leaves devices, seeds and graphs of
-this one alone.
+this one alone. What `--import` named here is imported there first.
 """
 
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from tfgan_robust.cli import importing
 from tfgan_robust.errors import TfganRobustError
 
 
@@ -42,7 +44,8 @@ def run_module(
     if on_cpu:
         environment["CUDA_VISIBLE_DEVICES"] = "-1"
     done = subprocess.run(
-        [sys.executable, "-m", module, *arguments],
+        [sys.executable, "-m", module, json.dumps(importing.IMPORTED)]
+        + list(arguments),
         env=environment,
         capture_output=True,
         text=True,
@@ -57,12 +60,15 @@ def run_module(
 
 
 def run_as_process(function: Callable[..., Any]) -> NoReturn:
-    """Calls a function with the arguments of this process, and exits.
+    """Calls a function with the arguments of `run_module`, and exits.
 
     Args:
         function: Returns an exit code; None is 0.
     """
+    _, modules, *arguments = sys.argv
     try:
-        sys.exit(function(*sys.argv[1:]))
+        for module in json.loads(modules):
+            importing.import_modules(module)
+        sys.exit(function(*arguments))
     except TfganRobustError as problem:
         sys.exit(str(problem))
