@@ -116,7 +116,7 @@ def store_in(folder):
         },
         "date": "2026-11-27", "device": "CPU", "versions": {},
     }  # fmt: skip
-    return EvaluationStore(folder, conditions, {"weights": "w"})
+    return EvaluationStore(folder, conditions, {"weights": "w", "images": "i"})
 
 
 def test_it_is_kept_over_a_stop(tmp_path):

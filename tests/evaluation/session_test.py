@@ -277,6 +277,11 @@ def test_figures_of_several_evaluations_are_refused_where_they_are_read(
         read_evaluation(tmp_path)
     masks["fgsm@0.1"][[wrong, right]] = False, True
     np.savez(tmp_path / "masks.npz", **masks)
+    with pytest.raises(UsageError, match=r"at 0\.1 does not follow"):
+        read_evaluation(tmp_path)
+    (worst,) = results["pointwise"]
+    worst.update(accuracy_fields(1, counted["num_images"]))
+    (tmp_path / "results.json").write_text(json.dumps(results))
     read_evaluation(tmp_path)
 
 
