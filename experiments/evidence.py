@@ -252,9 +252,9 @@ def measured(
     if not found:
         raise MissingError(f"no {attack} at {eps:g}/255 of {name}")
     each_of = [each for _, each in found]
-    masks = [each.get("mask") for each in each_of]
+    masks = [each["mask"] for each in each_of if "mask" in each]
     sets = {each.get("image set", "") for each in each_of}
-    paired = len(sets) == 1 and all(mask is not None for mask in masks)
+    paired = len(sets) == 1 and len(masks) == len(each_of)
     kind = CLEAN if attack == CLEAN else "attacked"
     classes = found[0][0].get("classes")
     return Measured(

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments import claims, marks, options, summary, table1
+from experiments.comparisons import Finding
 from experiments.evidence import Results, read, spreads
 from experiments.experiment import ROOT
 from experiments.report_sections import added
@@ -101,7 +102,7 @@ def write(preset: str, results: Results, folder: Path, beside: Path) -> str:
 
 
 def claims_table(
-    found: list[tuple[claims.Claim, claims.Finding]],
+    found: list[tuple[claims.Claim, Finding]],
 ) -> str:
     """Returns claims, with what was found."""
     return markdown_table(

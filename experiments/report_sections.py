@@ -118,7 +118,7 @@ def signs(row: Row) -> Iterator[str]:
 
 def differences(rows: Sequence[Row]) -> str:
     """Returns in what the settings by us differ from the paper's."""
-    kinds = {}
+    kinds: dict[str, dict[str, str]] = {}
     for row in rows:
         kinds.setdefault(row["settings by"], settings(row))
     if len(kinds) < 2:

@@ -111,7 +111,7 @@ def how(rows: Sequence[Row]) -> Iterator[str]:
 
 def settings(row: Row) -> dict[str, str]:
     """Returns the settings of a training, defaults included if known."""
-    found = row.get("resolved", row["settings"])
+    found = row["resolved"] if "resolved" in row else row["settings"]
     return {
         name: _value(name, value)
         for name, value in found.items()
