@@ -120,6 +120,7 @@ def test_an_attack(recipe, model, tmp_path):
     assert "corners-3" in (tmp_path / "o" / "evaluation.md").read_text("utf-8")
 
 
+@pytest.mark.slow
 def test_a_formulation(recipe, tmp_path):
     train = ["train", *TINY, "--generator_width=0.1"]
     helped, done, refused = recipe("a formulation")(
@@ -137,6 +138,7 @@ def test_a_formulation(recipe, tmp_path):
     assert generator.input_shape[-1] == 3 + 3 + 2
 
 
+@pytest.mark.slow
 def test_a_training_method(recipe, tmp_path):
     train = ["train", *TINY]
     helped, done, again, refused, foreign = recipe("a training method")(
@@ -265,6 +267,7 @@ def test_a_network_of_a_file(recipe, tmp_path, build):
         assert one["num_correct"] == other["num_correct"]
 
 
+@pytest.mark.slow
 def test_a_data_set(recipe, tmp_path):
     train = [
         "train", "--dataset=stripes", "--method=natural",
@@ -286,6 +289,7 @@ def test_a_data_set(recipe, tmp_path):
     assert results["dataset"]["source"] == "noisy stripes"
 
 
+@pytest.mark.slow
 def test_an_audit_check(recipe, model, tmp_path):
     (done,) = recipe("an audit check")(
         [

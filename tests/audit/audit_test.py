@@ -241,6 +241,7 @@ def test_robustness_between_the_levels_of_files_is_found(
     assert few.verdict == "WARN" and "below one level" in few.message
 
 
+@pytest.mark.slow
 def test_a_network_that_knows_the_images_is_found(
     context, digits, sound, natural
 ):
@@ -404,6 +405,7 @@ def test_the_size_of_logits_hides_no_other_answers(
     assert found.verdict == expected, found
 
 
+@pytest.mark.slow
 def test_logits_that_leave_files_by_a_step_that_nobody_sees_are_found(
     context, natural, sound
 ):

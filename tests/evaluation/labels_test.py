@@ -106,6 +106,7 @@ def test_a_subset_stands_for_all_of_a_sorted_folder(run, tmp_path, count):
     assert counts.sum() == count and np.ptp(counts) <= 2
 
 
+@pytest.mark.slow
 def test_an_export_carries_the_figures_of_its_own_classifier(run, tmp_path):
     copy = tmp_path / "run"
     shutil.copytree(run, copy, ignore=shutil.ignore_patterns("served"))

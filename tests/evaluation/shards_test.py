@@ -90,6 +90,7 @@ def test_a_part_needs_a_place_and_an_image(tmp_path):
     assert not (tmp_path / "parts").exists()
 
 
+@pytest.mark.slow
 def test_commands_put_together_what_one_process_measures(tmp_path):
     """Figures, verdicts and smallest perturbations, and the audit."""
     save_classifier(tmp_path / "m.keras")

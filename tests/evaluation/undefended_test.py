@@ -46,6 +46,7 @@ def options(folder, **changes):
     return EvaluateSettings(**{**given, **changes})
 
 
+@pytest.mark.slow
 def test_one_is_trained_once_and_kept_with_the_evaluation(
     tmp_path, briefly, capsys
 ):

@@ -29,6 +29,7 @@ def places(folder):
     )
 
 
+@pytest.mark.slow
 def test_an_experiment_runs_once(tmp_path):
     first = run("pgd_iterations", *places(tmp_path))
     assert first.returncode == 0, first.stderr

@@ -216,10 +216,11 @@ def test_killed_in_mid_epoch_and_resumed_bit_for_bit(
     assert_same_run(finished[0], folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "code"),
     [
-        pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow),
+        (signal.SIGINT, 130),
         (signal.SIGTERM, 143),
     ],
 )
@@ -240,12 +241,13 @@ def test_signals_save_and_exit(finished, tmp_path, number, code):
     assert_same_run(finished[0], folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "damage",
     [
         "truncated",
-        pytest.param("flipped", marks=pytest.mark.slow),
-        pytest.param("no index", marks=pytest.mark.slow),
+        "flipped",
+        "no index",
     ],
 )
 def test_a_damaged_checkpoint_falls_back(finished, killed, tmp_path, damage):
@@ -290,6 +292,7 @@ def test_a_begun_run_without_checkpoints_does_not_start_over(killed, tmp_path):
     assert (folder / "metrics.csv").read_text() == rows
 
 
+@pytest.mark.slow
 def test_what_lies_beside_checkpoints_is_no_matter(finished, killed, tmp_path):
     folder = shutil.copytree(killed, tmp_path / "littered")
     checkpoints = folder / "checkpoints"
@@ -347,6 +350,7 @@ def test_a_batch_larger_than_the_data_is_refused(tmp_path):
     assert not folder.exists()
 
 
+@pytest.mark.slow
 def test_two_devices_on_one_cpu(tmp_path):
     folder = tmp_path / "two"
     done = train(folder, num_devices=2, epochs=1, deterministic=False)
@@ -354,6 +358,7 @@ def test_two_devices_on_one_cpu(tmp_path):
     assert "2 logical CPU devices" in done.stdout
 
 
+@pytest.mark.slow
 def test_the_baseline_is_trained_beside(tmp_path):
     folder = tmp_path / "both"
     done = subprocess.run(
