@@ -233,9 +233,11 @@ def test_a_machine_that_is_lost_costs_no_figure(tmp_path, two_machines):
     ray_cluster, second = two_machines
     save_classifier(tmp_path / "m.keras")
     parts, whole = tmp_path / "parts", tmp_path / "whole"
+    # Long enough for the second machine to begin meanwhile.
+    attacks = "pgd-400,apgd-t-20"
     measuring = subprocess.Popen(
         command(
-            *flags(tmp_path, output=parts),
+            *flags(tmp_path, output=parts, attacks=attacks),
             f"--cluster=ray://{ray_cluster.address}",
             f"--shards={COUNT}",
         ),
@@ -254,7 +256,9 @@ def test_a_machine_that_is_lost_costs_no_figure(tmp_path, two_machines):
     for number in range(1, COUNT + 1):
         assert f"part {number}/{COUNT} is measured" in out
     assert f"written to {parts / 'results.json'}" in out
-    alone = subprocess.run(command(*flags(tmp_path, output=whole)), check=False)
+    alone = subprocess.run(
+        command(*flags(tmp_path, output=whole, attacks=attacks)), check=False
+    )
     assert alone.returncode == 0
     assert_same(parts, whole)
 
