@@ -40,6 +40,7 @@ def write(
         )
     onnx = load("onnx")
     model = onnx.load(path)
+    _spell_out_erfc(model.graph)
     for given, wanted in zip(
         model.graph.output, ("logits", "probabilities"), strict=True
     ):
@@ -52,6 +53,26 @@ def write(
     onnx.checker.check_model(model)
     onnx.save(model, path)
     return ["images"]
+
+
+def _spell_out_erfc(graph: Any) -> None:
+    """Writes 1 - erf for TensorFlow's erfc, which ONNX lacks: exact GELU."""
+    helper = load("onnx").helper
+    places = [n for n, node in enumerate(graph.node) if node.op_type == "Erfc"]
+    # From the end, so that places stay.
+    for place in reversed(places):
+        node = graph.node[place]
+        (given,), (wanted,) = node.input, node.output
+        erf, one = f"{node.name}/erf", f"{node.name}/one"
+        value = helper.make_tensor(one, load("onnx").TensorProto.FLOAT, (), [1])
+        spelled = (
+            helper.make_node("Constant", (), [one], one, value=value),
+            helper.make_node("Erf", [given], [erf], erf),
+            helper.make_node("Sub", [one, erf], [wanted], node.name),
+        )
+        del graph.node[place]
+        for each in reversed(spelled):
+            graph.node.insert(place, each)
 
 
 def _rename(graph: Any, old: str, new: str) -> None:
