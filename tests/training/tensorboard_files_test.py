@@ -179,7 +179,7 @@ def test_a_browser_shows_one_chart_for_all_three(address, tmp_path):
 @pytest.mark.parametrize(
     ("tab", "wanted"),
     [
-        ("timeseries", ["accuracy/clean", "loss/total", "gan/logs/test"]),
+        ("timeseries", ["inference_mode", "fgsm at 0.1", "gan/logs/test"]),
         ("images", ["perturbed/attack", f"image of {WIDTH} x {HEIGHT}"]),
         ("text", ["configuration", '"method": "gan"', '"method": "fgsm"']),
         ("hparams", ["formulation", "test.accuracy/fgsm at 0.1", "grad_x"]),
