@@ -102,6 +102,16 @@ def test_after_runs_were_compared_an_export_comes_next(tmp_path, call):
     )
 
 
+def test_the_more_robust_of_two_runs_is_exported(tmp_path, call):
+    for name, wrong in (("undefended", 9), ("defended", 3)):
+        found = {("clean", 0.0): 1, ("fgsm", 0.1): wrong}
+        folder = store(tmp_path / name, found)
+        (folder / "config.json").write_text("{}")
+    for order in (["undefended", "defended"], ["defended", "undefended"]):
+        _, out, _ = call(*order)
+        assert "--run_dir=defended" in out.splitlines()[-1]
+
+
 def test_help_is_printed(call):
     code, out, err = call("--help")
     assert (code, err) == (0, "")

@@ -150,13 +150,20 @@ def test_help_lists_all_kinds_of_parts(monkeypatch, capsys):
         assert set(table) <= {word.strip(":") for word in words}
 
 
-def test_a_model_without_an_output_folder_writes_nothing(tmp_path, capsys):
+def test_a_model_without_an_output_folder_writes_nothing(
+    tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(sys, "argv", ["evaluate", "--model=a b.keras"])
     save_classifier(tmp_path / "m.keras")
     given = {"model": str(tmp_path / "m.keras"), "dataset": "digits", **QUICK}
     assert evaluate._run(given) == 0
     out = capsys.readouterr().out
     assert "| m.keras" in out and "written to" not in out
-    assert out.endswith("--output=FOLDER keeps results and a report\n")
+    assert out.endswith(
+        "--output=FOLDER keeps results and a report\n"
+        "next: python -m tfgan_robust.evaluate '--model=a b.keras' "
+        "--output=FOLDER\n"
+    )
     assert [path.name for path in tmp_path.iterdir()] == ["m.keras"]
 
 

@@ -9,6 +9,7 @@ from tfgan_robust.cli.fields import setting
 from tfgan_robust.cli.flags import Part
 from tfgan_robust.cli.hints import following
 from tfgan_robust.reports import comparison, comparison_page
+from tfgan_robust.reports.reading import StoredEvaluation
 from tfgan_robust.runs.directory import RunDirectory
 
 USAGE = """
@@ -57,20 +58,31 @@ def _run(given: dict[str, Any]) -> None:
     if options.output is not None:
         comparison_page.write_comparison(runs, Path(options.output))
     print(text)
-    _close(options)
+    _close(options, runs)
 
 
-def _close(options: CompareSettings) -> None:
+def _close(options: CompareSettings, runs: comparison.Runs) -> None:
     """Says where the comparison is, and what comes next."""
     if options.output is None:
         print("nothing was kept; --output=FOLDER keeps this, with a plot")
     else:
         print(f"written to {Path(options.output) / 'compare.md'}")
-    for run in options.runs:
-        if RunDirectory(Path(run)).config.is_file():
-            print(following("export", f"--run_dir={run}", "--output=served"))
-            return
-    print(following("compare", *options.runs, "ANOTHER_FOLDER"))
+    trained = {
+        folder: _worst(stored)
+        for folder, stored in zip(options.runs, runs.values(), strict=True)
+        if RunDirectory(Path(folder)).config.is_file()
+    }
+    if not trained:
+        print(following("compare", *options.runs, "ANOTHER_FOLDER"))
+        return
+    best = max(trained, key=lambda folder: trained[folder])
+    print(following("export", f"--run_dir={best}", "--output=served"))
+
+
+def _worst(stored: StoredEvaluation) -> float:
+    """The accuracy that all attacks leave at the largest radius."""
+    rows = stored.evaluation.pointwise
+    return rows[-1].accuracy if rows else 0.0
 
 
 if __name__ == "__main__":

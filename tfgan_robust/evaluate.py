@@ -6,7 +6,7 @@ from typing import Any
 
 from tfgan_robust.cli import command
 from tfgan_robust.cli.flags import Part
-from tfgan_robust.cli.hints import following
+from tfgan_robust.cli.hints import following, once_more
 from tfgan_robust.errors import UsageError
 from tfgan_robust.evaluation.cluster import measure_parts
 from tfgan_robust.evaluation.merging import Parts, read_parts
@@ -79,6 +79,7 @@ def _close(options: EvaluateSettings) -> None:
     folder = options.folder
     if folder is None:
         print("nothing was kept; --output=FOLDER keeps results and a report")
+        print(once_more("evaluate", "--output=FOLDER"))
         return
     print(f"written to {folder / 'results.json'} and evaluation.md")
     if options.part is not None:

@@ -24,6 +24,8 @@ from tfgan_robust.reports.reading import (
 from tfgan_robust.reports.results import Evaluation, StageResult
 from tfgan_robust.reports.stage_settings import describe
 from tfgan_robust.reports.tables import (
+    INTERRUPTED,
+    NORMS,
     audit_line,
     escape,
     format_norm,
@@ -34,7 +36,6 @@ from tfgan_robust.reports.tables import (
 from tfgan_robust.reports.verdicts import cost_line
 
 _FIGURES = ("accuracy", "classes", "confusion", "smallest")
-_NORMS = {"linf": "L-infinity, on the [0, 1] pixel scale", "l2": "Euclidean"}
 _PROTOCOLS = {
     "worst": "worst (an image is correct if it is so while clean and at every "
     "point that the attack tried)",
@@ -80,10 +81,7 @@ def _sections(stored: StoredEvaluation) -> dict[str, list[str]]:
     head = [f"# Evaluation of {escape(evaluation.classifier)}"]
     head += [f"**NOTE**: {escape(n)}." for n in gaps_in(evaluation.audit)]
     if not evaluation.complete:
-        head.append(
-            "**INCOMPLETE**: this evaluation was interrupted. Attacks that had "
-            "not come to their end are missing."
-        )
+        head.append(INTERRUPTED)
     head += [f"**NOTE**: {escape(note)}." for note in evaluation.notes]
     if stored.conditions.identity is None:
         head.append(f"**NOTE**: {UNPROVED}.")
@@ -109,7 +107,7 @@ def _threat_model(stored: StoredEvaluation) -> str:
     protocols = dict.fromkeys(_PROTOCOLS[r.protocol] for r in attacked)
     versions = [f"{name} {v}" for name, v in conditions.versions.items()]
     rows = {
-        "norm": _NORMS[evaluation.norm],
+        "norm": NORMS[evaluation.norm],
         "eps": ", ".join(radii) or "none",
         "protocol": "; ".join(protocols) or "none",
         "images": stored.conditions.dataset.draw

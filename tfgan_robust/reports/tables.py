@@ -24,6 +24,13 @@ from tfgan_robust.reports.verdicts import (
     format_audit,
 )
 
+# What a radius is measured in.
+NORMS = {"linf": "L-infinity, on the [0, 1] pixel scale", "l2": "Euclidean"}
+INTERRUPTED = (
+    "**INCOMPLETE**: this evaluation was interrupted. Attacks that had not "
+    "come to their end are missing."
+)
+
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Returns a Markdown table, aligned for those who read it as text."""

@@ -8,6 +8,8 @@ from tfgan_robust.reports.breakdown import named_rows
 from tfgan_robust.reports.numbers import format_eps
 from tfgan_robust.reports.reading import parse_evaluation
 from tfgan_robust.reports.tables import (
+    INTERRUPTED,
+    NORMS,
     audit_line,
     escape,
     format_share,
@@ -102,12 +104,15 @@ def _robustness(stored: dict[str, Any]) -> list[str]:
         copy.deepcopy(stored), "results.json of the run"
     )
     dataset = conditions.dataset
+    head = [] if evaluation.complete else [INTERRUPTED]
     rows = [
         (name, format_eps(row.eps), format_share(row))
         for name, row in named_rows(evaluation)
     ]
     return [
+        *head,
         escape(audit_line(evaluation.audit)),
+        f"Attacks move images by at most eps: {NORMS[evaluation.norm]}.",
         markdown_table(("attack", "eps", "accuracy in %"), rows),
         f"With 95 % Wilson intervals, on {evaluation.num_images:,} images of "
         f"the split {escape(dataset.split)} of {escape(dataset.source)}, "
