@@ -232,6 +232,31 @@ def test_a_file_for_one_hides_no_sign_of_life_from_another(monkeypatch):
     assert together(work) == [(True, True)] * 3
 
 
+def test_a_loss_ends_all_while_a_file_is_sent(monkeypatch):
+    """To another worker, who takes it too slowly."""
+    monkeypatch.setattr(team, "_GRACE", 0.1)
+    reached, left = threading.Event(), threading.Event()
+    monkeypatch.setattr(team.command, "leave", lambda *_: left.set())
+
+    def work(own, index):
+        if index == 1:
+            link = own._peers[0].link
+            link._socket = Halting(link._socket, reached, left)
+        if index == 2:
+            # The names of the files.
+            own.from_chief(None)
+            assert reached.wait(WAIT / 4)
+            own._peers[0].link.finish()
+            assert left.wait(WAIT / 4)
+        elif own.leads:
+            own.files_from_chief({"a": bytes(2**25)})
+        else:
+            own.files_from_chief({})
+
+    _, _, lost = together(work)
+    assert not isinstance(lost, AssertionError) and left.is_set()
+
+
 def test_silence_means_that_a_worker_is_gone(monkeypatch):
     monkeypatch.setattr(team, "_SILENCE", 0.2)
     monkeypatch.setattr(team, "_BEAT", 60)

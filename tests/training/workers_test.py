@@ -13,6 +13,7 @@ import keras
 import numpy as np
 import PIL.Image
 import pytest
+import tensorflow as tf
 from ports import free_ports
 
 import tfgan_robust
@@ -183,6 +184,18 @@ def newest_step(folder):
     return max((int(f.stem.partition("-")[2]) for f in files), default=-1)
 
 
+def moments_of_generators(folder):
+    """What Adam remembers of gradients at the end of a run, by name."""
+    newest = folder / "checkpoints" / f"ckpt-{newest_step(folder)}"
+    stored = tf.train.load_checkpoint(str(newest))
+    return {
+        name: stored.get_tensor(name)
+        for name, shape in stored.get_variable_to_shape_map().items()
+        # The classifier's is the first.
+        if name.startswith(("optimizers/1/", "optimizers/2/")) and shape
+    }
+
+
 def assert_close(weights, others, largest):
     assert len(weights) == len(others) > 0
     for one, other in zip(weights, others, strict=True):
@@ -262,10 +275,21 @@ def test_generators_of_two_workers_train_like_those_of_one(room):
         "random_start": 0.0,
         "clean_weight": 0.0,
     }
-    (alone,) = Workers(room, "gan-alone", [changed]).succeed()
-    first, second = Workers(room, "gan-two", [changed] * 2).succeed()
+    one, two = (
+        Workers(room, f"gan-{count}", [changed] * count) for count in (1, 2)
+    )
+    (alone,) = one.succeed()
+    first, second = two.succeed()
     assert_close(first, second, 0)
     assert_close(first, alone, CLOSE)
+    # So small that weights would hardly differ, whatever the gradients are.
+    expected = moments_of_generators(one.folders[0])
+    found = moments_of_generators(two.folders[0])
+    assert found.keys() == expected.keys() and len(found) > 20
+    for name, moment in expected.items():
+        largest = np.max(np.abs(moment))
+        assert largest > 0
+        np.testing.assert_allclose(found[name], moment, atol=1e-2 * largest)
 
 
 @pytest.fixture(scope="module")
@@ -336,7 +360,6 @@ def test_a_signal_to_one_stops_all_after_the_same_step(
     _resume(room, f"continued-{asked}", run, 2, long_alone)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changed", "told"),
     [
@@ -355,7 +378,6 @@ def test_a_worker_with_other_settings_is_refused(room, changed, told):
     assert not any(folder.exists() for folder in workers.folders)
 
 
-@pytest.mark.slow
 def test_a_worker_with_other_data_is_refused(room):
     changes = []
     for index in range(2):
@@ -384,7 +406,6 @@ def test_a_worker_with_other_data_is_refused(room):
     assert not any(folder.exists() for folder in workers.folders)
 
 
-@pytest.mark.slow
 def test_a_worker_with_another_file_at_the_same_path_is_refused(room):
     model = keras.models.load_model(room / "smooth.keras")
     folders = [room / f"machine-{index}" for index in range(2)]
@@ -401,7 +422,6 @@ def test_a_worker_with_another_file_at_the_same_path_is_refused(room):
     assert not any(folder.exists() for folder in workers.folders)
 
 
-@pytest.mark.slow
 def test_a_worker_that_begins_with_other_weights_is_refused(room):
     workers = Workers(room, "other-code", [{}, {"shift": "0.125"}])
     for code, _, error in workers.end():

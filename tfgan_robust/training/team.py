@@ -197,9 +197,12 @@ class Team:
 
     def _send(self, kind: Kind, payload: bytes) -> None:
         for peer in self._peers:
-            # Who is gone is told by the thread that listens.
-            with contextlib.suppress(OSError):
-                peer.link.send(kind, payload)
+            self._tell(peer, kind, payload)
+
+    def _tell(self, peer: "_Peer", kind: Kind, payload: bytes = b"") -> None:
+        # Who is gone is told by the thread that listens.
+        with contextlib.suppress(OSError):
+            peer.link.send(kind, payload)
 
     def _receive(self, peer: "_Peer", kind: Kind) -> bytes:
         found = peer.inbox.get()
@@ -245,16 +248,17 @@ class Team:
         return lost
 
     def _give_up(self, lost: WorkerLostError) -> None:
-        self._send(Kind.END, ending(lost.reason, lost.exit_code))
+        last = ending(lost.reason, lost.exit_code)
         for peer in self._peers:
             peer.inbox.put(None)
+            # Who is being sent a long file hears it after that, or is left.
+            _start(self._tell, peer, Kind.END, last)
         if not self._closed.wait(_GRACE):
             command.leave(f"error: {lost}", lost.exit_code)
 
     def _show_life(self, peer: "_Peer") -> None:
         while not self._closed.wait(_BEAT):
-            with contextlib.suppress(OSError):
-                peer.link.send(Kind.BEAT)
+            self._tell(peer, Kind.BEAT)
 
     def _end(self, last: bytes) -> None:
         self._closed.set()
