@@ -22,6 +22,7 @@ from tfgan_robust.files import write_json
 from tfgan_robust.reports import plot_style
 from tfgan_robust.reports.numbers import same_eps
 from tfgan_robust.reports.plot_style import STYLE
+from tfgan_robust.reports.tables import audit_line
 from tfgan_robust.runs.directory import stored_precision
 
 ROOT = Path(__file__).parent
@@ -136,6 +137,7 @@ def row_of(
         "data": conditions.dataset.source,
         "device": conditions.device,
         "date": conditions.date,
+        "audit": audit_line(evaluation.audit),
         "accuracy": list(_accuracies(trial, measurements, study)),
         "settings": dict(trial.settings),
         "resolved": dataclasses.asdict(config),

@@ -14,7 +14,7 @@ from experiments.experiment import (
 from experiments.runner import duration
 from tfgan_robust.attacks.plan import CLEAN
 from tfgan_robust.reports.numbers import format_eps
-from tfgan_robust.reports.tables import markdown_table
+from tfgan_robust.reports.tables import audit_line, markdown_table
 
 # Columns of rows that tell one from the other, whatever the experiment.
 _TELLING = (
@@ -35,12 +35,14 @@ def conditions(rows: Sequence[Row]) -> str:
     counts = sorted({e.get("images", row["images"]) for row in rows
                      for e in row["accuracy"]})  # fmt: skip
     splits = ", ".join(sorted({row["split"] for row in rows}))
+    audits = dict.fromkeys(row.get("audit", audit_line(None)) for row in rows)
     return (
         f"{rows[0]['data']}, {' or '.join(map(str, counts))} {splits} images; "
         f"{len(trials)} training{'s' if len(trials) > 1 else ''} in "
         f"{duration(sum(trials.values()))}; "
         f"{seeds_of(rows)} for each row; {', '.join(devices)}; measured "
-        f"{dates[0]}{f' to {dates[-1]}' if len(dates) > 1 else ''}."
+        f"{dates[0]}{f' to {dates[-1]}' if len(dates) > 1 else ''}; "
+        f"{', '.join(audits)}."
     )
 
 

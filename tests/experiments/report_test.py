@@ -185,6 +185,9 @@ def test_seeds_are_counted_for_each_row():
     assert evidence.seeds_of(rows[:3]) == "3 seeds"
     assert evidence.seeds_of(rows[3:]) == "1 seed"
     assert "1 to 3 seeds for each row" in tables.conditions(rows)
+    assert tables.conditions(rows).endswith("; audit: not run.")
+    rows[0]["audit"] = "audit: PASS (22 PASS)"
+    assert "audit: PASS (22 PASS), audit: not run" in tables.conditions(rows)
 
 
 def test_the_largest_spread_of_seeds_is_known():
