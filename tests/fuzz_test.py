@@ -12,6 +12,8 @@ import shutil
 import sys
 import traceback
 import zlib
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import damage
@@ -21,7 +23,9 @@ import pytest
 import tensorflow as tf
 
 from tfgan_robust import compare, evaluate, export, train
-from tfgan_robust.reports.reading import read_evaluation
+from tfgan_robust.errors import UsageError
+from tfgan_robust.reports.page import write_report
+from tfgan_robust.reports.reading import parse_evaluation, read_evaluation
 from tfgan_robust.serving import checking
 from tfgan_robust.training.loop import Trainer
 from tfgan_robust.training.records import MetricsFile
@@ -51,6 +55,17 @@ class Command(NamedTuple):
     folder: str = "run"
 
 
+def draw_page():
+    """Writes the page on an evaluation, and ends as a command does."""
+    try:
+        write_report(Path("run"))
+    except UsageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    sys.exit(0)
+
+
+PAGE = Command(SimpleNamespace(main=draw_page, __name__="page"), ())
 COMPARE = Command(compare, ("run",))
 DRAW = Command(compare, ("audited", "--output=compared"), "audited")
 EVALUATE = Command(evaluate, (*EVALUATION, "--audit=false"))
@@ -66,7 +81,8 @@ CASES = (
     ("run/results.json", damage.JSON, COMPARE, 600),
     ("audited/results.json", damage.JSON, DRAW, 200),
     ("run/masks.npz", damage.ARRAYS, COMPARE, 450),
-    ("run/smallest.npz", damage.ARRAYS, COMPARE, 250),
+    ("run/masks.npz", damage.ARRAYS, PAGE, 100),
+    ("run/smallest.npz", damage.ARRAYS, PAGE, 250),
     ("run/progress.npz", damage.ARRAYS, EVALUATE, 150),
     ("run/results.json", damage.JSON, EVALUATE, 60),
     ("audited/results.json", damage.JSON, AUDIT, 40),
@@ -108,33 +124,44 @@ def call(command):
     raise AssertionError("a command ends by an exit")
 
 
-def evaluated(folder):
-    """What an evaluation found, by attack and radius, and what its audit."""
-    found = read_evaluation(folder).evaluation
+def found_in(evaluation):
+    """What an evaluation found, and what it says of that."""
+    audit = evaluation.audit
     return {
-        (result.attack, result.eps): result.num_correct
-        for result in found.results
-    } | {("worst case", each.eps): each.num_correct for each in found.pointwise}
-
-
-def audited(folder):
-    """The verdicts, as far as they are there."""
-    checks = read_evaluation(folder).evaluation.audit
-    return [check.verdict for check in checks or ()]
-
-
-def exported(folder):
-    """What an export says of attacks; nothing if it says that it cannot."""
-    (path,) = folder.glob("served/1/**/tfgan_robust.json")
-    robustness = json.loads(path.read_text())["robustness"]
-    return robustness and {
-        (result["attack"], result["eps"]): result["num_correct"]
-        for result in robustness["results"]
+        "results": {
+            (result.attack, result.eps): result.num_correct
+            for result in evaluation.results
+        },
+        "pointwise": {e.eps: e.num_correct for e in evaluation.pointwise},
+        "stored": {e.eps: e.num_correct for e in evaluation.stored},
+        "audit": audit and {check.check: check.verdict for check in audit},
+        "notes": evaluation.notes,
     }
 
 
+def evaluated(folder):
+    return found_in(read_evaluation(folder).evaluation)
+
+
+def exported(folder):
+    """What an export says of attacks."""
+    (path,) = folder.glob("served/1/**/tfgan_robust.json")
+    robustness = json.loads(path.read_text())["robustness"]
+    return robustness and found_in(parse_evaluation(robustness, "it")[0])
+
+
+def page(folder):
+    return (folder / "run" / "evaluation.md").read_text("utf-8")
+
+
+def seconds(folder):
+    """How long each attack took, which tells one measurement from another."""
+    results = read_evaluation(folder).evaluation.results
+    return [result.seconds for result in results]
+
+
 def trained(folder):
-    """The end of a run: all numbers of it, and its last row."""
+    """The end of a run: all numbers of it, and of its rows."""
     path = tf.train.latest_checkpoint(folder / "checkpoints")
     reader = tf.train.load_checkpoint(path)
     numbers = {
@@ -142,9 +169,13 @@ def trained(folder):
         for name in reader.get_variable_to_shape_map()
         if name.startswith(("networks", "optimizers"))
     }
-    last = MetricsFile(folder / "metrics.csv", 2).rows[-1]
-    last.pop("images_per_second")
-    return {**numbers, **last}
+    rows = {
+        f"{name} of epoch {row['epoch']}": value
+        for row in MetricsFile(folder / "metrics.csv", 2).rows
+        for name, value in row.items()
+        if name != "images_per_second"
+    }
+    return {**numbers, **rows}
 
 
 def build(folder):
@@ -195,11 +226,14 @@ def wrong(code, output, errors):
     return ""
 
 
-def differs(command, folder, output, whole):
+def differs(command, folder, output, errors, whole):
     """Says how what a command left is not what it leaves undamaged."""
     if command is TRAIN:
         if "resuming at step" not in output:
             return "begun anew"
+        resumed = f"resuming at step {LAST_STEP} " in output
+        if not resumed and "is damaged" not in output + errors:
+            return "steps were made again, unsaid"
         found, truth = trained(folder / "run"), end_of(whole)
         # Threads add up in any order.
         same = found.keys() == truth.keys() and all(
@@ -207,16 +241,16 @@ def differs(command, folder, output, whole):
             for name in truth
         )
         return "" if same else "another end"
+    there, due = folder / command.folder, whole / command.folder
     if command is EXPORT:
-        found = exported(folder)
-        truth = evaluated(whole / "run")
-        same = found is None or found.items() <= truth.items()
-        return "" if same else "another figure"
-    found, truth = (
-        evaluated(root / command.folder) for root in (folder, whole)
-    )
-    verdicts, due = (audited(root / command.folder) for root in (folder, whole))
-    same = found == truth and (verdicts == due or not verdicts)
+        same = exported(folder) == evaluated(due)
+    elif command is PAGE:
+        same = page(folder) == page(whole)
+    else:
+        same = evaluated(there) == evaluated(due)
+        again = seconds(there) != seconds(due)
+        if again and "is measured again" not in output + errors:
+            return "measured again, unsaid"
     return "" if same else "another figure"
 
 
@@ -253,7 +287,7 @@ def test_damage_is_noticed(
             output, errors = capfd.readouterr()
             problem = wrong(code, output, errors)
             if not problem and code == 0:
-                problem = differs(command, folder, output, whole)
+                problem = differs(command, folder, output, errors, whole)
         # What a user would see as a traceback, whatever it is.
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt):

@@ -103,6 +103,20 @@ def of_settings(settings: Any) -> str:
     return _digest(json.dumps(settings, sort_keys=True).encode())
 
 
+def with_digest(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns JSON values with a digest of them, see `fits_digest`."""
+    return {**content, "digest": of_settings(content)}
+
+
+def fits_digest(stored: Mapping[str, Any]) -> bool:
+    """Tells whether JSON values are as `with_digest` returned them.
+
+    What has no digest, as earlier versions wrote it, is taken as it is.
+    """
+    content = {k: v for k, v in stored.items() if k != "digest"}
+    return "digest" not in stored or stored["digest"] == of_settings(content)
+
+
 def structure_of(config: Any) -> bytes:
     """Returns a configuration as bytes that names of layers do not change.
 

@@ -224,6 +224,7 @@ def leave_unmeasured(shards):
 def leave_incomplete(shards):
     path = shards / "1-of-3" / "results.json"
     results = json.loads(path.read_text())
+    del results["digest"]
     path.write_text(json.dumps({**results, "complete": False}))
 
 
@@ -247,8 +248,14 @@ def list_the_settings(shards):
 
 def change_the_seed(shards):
     path = shards / "1-of-3" / "results.json"
-    text = path.read_text().replace('"seed": 3', '"seed": 4')
-    path.write_text(text)
+    results = json.loads(path.read_text().replace('"seed": 3', '"seed": 4'))
+    del results["digest"]
+    path.write_text(json.dumps(results))
+
+
+def flip_a_digit(shards):
+    path = shards / "1-of-3" / "results.json"
+    path.write_text(path.read_text().replace('"seed": 3', '"seed": 4'))
 
 
 def empty(shards):
@@ -267,6 +274,7 @@ def empty(shards):
         (name_an_unknown_setting, "1-of-3 is no.*damaged.*settings: colour"),
         (list_the_settings, "2-of-3 is no.*damaged.*must hold a JSON object"),
         (change_the_seed, "1-of-3 is no part.*are of two evaluations"),
+        (flip_a_digit, "1-of-3 is no part.*is not as it was written"),
         (empty, "There are no parts in .*shards.*with --shard"),
     ],
 )

@@ -16,7 +16,7 @@ from tfgan_robust.classifiers.classifier import Classifier
 from tfgan_robust.errors import UsageError
 from tfgan_robust.evaluation.measure import evaluate_classifier
 from tfgan_robust.evaluation.store import EvaluationStore, locked
-from tfgan_robust.identity import of_images
+from tfgan_robust.identity import fits_digest, of_images, with_digest
 from tfgan_robust.reports.results import SCHEMA_VERSION, result_name
 from tfgan_robust.reports.verdicts import Check
 
@@ -94,6 +94,7 @@ def test_the_files_say_what_the_evaluation_says(tmp_path):
     images, labels = images_and_labels()
     stored = json.loads((tmp_path / "results.json").read_text())
     assert stored["schema_version"] == SCHEMA_VERSION
+    assert "digest" in stored and fits_digest(stored)
     assert stored["complete"] and stored["date"] == "2026-01-01"
     assert [r["num_correct"] for r in stored["results"]] == [
         r.num_correct for r in found.results
@@ -187,7 +188,7 @@ def test_an_evaluation_of_an_earlier_version_is_left_alone(tmp_path):
     (tmp_path / "progress.npz").unlink()
     path = tmp_path / "results.json"
     stored = json.loads(path.read_text())
-    del stored["identity"]
+    del stored["identity"], stored["digest"]
     path.write_text(json.dumps(stored))
     with pytest.raises(UsageError, match="earlier version, which does not say"):
         measure(tmp_path)
@@ -254,7 +255,12 @@ def test_a_replaceable_evaluation_gives_way(tmp_path):
     measure(tmp_path)
     path = tmp_path / "results.json"
     stored = json.loads(path.read_text())
+    # Damage is no consent.
     path.write_text(json.dumps({**stored, "replaceable": True}))
+    with pytest.raises(UsageError, match="different are seed"):
+        measure(tmp_path, seed=1)
+    del stored["digest"]
+    path.write_text(json.dumps(with_digest({**stored, "replaceable": True})))
     found = measure(tmp_path, seed=1)
     assert verdicts(found) == verdicts(measure(tmp_path / "b", seed=1))
 

@@ -16,6 +16,8 @@ from stored import LARGE, SMALL, make_result, make_stage
 
 import tfgan_robust
 from tfgan_robust.errors import UsageError
+from tfgan_robust.evaluation.kept import write_npz
+from tfgan_robust.identity import with_digest
 from tfgan_robust.reports import breakdown
 from tfgan_robust.reports.numbers import wilson
 from tfgan_robust.reports.page import write_report
@@ -35,6 +37,10 @@ FOOLED = {
     ("pgd-10", SMALL): {4, 10, 11},
     ("pgd-10", LARGE): {1, 2, 3, 5, 6, 10, 11},
 }
+# The arrays of smallest.npz.
+SMALLEST = (
+    "clean", "attacked", "index", "norm", "label", "predicted", "attack",
+)  # fmt: skip
 CHECKS = [
     Check(
         "more_steps",
@@ -64,7 +70,7 @@ def store_smallest(folder, count=3, side=8, channels=3):
         norm=np.linspace(0.01, 0.03, count).astype(np.float32),
         label=(np.arange(count) + 1) % 3,
         predicted=(np.arange(count) + 2) % 3,
-        attack=np.array(["fgsm"] * count),
+        attack=np.array(["fgsm"] * count, np.str_),
     )
 
 
@@ -469,6 +475,7 @@ def rewritten(folder, change):
             lambda w: w["audit"][0].update(verdict="MAYBE"),
             "the verdict of more_steps is MAYBE, and not PASS or WARN or FAIL",
         ),
+        (lambda w: w.update(audit=[]), "its audit has no checks"),
         (lambda w: w.update(identity=[]), "[] is no dict"),
         (lambda w: w.update(identity={"a": 1}), "which images these are"),
         (
@@ -503,6 +510,31 @@ def test_bad_figures_are_refused(folder, change, fragment):
     with pytest.raises(UsageError, match=re.escape(fragment)):
         write_report(folder)
     assert not (folder / "evaluation.md").exists()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"audit": None},
+        {"audit": [dataclasses.asdict(CHECKS[0])]},
+        {"notes": []},
+        {"stored": []},
+        {"seed": 8},
+        {"digest": None},
+    ],
+    ids=str,
+)
+def test_what_was_changed_unsaid_is_refused(folder, change):
+    path = folder / "results.json"
+    whole = json.loads(path.read_text())
+    whole = with_digest(
+        {**whole, "notes": ["one"], "stored": whole["pointwise"]}
+    )
+    path.write_text(json.dumps(whole))
+    write_report(folder)
+    path.write_text(json.dumps({**whole, **change}))
+    with pytest.raises(UsageError, match="its digest is not that of what it"):
+        write_report(folder)
 
 
 def test_a_worst_case_is_no_better_than_its_attacks_without_masks_either(
@@ -557,12 +589,77 @@ def test_what_earlier_versions_did_not_write_may_be_missing(folder):
 )
 @pytest.mark.parametrize("name", ["labels", "clean", "clean:predicted"])
 def test_odd_arrays_are_refused(folder, name, array):
-    path = folder / "masks.npz"
-    with np.load(path) as stored:
-        arrays = {key: stored[key] for key in stored.files}
-    np.savez(path, **{**arrays, name: array})
+    replace_arrays(folder / "masks.npz", {name: array})
     with pytest.raises(UsageError, match="not of the same evaluation"):
         read_evaluation(folder)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        *({name: np.array("x")} for name in SMALLEST),
+        *({name: np.full(3, 1j)} for name in SMALLEST),
+        *({name: np.full(20, np.nan)} for name in SMALLEST),
+        *(
+            {name: np.full(3, number)}
+            for name in ("index", "label", "predicted")
+            for number in (-1, 10**12, 1.0)
+        ),
+        {"more": np.zeros(3)},
+        {"index": np.array([1, 2, 12])},
+        {"index": np.array([1, 2, 2])},
+        {"label": np.array([1, 2, 1])},
+        {"label": np.array([1, 2])},
+        {"norm": np.full(3, -0.1)},
+        {"norm": np.full(3, np.inf)},
+        {"attacked": np.full((3, 8, 8, 3), np.nan)},
+        {"attacked": np.full((3, 8, 8, 3), 1.5)},
+        {"attacked": np.zeros((3, 4, 4, 3))},
+        {"clean": np.zeros((3, 8, 8, 3))},
+        *(
+            {
+                "clean": np.zeros((3, *shape), np.uint8),
+                "attacked": np.zeros((3, *shape)),
+            }
+            for shape in ((8, 8, 2), (8, 8, 0), (0, 8, 3))
+        ),
+    ],
+    ids=lambda changes: str(changes)[:40],
+)
+def test_odd_smallest_perturbations_are_refused(folder, changes):
+    replace_arrays(folder / "smallest.npz", changes)
+    with pytest.raises(UsageError, match=r"smallest\.npz is not what"):
+        write_report(folder)
+    assert not (folder / "evaluation.md").exists()
+
+
+@pytest.mark.parametrize("name", SMALLEST)
+def test_all_arrays_of_the_smallest_perturbations_must_be_there(folder, name):
+    path = folder / "smallest.npz"
+    with np.load(path) as stored:
+        np.savez(path, **{k: stored[k] for k in stored.files if k != name})
+    with pytest.raises(UsageError, match="it must hold clean, attacked"):
+        read_evaluation(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "array"), [("smallest.npz", "predicted"), ("masks.npz", "labels")]
+)
+def test_arrays_that_do_not_fit_their_digest_are_refused(folder, name, array):
+    path = folder / name
+    with np.load(path) as stored:
+        arrays = {key: stored[key] for key in stored.files}
+    write_npz(path, arrays)
+    read_evaluation(folder)
+    replace_arrays(path, {array: (arrays[array] + 1) % 3})
+    with pytest.raises(UsageError, match=f"{name} is not as it was written"):
+        read_evaluation(folder)
+
+
+def replace_arrays(path, changes):
+    with np.load(path) as stored:
+        arrays = {key: stored[key] for key in stored.files}
+    np.savez(path, **{**arrays, **changes})
 
 
 def test_what_a_later_release_adds_is_no_matter(folder):

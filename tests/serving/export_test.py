@@ -18,6 +18,7 @@ from tfgan_robust import export as export_command
 from tfgan_robust import files
 from tfgan_robust.cli import importing
 from tfgan_robust.errors import TfganRobustError, UsageError
+from tfgan_robust.identity import with_digest
 from tfgan_robust.reports.verdicts import Check
 from tfgan_robust.serving import checking, export, saved_model
 
@@ -263,6 +264,19 @@ def test_an_identity_that_is_none_is_refused(tmp_path, identity):
         run_dir=str(run), output=str(tmp_path / "D")
     )
     with pytest.raises(UsageError, match="results.json is not as"):
+        export.export(options)
+    assert not (tmp_path / "D").exists()
+
+
+@pytest.mark.parametrize("change", [{"checkpoint": None}, {"audit": None}])
+def test_figures_are_not_left_out_unsaid(tmp_path, change):
+    run = make_run(tmp_path / "run")
+    written = with_digest(measured(run))
+    files.write_json(run / "results.json", {**written, **change})
+    options = export.ExportSettings(
+        run_dir=str(run), output=str(tmp_path / "D")
+    )
+    with pytest.raises(UsageError, match="results.json is not as it was wri"):
         export.export(options)
     assert not (tmp_path / "D").exists()
 

@@ -308,17 +308,25 @@ def test_what_lies_beside_checkpoints_is_no_matter(finished, killed, tmp_path):
     assert not {"checkpoint.tmp0123", "ckpt-3_temp"} & left
 
 
+def flip_a_figure(text):
+    header, first, *others = text.splitlines(keepends=True)
+    cells = first.split(",")
+    cells[2] = str(float(cells[2]) + 0.01)
+    return "".join([header, ",".join(cells), *others])
+
+
 @pytest.mark.parametrize(
     "change",
     [
         lambda text: "a,b\n1,2\n",
         # As one bit does it.
         lambda text: text.replace("val_fgsm_accuracy", "val_fgsm_accurac9", 1),
+        flip_a_figure,
     ],
-    ids=["other", "flipped"],
+    ids=["other", "flipped", "another figure"],
 )
-def test_metrics_with_another_header_are_named(killed, tmp_path, change):
-    folder = shutil.copytree(killed, tmp_path / "other header")
+def test_metrics_that_are_damaged_are_named(killed, tmp_path, change):
+    folder = shutil.copytree(killed, tmp_path / "damaged metrics")
     text = (folder / "metrics.csv").read_text()
     (folder / "metrics.csv").write_text(change(text))
     failed = train(folder)

@@ -75,6 +75,75 @@ def test_damaged_rows_are_refused(tmp_path, content):
         MetricsFile(path, 5)
 
 
+@pytest.mark.parametrize("name", [*COMPARED, "clean_accuracy"])
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf", "-7", "-0.5", "1.5"])
+def test_shares_are_shares(tmp_path, name, value):
+    path = tmp_path / "metrics.csv"
+    row = {"epoch": 1.0, "clean_accuracy": 0.5, **MEASURED}
+    MetricsFile(path, 0).append({**row, "gradient_norm": float("inf")})
+    assert MetricsFile(path, 1).rows
+    MetricsFile(path, 0).append({**row, name: float(value)})
+    with pytest.raises(TfganRobustError, match=f"{name} is .* epoch 1, and no"):
+        MetricsFile(path, 1)
+
+
+@pytest.fixture
+def two_epochs(tmp_path):
+    metrics = MetricsFile(tmp_path / "metrics.csv", 0)
+    metrics.append({"epoch": 1.0, "loss": 0.5, "images_per_second": 9.0})
+    metrics.append({"epoch": 2.0, "loss": 0.1 + 0.2, **MEASURED})
+    return tmp_path / "metrics.csv", metrics.digest
+
+
+def test_the_rows_of_a_checkpoint_are_taken(two_epochs):
+    path, digest = two_epochs
+    MetricsFile(path, 2).check(2, digest)
+    # Of equal runs, all but the timing is equal.
+    path.write_text(path.read_text().replace("9.0", "8.0"))
+    MetricsFile(path, 2).check(2, digest)
+    MetricsFile(path, 2).append({"epoch": 3.0, "loss": 0.2})
+    MetricsFile(path, 2).check(2, digest)
+    # Checkpoints of earlier versions have no digest.
+    MetricsFile(path, 2).check(2, None)
+    # Removed, to go on without them.
+    path.unlink()
+    MetricsFile(path, 2).check(2, digest)
+    MetricsFile(path, 2).append({"epoch": 3.0, "loss": 0.2})
+    MetricsFile(path, 2).check(2, digest)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda text: text.replace("0.5", "0.4"), "saved with other figures"),
+        (lambda text: text.replace("0.5", "nan"), "saved with other figures"),
+        (lambda text: text.replace("loss", "lass"), "saved with other figures"),
+        (
+            lambda text: "".join(text.splitlines(keepends=True)[::2]),
+            "saved with other figures",
+        ),
+        (
+            lambda text: "".join(text.splitlines(keepends=True)[:2]),
+            "it ends with epoch 1 of 2",
+        ),
+    ],
+)
+def test_other_rows_than_those_of_the_checkpoint_are_refused(
+    two_epochs, change, told
+):
+    path, digest = two_epochs
+    path.write_text(change(path.read_text()))
+    with pytest.raises(TfganRobustError, match=f"is damaged: .*{told}"):
+        MetricsFile(path, 2).check(2, digest)
+
+
+def test_rows_that_are_lost_are_missed_without_a_digest_too(two_epochs):
+    path, _ = two_epochs
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:2]))
+    with pytest.raises(TfganRobustError, match="it ends with epoch 1 of 2"):
+        MetricsFile(path, 2).check(2, None)
+
+
 def test_a_file_may_begin_after_the_first_epoch(tmp_path):
     path = tmp_path / "metrics.csv"
     path.write_text("epoch,loss\n3,0.5\n4,0.4\n")

@@ -94,9 +94,7 @@ class Kept:
             if self.clean is not None
         }
         meta_array = np.array(json.dumps(meta))
-        everything = {**arrays, **images, **clean, "meta": meta_array}
-        digest = np.array(of_arrays(everything))
-        write_npz(path, {**everything, "digest": digest})
+        write_npz(path, {**arrays, **images, **clean, "meta": meta_array})
 
 
 def read_kept(path: Path) -> tuple[Identity, Kept] | None:
@@ -187,7 +185,8 @@ def _entry(
 
 
 def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Writes arrays by name, as a whole."""
+    """Writes arrays by name, and a digest of them, as a whole."""
+    whole = {**arrays, "digest": np.array(of_arrays(arrays))}
     with files.replacing(path) as partial, partial.open("wb") as file:
         # Typed as if any of the names could be `allow_pickle`.
-        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+        np.savez_compressed(file, **whole)  # type: ignore[arg-type]

@@ -125,7 +125,9 @@ class EvaluationStore:
             other = identity.differences(there, self._belongs_to)
             reason = f"something else: different are {', '.join(other)}"
         # Damage is no consent.
-        consents = stored.get("replaceable") is True
+        consents = stored.get("replaceable") is True and identity.fits_digest(
+            stored
+        )
         if not other:
             self._kept = kept
             if stored and not consents and self._conditions.get("replaceable"):
@@ -209,7 +211,8 @@ class EvaluationStore:
             "identity": self._belongs_to,
         }
         files.write_json(
-            self._folder / RESULTS, {**stated, **evaluation.to_json()}
+            self._folder / RESULTS,
+            identity.with_digest({**stated, **evaluation.to_json()}),
         )
         flat = {name: _in_words(v) for name, v in self._conditions.items()}
         files.write_text(

@@ -1,14 +1,14 @@
 """Whether the figures of an evaluation go together; needs no TensorFlow."""
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from tfgan_robust.attacks.options import NORMS, PROTOCOLS
 from tfgan_robust.attacks.plan import CLEAN
-from tfgan_robust.errors import UsageError
+from tfgan_robust.errors import UsageError, shown
 from tfgan_robust.reports import stage_settings
 from tfgan_robust.reports.json_values import LARGEST
 from tfgan_robust.reports.numbers import format_eps
@@ -19,7 +19,16 @@ from tfgan_robust.reports.results import (
     accuracy_fields,
     result_name,
 )
-from tfgan_robust.reports.verdicts import VERDICTS
+from tfgan_robust.reports.verdicts import VERDICTS, Check
+
+# The arrays of smallest.npz, with the kinds of their values and their axes.
+_SMALLEST = {
+    "clean": ("u", 4), "attacked": ("f", 4), "index": ("iu", 1),
+    "norm": ("f", 1), "label": ("iu", 1), "predicted": ("iu", 1),
+    "attack": ("U", 1),
+}  # fmt: skip
+# Data sets have fewer; names are made up to the largest label.
+_MOST_CLASSES = 100_000
 
 
 def check_figures(evaluation: Evaluation) -> None:
@@ -55,7 +64,14 @@ def check_figures(evaluation: Evaluation) -> None:
         raise ValueError("the accuracy on clean images is missing")
     for worst in (*evaluation.pointwise, *evaluation.stored):
         _check_share(worst, f"the worst case at {worst.eps}")
-    for check in evaluation.audit or ():
+    if evaluation.audit is not None:
+        _check_audit(evaluation.audit)
+
+
+def _check_audit(checks: Sequence[Check]) -> None:
+    if not checks:
+        raise ValueError("its audit has no checks")
+    for check in checks:
         _check_one_of(f"the verdict of {check.check}", check.verdict, VERDICTS)
 
 
@@ -148,6 +164,54 @@ def _follows(worst: Pointwise, evaluation: Evaluation) -> bool:
 
 def _worst(row: Pointwise) -> str:
     return f"the worst case at {format_eps(row.eps)}"
+
+
+def check_smallest(
+    arrays: Mapping[str, np.ndarray],
+    evaluation: Evaluation,
+    labels: np.ndarray,
+) -> None:
+    """Refuses arrays of smallest.npz that no evaluation writes.
+
+    Args:
+        arrays: By name.
+        evaluation: Beside which they lie.
+        labels: Integer [n], of its images; empty if they were not kept.
+
+    Raises:
+        ValueError: saying what is wrong.
+    """
+    if arrays.keys() != _SMALLEST.keys():
+        raise ValueError(
+            f"it must hold {', '.join(_SMALLEST)}. Received: "
+            f"{shown(', '.join(arrays) or 'nothing')}"
+        )
+    for name, (kinds, axes) in _SMALLEST.items():
+        array = arrays[name]
+        if array.dtype.kind not in kinds or array.ndim != axes:
+            raise ValueError(f"{name} is {array.dtype} {array.shape}")
+    if len({len(array) for array in arrays.values()}) > 1:
+        raise ValueError("its arrays differ in length")
+    clean, attacked = arrays["clean"], arrays["attacked"]
+    drawn = clean.shape[-1] in (1, 3, 4) and 0 not in clean.shape[1:]
+    if clean.shape != attacked.shape or not drawn:
+        raise ValueError(f"its images are {clean.shape} and {attacked.shape}")
+    for name, most in (
+        ("attacked", 1.0),
+        ("norm", LARGEST),
+        ("index", evaluation.num_images - 1),
+        ("label", _MOST_CLASSES),
+        ("predicted", _MOST_CLASSES),
+    ):
+        # Not a number either.
+        if not np.all((arrays[name] >= 0) & (arrays[name] <= most)):
+            raise ValueError(f"{name} has values beyond 0 to {most:g}")
+    index = arrays["index"]
+    if len(set(index.tolist())) < len(index):
+        raise ValueError("an image is there twice")
+    known = len(labels) == evaluation.num_images
+    if known and np.any(arrays["label"] != labels[index]):
+        raise ValueError("its labels are not those of masks.npz")
 
 
 def _of_several(folder: Path, reason: str) -> UsageError:

@@ -8,10 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from tfgan_robust import files
+from tfgan_robust import files, identity
 from tfgan_robust.errors import UsageError
 from tfgan_robust.reports import stage_settings
-from tfgan_robust.reports.consistency import check_figures, check_masks
+from tfgan_robust.reports.consistency import (
+    check_figures,
+    check_masks,
+    check_smallest,
+)
 from tfgan_robust.reports.json_values import from_json
 from tfgan_robust.reports.results import (
     SCHEMA_VERSION,
@@ -109,7 +113,7 @@ def read_evaluation(folder: Path) -> StoredEvaluation:
     evaluation, conditions = parse_evaluation(
         files.read_json_object(path), str(path)
     )
-    arrays = read_arrays(folder / "masks.npz")
+    arrays = _read_digested(folder / "masks.npz")
     if arrays and not _attach(evaluation, arrays):
         raise UsageError(
             f"masks.npz and results.json in {folder} are not of the same "
@@ -117,7 +121,15 @@ def read_evaluation(folder: Path) -> StoredEvaluation:
         )
     check_masks(evaluation, folder)
     labels = arrays.get("labels", np.zeros(0, np.int64))
-    smallest = read_arrays(folder / "smallest.npz")
+    smallest = _read_digested(folder / "smallest.npz")
+    if smallest:
+        try:
+            check_smallest(smallest, evaluation, labels)
+        except ValueError as error:
+            raise UsageError(
+                f"{folder / 'smallest.npz'} is not what an evaluation writes: "
+                f"{error}. Restore it, or remove it."
+            ) from None
     return StoredEvaluation(evaluation, conditions, labels, smallest)
 
 
@@ -142,6 +154,11 @@ def parse_evaluation(
             f"{source} must have schema_version 2 or {SCHEMA_VERSION}, the "
             f"only ones known here. Received: {version}. Evaluate again."
         )
+    if not identity.fits_digest(stored):
+        raise UsageError(
+            f"{source} is not as it was written: its digest is not that of "
+            "what it holds. Restore it, or evaluate again."
+        )
     try:
         if version == 2:
             _upgrade(stored)
@@ -159,13 +176,13 @@ def parse_evaluation(
     return evaluation, conditions
 
 
-def _check_identity(identity: dict[str, Any] | None) -> None:
+def _check_identity(belongs_to: dict[str, Any] | None) -> None:
     """Refuses an identity that does not tell images apart.
 
     Raises:
         ValueError: saying what is wrong.
     """
-    if identity is not None and not isinstance(identity.get("images"), str):
+    if belongs_to is not None and not isinstance(belongs_to.get("images"), str):
         raise ValueError("its identity does not say which images these are")
 
 
@@ -198,6 +215,23 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
             return {name: stored[name] for name in stored.files}
     except broken as error:
         raise UsageError(f"Cannot read {path}: {error}.") from None
+
+
+def _read_digested(path: Path) -> dict[str, np.ndarray]:
+    """Reads arrays as `read_arrays` does, without their digest.
+
+    Raises:
+        UsageError: if they are not those of which it is. Files of earlier
+            versions have none.
+    """
+    arrays = read_arrays(path)
+    digest = arrays.pop("digest", None)
+    if digest is not None and str(digest) != identity.of_arrays(arrays):
+        raise UsageError(
+            f"{path} is not as it was written: its digest is not that of "
+            "what it holds. Restore it, or evaluate again."
+        )
+    return arrays
 
 
 def _attach(evaluation: Evaluation, arrays: dict[str, np.ndarray]) -> bool:

@@ -74,8 +74,8 @@ def worst(verdicts: Sequence[str]) -> str:
 
 
 def overall(checks: Sequence[Check]) -> str:
-    """Returns the worst verdict of an audit, "PASS" if nothing was checked."""
-    return worst([check.verdict for check in checks])
+    """Returns the worst verdict of an audit, "WARN" if it has no checks."""
+    return worst([check.verdict for check in checks]) if checks else WARN
 
 
 def lacks_undefended_alone(checks: Sequence[Check]) -> bool:

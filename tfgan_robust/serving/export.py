@@ -191,10 +191,11 @@ def _measured_robustness(
     if not path.exists():
         return None
     results = files.read_json_object(path)
+    # A copy: what is read may be brought up to date. What is damaged may say
+    # that it is of another checkpoint.
+    _, conditions = parse_evaluation(copy.deepcopy(results), str(path))
     if results.get("checkpoint", checkpoint) != checkpoint:
         return None
-    # A copy: what is read may be brought up to date.
-    _, conditions = parse_evaluation(copy.deepcopy(results), str(path))
     belongs_to = conditions.identity
     if belongs_to is None:
         return results

@@ -122,6 +122,7 @@ class Trainer:
         if self._team.leads:
             epochs = self._step // self._steps_per_epoch
             self._metrics = MetricsFile(self._run.metrics, epochs)
+            self._metrics.check(epochs, self._state.progress.get("metrics"))
         if self._step >= self._total_steps:
             return 0
         self._reporter: Silent = Silent()
@@ -337,6 +338,7 @@ class Trainer:
         self._figures()  # Refuses to replace a good checkpoint by a bad one.
         self._state.collect()
         if self._team.leads:
+            self._state.progress["metrics"] = self._metrics.digest
             self._state.save(self._step)
 
     def _introduce(self, resumed: bool) -> None:
