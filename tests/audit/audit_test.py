@@ -510,6 +510,19 @@ def test_what_was_measured_beyond_white_box_attacks_counts(context, natural):
     assert (found.verdict, found.figures) == ("PASS", {})
 
 
+def test_what_square_was_measured_to_fool_shows_that_gradients_mislead(
+    context, sound
+):
+    def judged(classifier):
+        measured = {"square": context(classifier).correct_under("square-400")}
+        return run("measured_attacks", context(classifier, measured=measured))
+
+    found = judged(masked(sound, before=without_gradient))
+    assert found.verdict == "FAIL", found
+    assert found.figures["white_box"] > 0.8
+    assert judged(sound).verdict == "PASS"
+
+
 def test_a_stronger_attack_that_was_measured_saves_the_weaker(
     context, natural, monkeypatch
 ):

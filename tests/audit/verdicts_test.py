@@ -298,10 +298,12 @@ MASKS = {
 }
 # Natural networks fall to about 0: attacks that say so were not deceived.
 DECEIVE_NOBODY = {"ten plain shadow classes"}
-# What no other check finds. Masks that are not named are found by several.
-ONLY = {
-    "robust between two of 256 levels only": "stored_images",
-    "rounds, with a false gradient": "finite_differences",
+# What no other checks find. Masks that are not named are found by several,
+# which may be others on another machine.
+FOUND_BY = {
+    "robust between two of 256 levels only": {"stored_images"},
+    "rounds, with a false gradient": {"finite_differences"},
+    "ten shadow classes": {"whole_range", "occurring_classes"},
 }
 
 
@@ -335,6 +337,6 @@ def test_what_only_looks_robust_fails(
         assert found["square"].figures["white_box"] < 0.1
         return
     assert verdict == FAIL
-    if kind in ONLY:
-        failed = [name for name in found if found[name].verdict == FAIL]
-        assert failed == [ONLY[kind]]
+    if kind in FOUND_BY:
+        failed = {name for name in found if found[name].verdict == FAIL}
+        assert failed == FOUND_BY[kind]
