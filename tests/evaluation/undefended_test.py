@@ -10,6 +10,7 @@ from tfgan_robust.evaluation import session
 from tfgan_robust.evaluation.options import EvaluateSettings
 from tfgan_robust.evaluation.session import evaluate
 from tfgan_robust.evaluation.undefended import FOLDER
+from tfgan_robust.reports.verdicts import Check
 
 
 @pytest.fixture
@@ -18,7 +19,7 @@ def briefly(monkeypatch):
 
     def audit(classifier, images, labels, *, undefended, **rest):
         networks.append(undefended)
-        return []
+        return [Check("made_up", "PASS", {}, "fine")]
 
     networks = []
     row = dataclasses.replace(

@@ -166,7 +166,8 @@ def test_step_sizes_are_told_as_multiples_of_eps(tmp_path):
 
 
 def test_runs_that_agree_are_named_together(tmp_path):
-    runs = load(tmp_path, {}, {"wrong": STRONG, "audit": []}, {"seed": 1})
+    audit = [Check("noise", "PASS", {}, "fine")]
+    runs = load(tmp_path, {}, {"wrong": STRONG, "audit": audit}, {"seed": 1})
     assert comparison.differences(runs) == ["seed differs: 0 (a, b); 1 (c)"]
     assert comparison.differences(load(tmp_path / "more", {}, {})) == []
 
