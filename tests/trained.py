@@ -8,6 +8,22 @@ from tfgan_robust.data.batches import training_batches
 from tfgan_robust.networks.losses import cross_entropy
 
 
+def build_network():
+    """A network for digits of 16 x 16 pixels, always the same."""
+    keras.utils.set_random_seed(0)
+    layers = keras.layers
+    return keras.Sequential(
+        [
+            keras.Input((16, 16, 3)),
+            layers.Conv2D(8, 3, 2, padding="same", activation="relu"),
+            layers.Conv2D(16, 3, padding="same", activation="relu"),
+            layers.MaxPooling2D(),
+            layers.Flatten(),
+            layers.Dense(10),
+        ]
+    )
+
+
 def train(model, split, *, steps, eps=0.0):
     """Trains a model in place, attacked by PGD-3 if there is a radius.
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from masks import shadowed
-from trained import train
+from trained import build_network, train
 
 from tfgan_robust.attacks.engine.runner import AttackRunner
 from tfgan_robust.audit.audit import audit_classifier
@@ -35,21 +35,6 @@ MOST_PASSES = 1500
 def digits():
     _, test = load_test("digits")
     return test.images[:NUM_IMAGES], test.labels[:NUM_IMAGES]
-
-
-def build_network():
-    keras.utils.set_random_seed(0)
-    layers = keras.layers
-    return keras.Sequential(
-        [
-            keras.Input((16, 16, 3)),
-            layers.Conv2D(8, 3, 2, padding="same", activation="relu"),
-            layers.Conv2D(16, 3, padding="same", activation="relu"),
-            layers.MaxPooling2D(),
-            layers.Flatten(),
-            layers.Dense(10),
-        ]
-    )
 
 
 def trained(steps, eps=0.0):

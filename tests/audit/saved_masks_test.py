@@ -7,7 +7,7 @@ from pathlib import Path
 import keras
 import pytest
 from saved import read_results
-from trained import train
+from trained import build_network, train
 
 from tfgan_robust.cli import importing
 from tfgan_robust.data.loading import load_test, load_training
@@ -29,28 +29,13 @@ def masks():
     return sys.modules[MODULE.stem]
 
 
-def network():
-    keras.utils.set_random_seed(0)
-    layers = keras.layers
-    return keras.Sequential(
-        [
-            keras.Input((16, 16, 3)),
-            layers.Conv2D(8, 3, 2, padding="same", activation="relu"),
-            layers.Conv2D(16, 3, padding="same", activation="relu"),
-            layers.MaxPooling2D(),
-            layers.Flatten(),
-            layers.Dense(10),
-        ]
-    )
-
-
 @pytest.fixture(scope="module")
 def saved(masks, tmp_path_factory):
     """A file for each mask, and for the network without one."""
     folder = tmp_path_factory.mktemp("masks")
     _, training, _ = load_training("digits")
-    natural = train(network(), training, steps=150)
-    robust = train(network(), training, steps=200, eps=EPS)
+    natural = train(build_network(), training, steps=150)
+    robust = train(build_network(), training, steps=200, eps=EPS)
     natural.save(folder / "nothing.keras")
     images = keras.Input(masks.SHAPE)
     for name in BEFORE:

@@ -1,16 +1,13 @@
 """Evaluations on disk: what is kept, and when it is used again."""
 
 import json
-import subprocess
-import sys
 import threading
-from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from holding import holding
 
-import tfgan_robust
 from tfgan_robust.attacks.plan import parse_attack
 from tfgan_robust.classifiers.classifier import Classifier
 from tfgan_robust.errors import UsageError
@@ -20,7 +17,6 @@ from tfgan_robust.identity import fits_digest, of_images, with_digest
 from tfgan_robust.reports.results import SCHEMA_VERSION, result_name
 from tfgan_robust.reports.verdicts import Check
 
-ROOT = Path(tfgan_robust.__file__).parents[1]
 SHAPE = (4, 4, 3)
 EPS = (0.02, 0.1)
 WEIGHTS = np.random.default_rng(1).normal(size=(48, 5)).astype(np.float32)
@@ -224,15 +220,7 @@ with store.locked(Path(sys.argv[1])):
 
 def test_only_one_process_measures_into_a_folder(tmp_path):
     folder = tmp_path / "out"
-    holder = subprocess.Popen(
-        [sys.executable, "-c", HOLD_LOCK, str(folder)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        cwd=ROOT,
-        text=True,
-    )
-    try:
-        assert holder.stdout.readline() == "locked\n"
+    with holding(HOLD_LOCK, folder):
         with (
             pytest.raises(UsageError, match="Another process") as error,
             locked(folder),
@@ -243,9 +231,6 @@ def test_only_one_process_measures_into_a_folder(tmp_path):
         # Parts of it are measured in folders of their own.
         with locked(folder / "shards" / "1-of-2"):
             pass
-    finally:
-        holder.kill()
-        holder.communicate()
     # The lock dies with its holder, however that ends.
     with locked(folder):
         pass

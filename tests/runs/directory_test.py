@@ -2,12 +2,11 @@
 
 import dataclasses
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import keras
 import pytest
+from holding import holding
 
 import tfgan_robust
 from tfgan_robust import files
@@ -16,7 +15,6 @@ from tfgan_robust.runs import directory
 from tfgan_robust.runs.directory import RunDirectory
 from tfgan_robust.runs.presets import resolve
 
-ROOT = Path(tfgan_robust.__file__).parents[1]
 HOLD_LOCK = """
 import sys
 from pathlib import Path
@@ -168,24 +166,13 @@ def test_a_folder_without_configuration_is_no_run(tmp_path):
 
 
 def test_only_one_process_trains_in_a_folder(run):
-    holder = subprocess.Popen(
-        [sys.executable, "-c", HOLD_LOCK, str(run.path)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        cwd=ROOT,
-        text=True,
-    )
-    try:
-        assert holder.stdout.readline() == "locked\n"
+    with holding(HOLD_LOCK, run.path):
         with (
             pytest.raises(UsageError, match="Another process") as error,
             directory.locked(run),
         ):
             pytest.fail("two processes hold the lock")
         assert str(run.path) in str(error.value)
-    finally:
-        holder.kill()
-        holder.communicate()
     # The lock dies with its holder, however that ends.
     with directory.locked(run):
         pass

@@ -48,6 +48,19 @@ def together(work, count=3, wait=WAIT, known=None):
         return list(pool.map(one, known or clusters(count)))
 
 
+def three_processes(script, addresses):
+    """Starts a script as each worker: with all addresses, and its index."""
+    return [
+        subprocess.Popen(
+            [sys.executable, "-c", script, ",".join(addresses), str(index)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for index in range(3)
+    ]
+
+
 def test_all_learn_what_each_has():
     found = together(lambda own, index: own.gather({"at": index}))
     assert found == [[{"at": 0}, {"at": 1}, {"at": 2}]] * 3
@@ -288,15 +301,7 @@ with team.Team(Cluster(addresses, index), 60) as own:
 
 def test_a_worker_that_waits_for_one_that_is_gone_is_ended():
     addresses = clusters(3)[0].addresses
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", STUCK, ",".join(addresses), str(index)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for index in range(3)
-    ]
+    processes = three_processes(STUCK, addresses)
     for process in processes:
         assert process.stdout.readline() == "met\n"
     processes[1].kill()
@@ -332,15 +337,7 @@ except WorkerLostError as error:
 
 def test_a_chief_that_is_killed_is_no_success_of_workers_that_are_done():
     addresses = clusters(3)[0].addresses
-    chief, *others = [
-        subprocess.Popen(
-            [sys.executable, "-c", DONE, ",".join(addresses), str(index)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for index in range(3)
-    ]
+    chief, *others = three_processes(DONE, addresses)
     assert chief.stdout.readline() == "alone\n"
     assert [each.poll() for each in others] == [None, None]
     chief.kill()
