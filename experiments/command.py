@@ -11,7 +11,7 @@ from experiments import options, runner
 from experiments.experiment import ROOT, Experiment
 from experiments.options import Preset
 from experiments.study import Study, Trial
-from tfgan_robust.errors import TfganRobustError, in_one_line
+from tfgan_robust.errors import TfganRobustError, exit_code_of, in_one_line
 from tfgan_robust.runs.directory import RunDirectory, locked
 
 
@@ -54,7 +54,7 @@ def conduct(experiments: Sequence[Experiment], description: str) -> int:
         return error.exit_code
     except KeyboardInterrupt as stop:
         print("Stopped; the same command goes on.", file=sys.stderr)
-        return int(getattr(stop, "exit_code", 130))
+        return exit_code_of(stop)
     for line in failed:
         print(f"failed: {line}", file=sys.stderr)
     return 1 if failed else 0

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.comparisons import Measured, MissingError
-from experiments.experiment import Row, entry
+from experiments.experiment import Row, entry, seeds_in
 from experiments.study import read_metrics
 from tfgan_robust.attacks.plan import CLEAN
 from tfgan_robust.errors import UsageError
@@ -195,12 +195,7 @@ def method_of(row: Row) -> str:
 
 def seeds_of(rows: Iterable[Row]) -> str:
     """Returns how many seeds each training has, such as "1 to 3 seeds"."""
-    found: dict[str, set[int]] = {}
-    for row in rows:
-        found.setdefault(method_of(row), set()).add(row["seed"])
-    counts = sorted({len(seeds) for seeds in found.values()})
-    words = " to ".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
-    return f"{words} seed{'s' if counts[-1] > 1 else ''}"
+    return seeds_in(rows, method_of)
 
 
 def spreads(results: Results) -> dict[str, float]:

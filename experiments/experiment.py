@@ -254,12 +254,22 @@ def what_it_is(rows: Sequence[Row]) -> str:
     )
 
 
-def seeds_in(rows: Iterable[Row]) -> str:
-    """Returns words on how many seeds a configuration has."""
+def _configuration(row: Row) -> str:
+    return json.dumps({**row["resolved"], "seed": None})
+
+
+def seeds_in(
+    rows: Iterable[Row], of: Callable[[Row], str] = _configuration
+) -> str:
+    """Returns words on how many seeds there are, such as "1 to 3 seeds".
+
+    Args:
+        rows: See `row_of`.
+        of: Returns what the seeds of a training share.
+    """
     seeds: dict[str, set[int]] = {}
     for row in rows:
-        others = {**row["resolved"], "seed": None}
-        seeds.setdefault(json.dumps(others), set()).add(row["seed"])
+        seeds.setdefault(of(row), set()).add(row["seed"])
     counts = sorted({len(found) for found in seeds.values()})
     words = " to ".join(str(n) for n in dict.fromkeys((counts[0], counts[-1])))
     return f"{words} seed{'s' if counts[-1] > 1 else ''}"

@@ -8,13 +8,12 @@ It is then `--model=pretrained:NAME`, and `tfgan_robust.load_pretrained`.
 
 import argparse
 import dataclasses
-import hashlib
 import shutil
 from pathlib import Path
 from typing import Any
 
 from tfgan_robust.errors import UsageError
-from tfgan_robust.files import read_json_object, write_json
+from tfgan_robust.files import read_json_object, sha256, write_json
 from tfgan_robust.networks.pretrained import FOLDER
 from tfgan_robust.reports.reading import read_evaluation
 from tfgan_robust.runs.directory import (
@@ -44,7 +43,7 @@ def main() -> None:
     write_json(
         FOLDER / f"{arguments.name}.json",
         {
-            "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+            "sha256": sha256(file),
             "dataset": config.dataset,
             "class_names": described["class_names"],
             "images": arguments.images,

@@ -34,6 +34,14 @@ class DataNotFoundError(TfganRobustError):
     exit_code = 4
 
 
+def exit_code_of(error: BaseException) -> int:
+    """Returns what a process exits with that ends by an error."""
+    usual = TfganRobustError.exit_code
+    if isinstance(error, KeyboardInterrupt):
+        usual = EXIT_INTERRUPTED
+    return int(getattr(error, "exit_code", usual))
+
+
 def in_one_line(error: Exception) -> str:
     """Returns the class and the text of somebody else's error."""
     # Keras shows the whole model where it does not know a class.

@@ -11,7 +11,7 @@ from absl import logging
 
 from tfgan_robust.cli import importing, signals
 from tfgan_robust.cli.flags import Flags, Part, asks_for_help, fitting
-from tfgan_robust.errors import EXIT_INTERRUPTED, TfganRobustError, UsageError
+from tfgan_robust.errors import TfganRobustError, UsageError, exit_code_of
 
 _leaves_at_once = False
 
@@ -60,7 +60,7 @@ def main(
         _exit(f"error: {' '.join(str(error).split())}", error.exit_code)
     except KeyboardInterrupt as stop:
         signals.ignore_all()
-        _exit("interrupted", getattr(stop, "exit_code", EXIT_INTERRUPTED))
+        _exit("interrupted", exit_code_of(stop))
     except Exception as error:
         if not _is_of_the_machine(error):
             if _leaves_at_once:

@@ -16,11 +16,9 @@ def following(command: str, *arguments: str, when: str = "") -> str:
         *arguments: Flags and paths.
         when: What must hold before, if not now.
     """
-    words = ["python", "-m", f"tfgan_robust.{command}", *arguments]
     if importing.IMPORTED:
-        words.append(f"--import={','.join(importing.IMPORTED)}")
-    line = shlex.join(words)
-    return f"next, when {when}: {line}" if when else f"next: {line}"
+        arguments = (*arguments, f"--import={','.join(importing.IMPORTED)}")
+    return _line(command, *arguments, when=when)
 
 
 def once_more(command: str, *arguments: str) -> str:
@@ -30,5 +28,9 @@ def once_more(command: str, *arguments: str) -> str:
         command: This one's name.
         *arguments: What comes on top.
     """
-    given = [each for each in sys.argv[1:] if not each.startswith("--import=")]
-    return following(command, *given, *arguments)
+    return _line(command, *sys.argv[1:], *arguments)
+
+
+def _line(command: str, *arguments: str, when: str = "") -> str:
+    line = shlex.join(["python", "-m", f"tfgan_robust.{command}", *arguments])
+    return f"next, when {when}: {line}" if when else f"next: {line}"

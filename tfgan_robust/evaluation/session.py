@@ -41,6 +41,7 @@ from tfgan_robust.reports.progress import (
     evaluation_progress,
     say,
 )
+from tfgan_robust.reports.results import correct_within
 from tfgan_robust.reports.verdicts import Check
 from tfgan_robust.runs import directory
 from tfgan_robust.runs.directory import RunDirectory
@@ -452,6 +453,4 @@ def _reported(evaluation: MeasuredEvaluation, eps: float) -> np.ndarray | None:
     if evaluation.norm != "linf" or len(evaluation.masks) < 2:
         return None
     # As in the table: what fools at a smaller radius counts, too.
-    masks = [m for (_, radius), m in evaluation.masks.items() if radius <= eps]
-    worst: np.ndarray = np.logical_and.reduce(masks)
-    return worst
+    return correct_within(evaluation.masks, eps)

@@ -5,12 +5,11 @@ what it was trained on and how, what was measured, and the checksum of the
 network.
 """
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
 from tfgan_robust.errors import UsageError
-from tfgan_robust.files import read_json_object
+from tfgan_robust.files import read_json_object, sha256
 
 # Where a model is named, such as `--model=pretrained:cifar10-jpeg75`.
 PREFIX = "pretrained:"
@@ -70,7 +69,7 @@ def locate(model: str | Path) -> Path:
             f"{file} is absent, though its card is there; install the package "
             "again, or copy the file from its repository."
         )
-    found = hashlib.sha256(file.read_bytes()).hexdigest()
+    found = sha256(file)
     if found != expected:
         raise UsageError(
             f"{file} is damaged: its SHA-256 should be {expected}. Received: "

@@ -1,7 +1,5 @@
 """Evaluations broken down: by attack, by radius, by class."""
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from tfgan_robust.attacks.plan import CLEAN
@@ -13,27 +11,11 @@ from tfgan_robust.reports.results import (
     Evaluation,
     Pointwise,
     Result,
+    correct_within,
 )
 
 # An accuracy, and the ends of its interval.
 Share = tuple[float, float, float]
-
-
-def correct_within(
-    masks: Mapping[tuple[str, float], np.ndarray], eps: float
-) -> np.ndarray:
-    """Returns which images no attack within a radius fooled.
-
-    Args:
-        masks: bool [n] by attack and radius, as in `Evaluation`.
-        eps: The radius.
-
-    Returns:
-        bool [n].
-    """
-    return np.logical_and.reduce(
-        [mask for (_, radius), mask in masks.items() if radius <= eps]
-    )
 
 
 def named_rows(evaluation: Evaluation) -> list[tuple[str, Result | Pointwise]]:

@@ -10,14 +10,13 @@ import numpy as np
 
 from tfgan_robust.attacks.plan import CLEAN
 from tfgan_robust.errors import UsageError
-from tfgan_robust.reports.breakdown import correct_within
 from tfgan_robust.reports.numbers import format_eps, mcnemar
 from tfgan_robust.reports.reading import (
     UNPROVED,
     StoredEvaluation,
     read_evaluation,
 )
-from tfgan_robust.reports.results import WORST
+from tfgan_robust.reports.results import WORST, correct_within
 from tfgan_robust.reports.stage_settings import with_relative_step
 
 # Evaluations by a name for each.

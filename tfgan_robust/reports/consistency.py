@@ -17,6 +17,7 @@ from tfgan_robust.reports.results import (
     Pointwise,
     Result,
     accuracy_fields,
+    correct_within,
     result_name,
 )
 from tfgan_robust.reports.verdicts import VERDICTS, Check
@@ -152,11 +153,8 @@ def _check_worst(evaluation: Evaluation, folder: Path) -> None:
 def _follows(worst: Pointwise, evaluation: Evaluation) -> bool:
     """Tells whether the attacks up to a radius leave so many images."""
     if evaluation.masks:
-        left = [
-            m for (_, eps), m in evaluation.masks.items() if eps <= worst.eps
-        ]
-        count = int(np.count_nonzero(np.logical_and.reduce(left)))
-        return worst.num_correct == count
+        left = correct_within(evaluation.masks, worst.eps)
+        return worst.num_correct == int(np.count_nonzero(left))
     counts = [r.num_correct for r in evaluation.results if r.eps <= worst.eps]
     # What they left can be different images.
     return worst.num_correct <= min(counts)

@@ -161,7 +161,7 @@ def parse_evaluation(
         )
     try:
         if version == 2:
-            _upgrade(stored)
+            stored = _upgraded(stored)
         evaluation = from_json(Evaluation, stored, _ABSENT)
         conditions = from_json(Conditions, stored, _ABSENT)
         check_figures(evaluation)
@@ -186,14 +186,19 @@ def _check_identity(belongs_to: dict[str, Any] | None) -> None:
         raise ValueError("its identity does not say which images these are")
 
 
-def _upgrade(stored: dict[str, Any]) -> None:
-    """Makes an evaluation of schema_version 2 one of 3."""
-    stored.setdefault("notes", [])
-    for result in stored["results"]:
-        result["stages"] = [
-            stage_settings.upgraded_stage(stage, result["eps"])
-            for stage in result["stages"]
-        ]
+def _upgraded(stored: dict[str, Any]) -> dict[str, Any]:
+    """Returns an evaluation of schema_version 2 as one of 3."""
+    results = [
+        {
+            **result,
+            "stages": [
+                stage_settings.upgraded_stage(stage, result["eps"])
+                for stage in result["stages"]
+            ],
+        }
+        for result in stored["results"]
+    ]
+    return {"notes": [], **stored, "results": results}
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:

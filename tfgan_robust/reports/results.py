@@ -1,6 +1,7 @@
 """What an evaluation found; needs no TensorFlow."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,23 @@ def accuracy_fields(num_correct: int, num_images: int) -> dict[str, Any]:
         "accuracy_low": low,
         "accuracy_high": high,
     }
+
+
+def correct_within(
+    masks: Mapping[tuple[str, float], np.ndarray], eps: float
+) -> np.ndarray:
+    """Returns which images no attack within a radius fooled.
+
+    Args:
+        masks: bool [n] by attack and radius, as in `Evaluation`.
+        eps: The radius.
+
+    Returns:
+        bool [n].
+    """
+    return np.logical_and.reduce(
+        [mask for (_, radius), mask in masks.items() if radius <= eps]
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,5 @@
 """A page for people on an exported classifier."""
 
-import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -99,10 +98,7 @@ def _files(metadata: Mapping[str, Any]) -> str:
 
 
 def _robustness(stored: dict[str, Any]) -> list[str]:
-    # A copy: what is read may be brought up to date.
-    evaluation, conditions = parse_evaluation(
-        copy.deepcopy(stored), "results.json of the run"
-    )
+    evaluation, conditions = parse_evaluation(stored, "results.json of the run")
     dataset = conditions.dataset
     head = [] if evaluation.complete else [INTERRUPTED]
     rows = [

@@ -1,9 +1,7 @@
 """Exports the classifier of a run, and checks what was written."""
 
 import contextlib
-import copy
 import dataclasses
-import hashlib
 import os
 import shutil
 import tempfile
@@ -191,9 +189,8 @@ def _measured_robustness(
     if not path.exists():
         return None
     results = files.read_json_object(path)
-    # A copy: what is read may be brought up to date. What is damaged may say
-    # that it is of another checkpoint.
-    _, conditions = parse_evaluation(copy.deepcopy(results), str(path))
+    # First: what is damaged may say that it is of another checkpoint.
+    _, conditions = parse_evaluation(results, str(path))
     if results.get("checkpoint", checkpoint) != checkpoint:
         return None
     belongs_to = conditions.identity
@@ -213,9 +210,7 @@ def _write_and_check(
     format: str, classifier_file: Path, path: Path, metadata: dict[str, Any]
 ) -> float:
     row = FORMATS[format]
-    metadata["classifier_sha256"] = hashlib.sha256(
-        classifier_file.read_bytes()
-    ).hexdigest()
+    metadata["classifier_sha256"] = files.sha256(classifier_file)
     classifier = load("tfgan_robust.classifiers.loading:load_float32")(
         classifier_file
     )

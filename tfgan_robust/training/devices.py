@@ -82,8 +82,9 @@ def configure(
     config.replace(num_devices=count)
     if not gpus:
         _split_cpu(count)
+    kind = _kind()
     return tf.distribute.MirroredStrategy(
-        [f"{_kind()}:{index}" for index in range(count)]
+        [f"{kind}:{index}" for index in range(count)]
     )
 
 

@@ -1,7 +1,6 @@
 """Prepares devices, data and folders, and trains in them."""
 
 import dataclasses
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
@@ -17,6 +16,7 @@ from tfgan_robust.cli import importing
 from tfgan_robust.data.loading import load_training
 from tfgan_robust.data.splits import DatasetInfo
 from tfgan_robust.errors import UsageError
+from tfgan_robust.files import sha256
 from tfgan_robust.identity import differences, of_arrays, of_images
 from tfgan_robust.networks.devices import describe_devices
 from tfgan_robust.networks.pretrained import locate
@@ -93,10 +93,7 @@ def _content(config: TrainConfig) -> str | None:
     if config.classifier in NETWORKS:
         return None
     path = locate(config.classifier)
-    if not path.is_file():
-        return None
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return sha256(path) if path.is_file() else None
 
 
 def _weights(trainer: Trainer) -> dict[str, str]:

@@ -16,9 +16,9 @@ from typing import Any
 
 from tfgan_robust.cli import command
 from tfgan_robust.errors import (
-    EXIT_INTERRUPTED,
     TfganRobustError,
     UsageError,
+    exit_code_of,
     in_one_line,
 )
 from tfgan_robust.runs.cluster import Cluster
@@ -103,7 +103,7 @@ class Team:
         if lost is not None:
             self._end(ending(lost.reason, lost.exit_code))
         elif error is not None:
-            self._end(ending(self._told_of(error), _exit_code(error)))
+            self._end(ending(self._told_of(error), exit_code_of(error)))
         else:
             self._end(ending())
             if not self.leads:
@@ -288,14 +288,6 @@ class _Peer:
 
     def name(self, cluster: Cluster | None) -> str:
         return cluster.name(self.index) if cluster else ""
-
-
-def _exit_code(error: BaseException) -> int:
-    """What a process exits with that ends by an error."""
-    usual = TfganRobustError.exit_code
-    if isinstance(error, KeyboardInterrupt):
-        usual = EXIT_INTERRUPTED
-    return getattr(error, "exit_code", usual)
 
 
 def _start(target: Callable[..., None], *args: Any) -> None:
