@@ -50,7 +50,7 @@ class Registry(Mapping[str, Row]):
         Raises:
             UsageError: for an unknown name.
         """
-        if name not in self._rows:
+        if name not in self:
             raise UsageError(
                 f"Unknown {self._kind}; known are {', '.join(self._rows)}. "
                 f"Received: {name or 'nothing'}."
@@ -58,7 +58,8 @@ class Registry(Mapping[str, Row]):
         return self._rows[name]
 
     def __contains__(self, name: object) -> bool:
-        return name in self._rows
+        # A file may hold anything in a name's place.
+        return isinstance(name, str) and name in self._rows
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._rows)

@@ -46,7 +46,7 @@ def network(
         *([normalise()] if normalise else []),
         layers.Activation(activation),
         layers.Conv2D(16, 3, padding="same", activation=activation),
-        pool(),
+        pool(2),
         layers.Flatten(),
     ]
     return keras.Sequential(

@@ -14,7 +14,7 @@ COUNT, EPS, CLASSES = 32, 16 / 255, brightness.CLASSES
 SIDES = (32, 96, 224)
 # Steps of training, on batches of 16, after which is looked whether so many
 # clean images are right, where chance is a quarter; and how often at most.
-STEPS, ENOUGH, MOST_LOOKS = 5, 0.6, 12
+STEPS, ENOUGH, MOST_LOOKS = 5, 0.6, 24
 
 
 def on_top(base, side, scale, offset=0.0):

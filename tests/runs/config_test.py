@@ -365,6 +365,14 @@ def test_settings_that_older_versions_stored_still_load(run):
             assert value == config.field_defaults()[name]
 
 
+@pytest.mark.parametrize("value", [{"seed": 0}, ["gan"], 3, None])
+@pytest.mark.parametrize("name", ["method", "classifier", "dataset", "preset"])
+def test_a_stored_name_that_is_no_text_is_refused(name, value):
+    stored = json.loads((OLDER / "natural.json").read_text())["settings"]
+    with pytest.raises(UsageError):
+        config.from_stored({**stored, name: value})
+
+
 def test_an_older_run_is_trained_again_as_it_was():
     """Given to `--config`, its file means what it did."""
     file = OLDER / "natural.json"
