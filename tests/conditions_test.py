@@ -299,14 +299,14 @@ def test_memory_over_50_epochs(tmp_path):
     peaks = {}
     for epochs in (5, 50):
         folder = tmp_path / str(epochs)
-        process = start(
+        with start(
             [*command("train", f"--run_dir={folder}", *TINY),
              f"--epochs={epochs}"]
-        )  # fmt: skip
-        output, errors = process.stdout.read(), process.stderr.read()
-        _, status, usage = os.wait4(process.pid, 0)
-        # It would not know, and warn that it still runs.
-        process.returncode = os.waitstatus_to_exitcode(status)
+        ) as process:  # fmt: skip
+            output, errors = process.stdout.read(), process.stderr.read()
+            _, status, usage = os.wait4(process.pid, 0)
+            # It would not know, and wait for it.
+            process.returncode = os.waitstatus_to_exitcode(status)
         assert process.returncode == 0, output + errors
         peaks[epochs] = usage.ru_maxrss // 1024
     print(f"peak memory in MiB by epochs: {peaks}")

@@ -179,6 +179,33 @@ def test_precision_is_that_of_networks_that_are_built_here():
     assert keras.config.dtype_policy().name == "float32"
 
 
+@pytest.mark.parametrize("stored", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize(
+    "precision", ["float32", "mixed_bfloat16", "mixed_float16"]
+)
+def test_a_file_is_trained_in_the_precision_of_the_run(
+    tmp_path, precision, stored
+):
+    """As if its network were built here, whatever it was saved in."""
+    built = {
+        name: build(precision=name, method="natural").classifier
+        for name in (precision, stored)
+    }
+    path = tmp_path / "mine.keras"
+    built[stored].save(path)
+    model = build(classifier=str(path), precision=precision, method="natural")
+    assert [layer.compute_dtype for layer in model.classifier.layers] == [
+        layer.compute_dtype for layer in built[precision].layers
+    ]
+    images, _ = batch()
+    exact = load_float32(path)(images)
+    rounded = model.classifier(images)
+    assert rounded.dtype == tf.float32
+    off = np.max(np.abs(rounded - exact))
+    assert off < 1e-6 if precision == "float32" else 1e-5 < off < 0.02
+    assert np.isfinite(float(model.train_step(batch())["loss"]))
+
+
 def test_float16_needs_loss_scaling():
     half = keras.Sequential(
         [

@@ -8,12 +8,13 @@ import keras
 
 from tfgan_robust.classifiers.answers import check_outputs
 from tfgan_robust.classifiers.classifier import Classifier
+from tfgan_robust.classifiers.endings import last_layer
 from tfgan_robust.classifiers.fitting import ImageShape
 from tfgan_robust.classifiers.interface import UNIT, parse_input_range
 from tfgan_robust.classifiers.model_files import read_model
 from tfgan_robust.errors import UsageError
 from tfgan_robust.networks import pretrained
-from tfgan_robust.networks.logits import to_float32
+from tfgan_robust.networks.logits import all_layers, to_float32
 from tfgan_robust.reports.progress import say
 from tfgan_robust.runs.directory import (
     RunDirectory,
@@ -194,10 +195,38 @@ def load_float32(path: str | Path) -> keras.Model:
     Raises:
         UsageError: if the file cannot be read.
     """
+    return to_float32(_read(path))
+
+
+def load_trainable(path: str | Path, precision: str) -> keras.Model:
+    """Loads a classifier that is to be trained in some precision.
+
+    What was repaired of an old file is printed.
+
+    Args:
+        path: See `load_float32`.
+        precision: Name of a Keras dtype policy, for all layers but the last
+            one, whose logits are float32; whatever the file says.
+
+    Raises:
+        UsageError: if the file cannot be read.
+    """
+    if precision == "float32":
+        return load_float32(path)
+    model = _read(path)
+    for layer in all_layers(model):
+        layer.dtype_policy = precision
+    end = last_layer(model)
+    if isinstance(end, keras.layers.Layer):
+        end.dtype_policy = "float32"
+    return model
+
+
+def _read(path: str | Path) -> keras.Model:
     model, notes = read_model(path)
     for note in notes:
         say(f"NOTE: {note}")
-    return to_float32(model)
+    return model
 
 
 def _trained_classes(run: RunDirectory) -> tuple[str, ...] | None:

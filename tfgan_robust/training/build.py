@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from tfgan_robust.attacks import formulations
-from tfgan_robust.classifiers.loading import load_float32
+from tfgan_robust.classifiers.loading import load_trainable
 from tfgan_robust.classifiers.trainable import check_trainable
 from tfgan_robust.errors import UsageError
 from tfgan_robust.lazy import load
@@ -47,8 +47,8 @@ def build_model(
         classifier: Any Keras model from float32 [batch, height, width,
             channels] in [0, 1] to logits [batch, num_classes], to be trained
             itself in place of the one that `config.classifier` names. It
-            keeps the precision that it was built with, and a file's model
-            computes in float32; `config.precision` is that of the others.
+            keeps the precision that it was built with; `config.precision` is
+            that of the others.
 
     Returns:
         A compiled model, ready for `fit`.
@@ -106,7 +106,8 @@ def _build_classifier(
 ) -> keras.Model:
     if config.classifier not in NETWORKS:
         with fused():
-            return load_float32(locate(config.classifier))
+            path = locate(config.classifier)
+            return load_trainable(path, config.precision)
     build = load(NETWORKS[config.classifier].build)
     classifier = build(image_shape, num_classes, **config.network_settings)
     if not isinstance(classifier, keras.Model):
