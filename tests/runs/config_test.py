@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -363,6 +364,13 @@ def test_settings_that_older_versions_stored_still_load(run):
             assert value == {**config.BEFORE, **stored}[name]
         else:
             assert value == config.field_defaults()[name]
+
+
+def test_every_setting_is_in_the_documentation():
+    pages = (Path(__file__).parents[2] / "docs").glob("*.md")
+    words = set(re.findall(r"\w+", " ".join(p.read_text() for p in pages)))
+    missing = set(config.field_defaults()) - words
+    assert not missing
 
 
 @pytest.mark.parametrize("value", [{"seed": 0}, ["gan"], 3, None])
