@@ -30,7 +30,7 @@ from tfgan_robust.networks.logits import LogitsFn
 
 # Rounding of the ball's border in float32.
 _BALL_TOLERANCE = 1e-6
-# Smaller batches are not worth another graph.
+# Smaller batches take hardly less time.
 _SMALLEST_BATCH = 8
 # Calls of the network between two looks for examples that are done.
 _GRADIENT_STRIDE, _QUERY_STRIDE = 2, 10
@@ -184,20 +184,42 @@ def batch_sizes(most: int) -> list[int]:
 
 
 class _Graphs:
-    """A function of a problem, compiled once for each batch size."""
+    """A function of a problem, compiled once for batches of any size.
+
+    Once for each size where a classifier wants to know it, and for XLA, which
+    sees but one.
+    """
 
     def __init__(self, function: Callable[..., Any], jit_compile: bool) -> None:
         self._function = tf.function(
             function, jit_compile=jit_compile, autograph=False
         )
+        self._by_size = jit_compile
         self._compiled: dict[int, Callable[..., Any]] = {}
 
     def __call__(self, problem: Problem, *rest: Any) -> Any:
-        size = len(problem.images)
+        inputs = (problem, *rest)
+        if not self._by_size and not self._compiled:
+            try:
+                any_size = tf.nest.map_structure(_of_any_size, inputs)
+                self._compile(0, any_size)
+            # Whatever code says that cannot do without a number.
+            except Exception:
+                self._by_size = True
+        size = len(problem.images) if self._by_size else 0
         if size not in self._compiled:
-            # Asked for, since TensorFlow warns of functions that are traced
-            # often while they are called.
-            self._compiled[size] = self._function.get_concrete_function(
-                problem, *rest
-            )
-        return self._compiled[size](problem, *rest)
+            self._compile(size, inputs)
+        return self._compiled[size](*inputs)
+
+    def _compile(self, size: int, inputs: Any) -> None:
+        # Asked for, since TensorFlow warns of functions that are traced often
+        # while they are called.
+        compiled = self._function.get_concrete_function(*inputs)
+        self._compiled[size] = compiled
+
+
+def _of_any_size(value: tf.Tensor) -> tf.TensorSpec:
+    """What has axes has the batch first."""
+    return tf.TensorSpec(
+        [None, *value.shape[1:]] if value.shape.rank else [], value.dtype
+    )
