@@ -13,7 +13,7 @@ from experiments.experiment import Row, accuracy, entry
 from experiments.report_tables import settings
 from tfgan_robust.reports.numbers import format_eps
 from tfgan_robust.reports.tables import markdown_table
-from tfgan_robust.training.alarms import MODE_GAP
+from tfgan_robust.training.alarms import FALLEN, MODE_GAP
 
 # A generator that fools fewer than this share of what FGSM fools is weak.
 _WEAK = 0.8
@@ -266,7 +266,8 @@ def collapses(results: Results, _: Path) -> Iterator[str]:
     if lines:
         yield (
             "Accuracy of validation images under PGD while training, in %, at "
-            "its epoch; fallen is below half of the best so far:"
+            f"its epoch; fallen is below {FALLEN:.0%} of the best so far, by "
+            "more than chance:"
         )
         yield markdown_table(
             (

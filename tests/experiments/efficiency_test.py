@@ -71,7 +71,7 @@ def test_a_collapse_is_less_than_half_of_the_best_so_far(tmp_path):
     run.metrics.write_text("\n".join(lines) + "\n")
     alarm = {"epoch": 4, "name": "pgd_collapses", "message": "it did"}
     run.alarms.write_text(json.dumps([alarm]))
-    found = collapse.history(run)
+    found = collapse.history(run, 1000)
     assert found["fallen"] == [4]
     assert found["alarms"] == [(4, "pgd_collapses")]
     assert found["pgd"] == [0.2, 0.4, 0.19, 0.3]
