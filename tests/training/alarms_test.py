@@ -137,6 +137,5 @@ def test_robustness_of_the_undefended_comes_and_goes_without_alarm():
     assert alarms.raised(rows, IMAGES, defended=False) == []
     apart = [row(1, train_mode_accuracy=0.9)]
     assert names(apart) == [
-        alarm["name"]
-        for alarm in alarms.raised(apart, IMAGES, defended=False)
+        alarm["name"] for alarm in alarms.raised(apart, IMAGES, defended=False)
     ]
