@@ -7,7 +7,8 @@ one run. All have the same optimizer, schedule and averaging, and each control
 is what a generator's place can be filled with that learns nothing, or less.
 Accuracy is of validation images. More seeds, which come after all other
 experiments, have what is within some points of the best of the shortest time,
-and then the best few of a longer one.
+and then of a longer one the best few, with the best generator and the best
+without one among them, so that these two have equally many seeds.
 """
 
 import statistics
@@ -208,13 +209,29 @@ def close_to_best(reached: Mapping[str, float], within: float) -> list[str]:
 
 
 def best(reached: Mapping[str, float], count: int) -> list[str]:
-    """Returns the best few, the best first.
+    """Returns the best few, and the best with and without a generator.
 
     Args:
         reached: Accuracies in %, by variant.
-        count: How many.
+        count: How many, without those two.
+
+    Returns:
+        The best first.
     """
-    return sorted(reached, key=lambda name: -reached[name])[:count]
+    ordered = sorted(reached, key=lambda name: -reached[name])
+    chosen = ordered[:count]
+    for side in sides(ordered):
+        chosen += [name for name in side[:1] if name not in chosen]
+    return sorted(chosen, key=ordered.index)
+
+
+def sides(variants: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Returns the variants with a generator, and those without, in order."""
+    names, learned = list(variants), FAMILIES["generators"]
+    return (
+        [name for name in names if name in learned],
+        [name for name in names if name not in learned],
+    )
 
 
 def decisive(row: Row) -> float:

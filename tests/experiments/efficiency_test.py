@@ -153,8 +153,27 @@ def test_more_seeds_have_those_close_to_the_best_and_then_the_best(timed):
     assert efficiency.more_seeds(PRESET, place) == []
     place.done.update(titles)
     more = efficiency.more_seeds(PRESET, place)
-    assert names(more) == ["nfgsm-1-7", "gan-1-7", "nfgsm-2-7"]
+    # The best generator is not the best of all.
+    assert names(more) == ["nfgsm-1-7", "gan-1-7", "nfgsm-2-7", "gan-2-7"]
     assert {trial.config.seed for trial in more} == {7}
+
+
+@pytest.mark.parametrize(
+    ("reached", "count", "expected"),
+    [
+        (("start noise", "nfgsm", "pgd-2", "start x", "gan"), 3,
+         ["start noise", "nfgsm", "pgd-2", "start x"]),
+        (("gan", "start x", "start grad", "pgd-7"), 2,
+         ["gan", "start x", "pgd-7"]),
+        (("nfgsm", "gan", "start x"), 2, ["nfgsm", "gan"]),
+        (("nfgsm", "fgsm"), 1, ["nfgsm"]),
+        ((), 3, []),
+    ],
+)  # fmt: skip
+def test_both_sides_of_the_claim_are_among_the_best(reached, count, expected):
+    values = {name: 50.0 - place for place, name in enumerate(reached)}
+    backwards = dict(reversed(values.items()))
+    assert efficiency.best(backwards, count) == expected
 
 
 def test_a_variant_that_fails_does_not_keep_others_from_more_seeds(timed):
