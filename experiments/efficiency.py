@@ -11,6 +11,7 @@ and then of a longer one the best few, with the best generator and the best
 without one among them, so that these two have equally many seeds.
 """
 
+import math
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -32,6 +33,8 @@ from experiments.experiment import (
 )
 from experiments.options import Preset, Section
 from experiments.study import Measurement, Study, Trial
+from tfgan_robust.methods.generator_settings import GeneratorSettings
+from tfgan_robust.methods.gradient_settings import FGSM_STEP
 from tfgan_robust.reports.numbers import mcnemar
 from tfgan_robust.reports.plot_style import GREY, MARKERS, PALETTE
 
@@ -41,7 +44,13 @@ GENERATORS = {"generator_width": 0.0625}
 
 # What generators see, and what else they are told.
 _START: dict[str, Any] = {"method": "start", **GENERATORS}
-_GAN: dict[str, Any] = {"method": "gan", "clean_weight": 0.0, **GENERATORS}
+# Before it learns, its step is that of FGSM, whatever the tanh takes off.
+_GAN: dict[str, Any] = {
+    "method": "gan",
+    "clean_weight": 0.0,
+    "generator_step": FGSM_STEP / math.tanh(GeneratorSettings.gradient_skip),
+    **GENERATORS,
+}
 
 # By name: what each trial changes. Generators of the paper's method, those
 # that say where a step begins, their controls, and the yardsticks.
@@ -81,7 +90,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "gan, magnitude": {
         **_GAN,
         "direction": "multiplied",
-        "generator_step": 2.5,
+        # Times a magnitude of 1/2 at first.
+        "generator_step": 2 * FGSM_STEP,
     },
     "start x, paired": {**_START, "formulation": "x", "pairing_weight": 1.0},
     "start noise, paired": {

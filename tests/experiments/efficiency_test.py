@@ -6,8 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
+from tfgan_robust.attacks.pgd import pgd
 from tfgan_robust.runs.directory import RunDirectory
+from tfgan_robust.runs.presets import resolve
+from tfgan_robust.training.build import build_model
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
@@ -16,6 +20,8 @@ collapse = pytest.importorskip("experiments.collapse")
 costs = pytest.importorskip("experiments.costs")
 options = pytest.importorskip("experiments.options")
 pretended = pytest.importorskip("pretended")
+
+SHAPE = (16, 16, 3)
 
 
 def row(variant, budget, accuracy, seed=0):
@@ -50,6 +56,30 @@ def test_each_trial_is_compared_with_the_best_of_its_time():
     assert line["p"] == pytest.approx(2 / 2**12)
 
 
+@pytest.mark.parametrize("variant", ["gan", "gan, magnitude"])
+def test_generators_start_as_fgsm_with_a_random_start(variant):
+    shared = {"dataset": "digits", "classifier_width": 0.05}
+    gan, fgsm = (
+        build_model(
+            resolve({**shared, **efficiency.VARIANTS[name]}), SHAPE, 10
+        ).method
+        for name in (variant, "fgsm")
+    )
+    rng = np.random.default_rng(0)
+    images = tf.constant(rng.random((4, *SHAPE), np.float32))
+    labels, seed = tf.constant([0, 1, 2, 3]), tf.constant([1, 2])
+    (found,) = gan.perturb(images, labels, seed)
+    _, size = fgsm.steps
+    expected = pgd(
+        gan.logits_fn, images, labels, eps=fgsm.radius, num_steps=1,
+        step_size=size, start=gan.prepare(images, labels, seed).start,
+    )  # fmt: skip
+    off = np.abs(found - expected) > 1e-5
+    # Where the gradient is about zero, rounding decides its sign.
+    assert off.mean() < 0.01
+    assert np.abs(expected - images).max() > 0.1
+
+
 def test_names_of_trainings_differ():
     names = {
         efficiency.trial_name(variant, budget, seed)
@@ -66,8 +96,8 @@ def test_names_of_trainings_differ():
 def test_a_collapse_is_less_than_half_of_the_best_so_far(tmp_path):
     run = RunDirectory(tmp_path)
     lines = ["epoch,val_fgsm_accuracy,val_pgd_accuracy"]
-    for epoch, pgd in enumerate(["0.2", "", "0.4", "0.19", "0.3"], 1):
-        lines.append(f"{epoch}.0,{pgd and '0.5'},{pgd}")
+    for epoch, left in enumerate(["0.2", "", "0.4", "0.19", "0.3"], 1):
+        lines.append(f"{epoch}.0,{left and '0.5'},{left}")
     run.metrics.write_text("\n".join(lines) + "\n")
     alarm = {"epoch": 4, "name": "pgd_collapses", "message": "it did"}
     run.alarms.write_text(json.dumps([alarm]))
