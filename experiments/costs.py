@@ -85,10 +85,27 @@ def _timed(
     return time_steps(builders, steps), about()
 
 
+def relative(
+    file: Path, wanted: Mapping[str, Settings], unit: str
+) -> dict[str, float]:
+    """Returns how many steps of the unit last as long as one of each.
+
+    Args:
+        file: See `measured`.
+        wanted: Configurations by name.
+        unit: One of them.
+    """
+    seconds = measured(file, list(wanted.values()))
+    one = seconds[key(wanted[unit])]
+    return {n: seconds[key(settings)] / one for n, settings in wanted.items()}
+
+
 def equal_time(
     file: Path, wanted: Mapping[str, Settings], unit: str, epochs: int
 ) -> dict[str, int]:
     """Returns the epochs of each configuration that cost the same time.
+
+    As nearly as whole epochs can.
 
     Args:
         file: See `measured`.
@@ -96,11 +113,9 @@ def equal_time(
         unit: Which of them has `epochs`.
         epochs: At least 1.
     """
-    seconds = measured(file, list(wanted.values()))
-    whole = epochs * seconds[key(wanted[unit])]
     return {
-        name: max(1, round(whole / seconds[key(settings)]))
-        for name, settings in wanted.items()
+        name: max(1, round(epochs / each))
+        for name, each in relative(file, wanted, unit).items()
     }
 
 

@@ -1,19 +1,21 @@
 """Robust accuracy against training time: does a generator earn its cost?
 
 The paper's claim (abstract and section 4.5), put to the test. Every method
-trains for the same time: as many epochs as cost what a number of epochs of
-FGSM with a random start cost, by the time of a step of each, measured first in
-one run. All have the same optimizer, schedule and averaging, and each control
-is what a generator's place can be filled with that learns nothing, or less.
-Accuracy is of validation images. More seeds, which come after all other
-experiments, have what is within some points of the best of the shortest time,
-and then of a longer one the best few, with the best generator and the best
-without one among them, so that these two have equally many seeds.
+trains for the same time: as many epochs as cost what a number of epochs of FGSM
+with a random start cost, by the time of a step of each, measured first in one
+run. Epochs are whole, so that times differ a little: the figure and the table
+say what each really is. All have the same optimizer, schedule and averaging,
+and each control is what a generator's place can be filled with that learns
+nothing, or less. Accuracy is of validation images. More seeds, which come after
+all other experiments, have what is within some points of the best of the
+shortest time, and then of a longer one the best few, with the best generator
+and the best without one among them, so that these two have equally many seeds.
 """
 
 import math
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -40,6 +42,8 @@ from tfgan_robust.reports.plot_style import GREY, MARKERS, PALETTE
 
 NAME = "efficiency"
 UNIT = "fgsm"
+# Column of a training's time, in epochs of the unit.
+TIME = f"time in {UNIT} epochs"
 GENERATORS = {"generator_width": 0.0625}
 
 # What generators see, and what else they are told.
@@ -139,13 +143,23 @@ def settings_of(
         study: Where costs of steps are kept.
         budget: Their time, in epochs of `UNIT`.
     """
-    wanted = {
+    wanted = _wanted(variants, section)
+    epochs = costs.equal_time(_costs(study), wanted, UNIT, budget)
+    return {name: {**wanted[name], "epochs": epochs[name]} for name in variants}
+
+
+def _wanted(
+    variants: Sequence[str], section: Section
+) -> dict[str, dict[str, Any]]:
+    """Returns settings without epochs, the unit's too."""
+    return {
         name: {**section.training, **VARIANTS[name]}
         for name in dict.fromkeys((UNIT, *variants))
     }
-    file = study.results / "costs.json"
-    epochs = costs.equal_time(file, wanted, UNIT, budget)
-    return {name: {**wanted[name], "epochs": epochs[name]} for name in variants}
+
+
+def _costs(study: Study) -> Path:
+    return study.results / "costs.json"
 
 
 def trials(preset: Preset, study: Study) -> list[Trial]:
@@ -195,12 +209,17 @@ def _trials(
     """Returns trainings for one of the budgets, with their measurement."""
     budget = section["budgets"][number]
     settings = settings_of(variants, section, study, budget)
+    steps = costs.relative(_costs(study), _wanted(variants, section), UNIT)
     return [
         Trial(
             trial_name(variant, budget, seed),
             {**settings[variant], "seed": seed},
             (Measurement("validation", section.measuring),),
-            {"variant": variant, "budget": budget},
+            {
+                "variant": variant,
+                "budget": budget,
+                TIME: round(settings[variant]["epochs"] * steps[variant], 2),
+            },
         )
         for variant in variants
         for seed in seeds
@@ -296,19 +315,19 @@ def paired(
             }
 
 
-Curve = list[tuple[int, float, float, float]]
+Curve = list[tuple[float, float, float, float]]
 
 
 def curves(rows: Iterable[Row]) -> dict[str, Curve]:
-    """Returns for each variant, by budget, the mean and range of its seeds."""
-    groups: dict[tuple[str, int], list[float]] = {}
+    """Returns for each variant, by time, the mean and range of its seeds."""
+    groups: dict[tuple[str, float], list[float]] = {}
     for row in rows:
-        key = (row["variant"], row["budget"])
+        key = (row["variant"], row[TIME])
         groups.setdefault(key, []).append(decisive(row))
     found: dict[str, Curve] = {}
-    for (variant, budget), values in sorted(groups.items()):
+    for (variant, time), values in sorted(groups.items()):
         spread = (statistics.mean(values), min(values), max(values))
-        found.setdefault(variant, []).append((budget, *spread))
+        found.setdefault(variant, []).append((time, *spread))
     return found
 
 
@@ -346,11 +365,11 @@ def _curve(
     marker: str,
     linestyle: str = "-",
 ) -> None:
-    budgets, means, low, high = zip(*curve, strict=True)
+    times, means, low, high = zip(*curve, strict=True)
     panel.plot(
-        budgets, means, linestyle, marker=marker, color=color, label=name, ms=4
+        times, means, linestyle, marker=marker, color=color, label=name, ms=4
     )
-    panel.vlines(budgets, low, high, color=color, linewidth=3, alpha=0.4)
+    panel.vlines(times, low, high, color=color, linewidth=3, alpha=0.4)
 
 
 EXPERIMENT = Experiment(

@@ -24,10 +24,11 @@ pretended = pytest.importorskip("pretended")
 SHAPE = (16, 16, 3)
 
 
-def row(variant, budget, accuracy, seed=0):
+def row(variant, budget, accuracy, seed=0, time=None):
     return {
         "variant": variant,
         "budget": budget,
+        efficiency.TIME: time or budget,
         "seed": seed,
         "accuracy": [
             {"attack": "clean", "eps": 0.0, "accuracy": 0.9},
@@ -38,10 +39,17 @@ def row(variant, budget, accuracy, seed=0):
 
 
 def test_a_curve_has_mean_and_range_of_its_seeds():
-    rows = [row("gan", 10, 0.25), row("gan", 30, 0.35), row("gan", 10, 0.75, 1)]
+    rows = [
+        row("gan", 10, 0.25, time=9.5),
+        row("gan", 30, 0.35),
+        row("gan", 10, 0.75, 1, time=9.5),
+    ]
     curves = efficiency.curves(rows)
-    assert curves == {"gan": [(10, 50, 25, 75), (30, 35, 35, 35)]}
+    # Where whole epochs end, not at the budget.
+    assert curves == {"gan": [(9.5, 50, 25, 75), (30, 35, 35, 35)]}
     figure = efficiency.draw(rows, None)
+    drawn = figure.axes[1].lines[0].get_xdata()
+    assert list(drawn) == [9.5, 30]
     titles = [panel.get_title() for panel in figure.axes]
     assert titles == list(efficiency.FAMILIES)
 
@@ -167,6 +175,24 @@ def test_only_steps_of_what_is_trained_are_timed(timed):
     # The radius changes no step.
     collapse.trials(PRESET, pretended.Pretended())
     assert set(timed) < known
+
+
+def test_a_training_says_how_long_its_whole_epochs_last(timed, monkeypatch):
+    def measured(file, wanted, steps=0):
+        known = {"nfgsm": 1.0, "fgsm": 1.0, "gan": 1.5, "trades": 4.0}
+        return {costs.key(each): known[each["method"]] for each in wanted}
+
+    monkeypatch.setattr(costs, "measured", measured)
+    section = {**PRESET.stored["efficiency"], "budgets": [10]}
+    preset = options.Preset("some", {**PRESET.stored, "efficiency": section})
+    found = {
+        trial.about["variant"]: (
+            trial.config.epochs, trial.about[efficiency.TIME],
+        )
+        for trial in efficiency.trials(preset, pretended.Pretended())
+    }  # fmt: skip
+    # As many epochs as come nearest to ten of FGSM, and what they last.
+    assert found == {"nfgsm": (10, 10.0), "gan": (7, 10.5), "trades": (2, 8.0)}
 
 
 def test_more_seeds_have_those_close_to_the_best_and_then_the_best(timed):
