@@ -20,6 +20,7 @@ collapse = pytest.importorskip("experiments.collapse")
 costs = pytest.importorskip("experiments.costs")
 options = pytest.importorskip("experiments.options")
 pretended = pytest.importorskip("pretended")
+study = pytest.importorskip("experiments.study")
 
 SHAPE = (16, 16, 3)
 
@@ -212,6 +213,40 @@ def test_more_seeds_have_those_close_to_the_best_and_then_the_best(timed):
     # The best generator is not the best of all.
     assert names(more) == ["nfgsm-1-7", "gan-1-7", "nfgsm-2-7", "gan-2-7"]
     assert {trial.config.seed for trial in more} == {7}
+
+
+@pytest.mark.parametrize(
+    ("reached", "count"), [((0.5, 0.4, 0.3), 3), ((0.5, 0.5, 0.5), 5)]
+)
+def test_further_seeds_are_counted_at_most(timed, monkeypatch, reached, count):
+    for name, value in zip(REACHED, reached, strict=True):
+        monkeypatch.setitem(REACHED, name, value)
+    place = pretended.Pretended()
+    for trial in efficiency.trials(PRESET, place):
+        place.done.add(f"measure {trial.name}, validation")
+    most = efficiency.most_seeds(PRESET, place)
+    assert len(names(most)) == len(set(names(most))) == 5
+    more = efficiency.more_seeds(PRESET, place)
+    assert len(more) == count
+    assert {trial.name for trial in more} <= {trial.name for trial in most}
+
+
+def test_the_cost_of_a_preset_has_further_seeds(timed, tmp_path):
+    place = study.Study(tmp_path, tmp_path)
+    (tmp_path / "costs.json").write_text("{}")
+    preset = options.Preset.load("cpu")
+    rows = costs.of_experiments(preset, place, 1)
+    section = preset.section("efficiency")
+    seeds = len(section["seeds"]) - 1
+    count = seeds * (len(section["variants"]) + section["best"] + 1)
+    assert rows["efficiency"]["later trainings"] == count
+    # All epochs last alike here: ten and thirty of them for each.
+    part = seeds * (10 * len(section["variants"]) + 30 * (section["best"] + 1))
+    once = 10 * len(section["variants"]) + 30 * len(section["longer"])
+    found = rows["efficiency"]
+    assert found["later hours"] / found["hours"] == pytest.approx(part / once)
+    assert f"at most {count} of further seeds" in costs.told(found)
+    assert "further" not in costs.told(rows["collapse"])
 
 
 @pytest.mark.parametrize(
