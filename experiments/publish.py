@@ -20,6 +20,7 @@ from tfgan_robust.files import read_json_object, sha256, write_json
 from tfgan_robust.identity import differences
 from tfgan_robust.networks import pretrained
 from tfgan_robust.reports.reading import StoredEvaluation, read_evaluation
+from tfgan_robust.reports.results import Pointwise, Result
 from tfgan_robust.runs.directory import RunDirectory, load_run_config
 
 # What depends on where it was trained.
@@ -121,6 +122,10 @@ def measured(stored: StoredEvaluation) -> dict[str, Any]:
     radius (pointwise).
     """
     evaluation, conditions = stored.evaluation, stored.conditions
+    found: list[tuple[str, Result | Pointwise]] = [
+        *((result.attack, result) for result in evaluation.results),
+        *(("pointwise", worst) for worst in evaluation.pointwise),
+    ]
     return {
         "test images": conditions.dataset.draw,
         "date": conditions.date,
@@ -132,10 +137,7 @@ def measured(stored: StoredEvaluation) -> dict[str, Any]:
                 "correct": each.num_correct,
                 "of": each.num_images,
             }
-            for attack, each in (
-                *((result.attack, result) for result in evaluation.results),
-                *(("pointwise", worst) for worst in evaluation.pointwise),
-            )
+            for attack, each in found
         ],
         "audit": {
             check.check: check.verdict for check in evaluation.audit or ()
