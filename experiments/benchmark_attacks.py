@@ -8,7 +8,8 @@ and restarts, one after another in one process on the CPU:
     python experiments/benchmark_attacks.py --data_dir=DIR \
         --run_dir=experiments/cifar10/grad_x --output=/tmp/attacks.json
 
-Run it on an idle machine. A stopped run goes on with the same command.
+Run it on an idle machine. A stopped run goes on with the same command. Rows say
+on which processor they were measured; on another one all is measured again.
 Libraries on TensorFlow get the model compiled, which is faster than the Keras
 model itself; a warm-up keeps compilation out of all seconds. PGD of the others
 takes all steps on all images, as ours does with the protocol `final`; `worst`
@@ -43,12 +44,18 @@ from tfgan_robust.classifiers.loading import load_float32
 from tfgan_robust.data.loading import load_test
 from tfgan_robust.evaluation.radii import parse_eps
 from tfgan_robust.files import write_json
+from tfgan_robust.networks.devices import describe_devices
 from tfgan_robust.runs.directory import RunDirectory
 
 ATTACKS = "pgd-100,apgd-ce,square,autoattack"
 SETTINGS = {"num_images": 500, "eps": "8/255", "batch_size": 128, "seed": 0}
-PACKAGES = ["tensorflow", "torch", "adversarial-robustness-toolbox"]
-PACKAGES += ["foolbox", "cleverhans", "torchattacks"]
+# Of each library, with what it computes; its name is that of its function.
+PACKAGES = {
+    "art": ["adversarial-robustness-toolbox"],
+    "foolbox": ["foolbox"],
+    "cleverhans": ["cleverhans"],
+    "torchattacks": ["torch", "torchattacks"],
+}
 
 # From images and labels to attacked images.
 Attack = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -264,6 +271,16 @@ def jobs(
                 yield plan.name, name, measure
 
 
+def versions(by: str) -> dict[str, str]:
+    """Returns the versions of the packages that measure something.
+
+    Args:
+        by: One of `PEERS`, or anything else for ours.
+    """
+    packages = ["tensorflow", *PACKAGES.get(by, ())]
+    return {name: version(name) for name in packages}
+
+
 def load(options: argparse.Namespace) -> Subject:
     """Loads the classifier and the first images of the test set."""
     model = load_float32(RunDirectory(options.run_dir).classifier("best"))
@@ -305,15 +322,17 @@ def main() -> None:
         parser.error(f"--peers knows {', '.join(PEERS)}. Received: {peers}.")
     plans = [parse_attack(name) for name in options.attacks.split(",")]
     settings = {name: vars(options)[name] for name in SETTINGS}
-    settings |= {name: version(name) for name in PACKAGES}
-    settings["run"] = options.run_dir.name
+    settings |= {"run": options.run_dir.name, "device": describe_devices()}
     file = options.output
     rows = json.loads(file.read_text("utf-8")) if file.is_file() else []
     subject = load(options)
     clean = subject.right(subject.images)
+    shown = []
     for attack, by, measure in jobs(subject, plans, peers):
-        key = {**settings, "attack": attack, "by": by}
-        if any(key.items() <= row.items() for row in rows):
+        key = {**settings, **versions(by), "attack": attack, "by": by}
+        known = [row for row in rows if key.items() <= row.items()]
+        if known:
+            shown += known[:1]
             continue
         right, change, seconds = measure()
         figures = {
@@ -323,9 +342,9 @@ def main() -> None:
         }  # fmt: skip
         print(attack, by, figures, flush=True)
         rows.append({**key, **figures})
+        shown += rows[-1:]
         write_json(file, rows)
-    rows = [row for row in rows if settings.items() <= row.items()]
-    print("\n".join(table(rows, subject.eps)))
+    print("\n".join(table(shown, subject.eps)))
 
 
 if __name__ == "__main__":

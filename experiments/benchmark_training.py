@@ -2,7 +2,9 @@
 
 The peak memory of the training command, the command relative to its bare
 compiled step, and the time of a step of each method relative to natural
-training, beside PyTorch's if `torch` of `requirements-bench.txt` is installed.
+training and to FGSM with the same terms of the loss. Beside PyTorch's, if
+`torch` of `requirements-bench.txt` is installed, stand ours in both precisions;
+others have that which `auto` picks.
 
     python experiments/benchmark_training.py --data_dir=DIR
 
@@ -31,7 +33,9 @@ import numpy as np
 import tensorflow as tf
 
 from tfgan_robust.attacks.formulations import FORMULATIONS
+from tfgan_robust.attacks.options import STEP_RATIO
 from tfgan_robust.data.augmentation import Places
+from tfgan_robust.methods.gradient_settings import FGSM_STEP
 from tfgan_robust.networks.devices import describe_devices
 from tfgan_robust.runs.presets import resolve
 from tfgan_robust.training.build import build_model
@@ -112,10 +116,10 @@ def step_in_torch(settings: dict[str, Any], *, bfloat16: bool) -> Step:
 
     config: Any = resolve({**settings, "precision": "float32"})
     count = {"natural": 0, "fgsm": 1}.get(config.method)
-    ratio = 1.25
+    ratio = FGSM_STEP
     if count is None:
         count = config.attack_steps
-        ratio = 2.5 / count
+        ratio = STEP_RATIO / count
     return torch_step(
         build_model(config, SHAPE, CLASSES).classifier,
         *fixed_batch(config.batch_size),
@@ -175,16 +179,33 @@ def print_steps(common: dict[str, Any], steps: int) -> None:
         if name not in IN_TORCH or not find_spec("torch"):
             continue
         for precision in ("float32", "bfloat16"):
-            build = partial(
+            policy = precision.replace("bf", "mixed_bf")
+            wanted[f"{name}, {precision}", "as trained"] = partial(
+                compiled_step, {**settings, "precision": policy}
+            )
+            wanted[f"{name}, PyTorch {precision}", "as trained"] = partial(
                 step_in_torch, settings, bfloat16=precision == "bfloat16"
             )
-            wanted[f"{name}, PyTorch {precision}", "as trained"] = build
-    found = time_steps(wanted, steps)
-    unit = found["natural", "as trained"]
-    print("\n| step | objective | seconds | relative to natural |")
-    print("|---|---|---|---|")
+    print("\n" + "\n".join(table(time_steps(wanted, steps))))
+
+
+def table(found: Mapping[tuple[str, str], float]) -> Iterator[str]:
+    """Yields lines of Markdown.
+
+    Args:
+        found: Seconds, by step and objective.
+    """
+    yield (
+        "| step | objective | seconds | relative to natural "
+        "| relative to fgsm of the same objective |"
+    )
+    yield 5 * "|---" + "|"
     for (name, objective), taken in found.items():
-        print(f"| {name} | {objective} | {taken:.3f} | {taken / unit:.2f} |")
+        natural, fgsm = found["natural", "as trained"], found["fgsm", objective]
+        yield (
+            f"| {name} | {objective} | {taken:.3f} | {taken / natural:.2f} "
+            f"| {taken / fgsm:.2f} |"
+        )
 
 
 def about() -> dict[str, str]:

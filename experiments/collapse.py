@@ -19,10 +19,9 @@ from experiments.options import Preset, Section
 from experiments.study import Measurement, Study, Trial, read_metrics
 from tfgan_robust.reports.plot_style import PALETTE
 from tfgan_robust.runs.directory import RunDirectory
+from tfgan_robust.training.alarms import has_fallen
 
 NAME = "collapse"
-# Of the best so far: less is a collapse.
-FALLEN = 0.5
 
 
 def trials(preset: Preset, study: Study) -> list[Trial]:
@@ -42,8 +41,13 @@ def trials(preset: Preset, study: Study) -> list[Trial]:
     ]
 
 
-def history(run: RunDirectory) -> dict[str, Any]:
-    """Returns what happened while training: accuracies and alarms by epoch."""
+def history(run: RunDirectory, num_images: int) -> dict[str, Any]:
+    """Returns what happened while training: accuracies and alarms by epoch.
+
+    Args:
+        run: What is kept of it.
+        num_images: How many validation images were attacked.
+    """
     rows = [row for row in read_metrics(run) if "val_pgd_accuracy" in row]
     pgd = [row["val_pgd_accuracy"] for row in rows]
     epochs = [int(row["epoch"]) for row in rows]
@@ -55,7 +59,7 @@ def history(run: RunDirectory) -> dict[str, Any]:
         "fallen": [
             epoch
             for n, epoch in enumerate(epochs)
-            if pgd[n] < FALLEN * max(pgd[: n + 1])
+            if has_fallen(max(pgd[: n + 1]), pgd[n], num_images)
         ],
         "alarms": [(alarm["epoch"], alarm["name"]) for alarm in alarms],
     }
@@ -88,7 +92,9 @@ def draw(rows: Sequence[Row], _: Section) -> Figure:
 EXPERIMENT = Experiment(
     NAME, "Collapse in long runs at a large radius", "4.2",
     trials, draw,
-    more=lambda trial, study: {"history": history(study.kept(trial))},
+    more=lambda trial, study: {
+        "history": history(study.kept(trial), trial.config.eval_images)
+    },
 )  # fmt: skip
 
 if __name__ == "__main__":

@@ -6,7 +6,8 @@ computed, from these.
     python -m experiments.costs --preset=paper
 
 times a step of each training of a preset on this machine, on random images,
-and says how long all of its trainings would take.
+and says how long all of its trainings would take, and at most those that
+results may ask for.
 """
 
 import argparse
@@ -85,10 +86,27 @@ def _timed(
     return time_steps(builders, steps), about()
 
 
+def relative(
+    file: Path, wanted: Mapping[str, Settings], unit: str
+) -> dict[str, float]:
+    """Returns how many steps of the unit last as long as one of each.
+
+    Args:
+        file: See `measured`.
+        wanted: Configurations by name.
+        unit: One of them.
+    """
+    seconds = measured(file, list(wanted.values()))
+    one = seconds[key(wanted[unit])]
+    return {n: seconds[key(settings)] / one for n, settings in wanted.items()}
+
+
 def equal_time(
     file: Path, wanted: Mapping[str, Settings], unit: str, epochs: int
 ) -> dict[str, int]:
     """Returns the epochs of each configuration that cost the same time.
+
+    As nearly as whole epochs can.
 
     Args:
         file: See `measured`.
@@ -96,11 +114,9 @@ def equal_time(
         unit: Which of them has `epochs`.
         epochs: At least 1.
     """
-    seconds = measured(file, list(wanted.values()))
-    whole = epochs * seconds[key(wanted[unit])]
     return {
-        name: max(1, round(whole / seconds[key(settings)]))
-        for name, settings in wanted.items()
+        name: max(1, round(epochs / each))
+        for name, each in relative(file, wanted, unit).items()
     }
 
 
@@ -133,9 +149,20 @@ def main() -> None:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     for title, row in rows.items():
-        print(f"{title}: {row['trainings']} trainings, {row['hours']:.1f} h")
-    total = sum(row["hours"] for row in rows.values())
-    print(f"all: {total:.1f} h of training")
+        print(f"{title}: {told(row)}")
+    names = ("trainings", "hours", "later trainings", "later hours")
+    print(f"all: {told({n: sum(r[n] for r in rows.values()) for n in names})}")
+
+
+def told(row: Mapping[str, Any]) -> str:
+    """Says how long trainings take, and those that results may ask for."""
+    line = f"{row['trainings']} trainings, {row['hours']:.1f} h"
+    if not row["later trainings"]:
+        return line
+    return (
+        f"{line}; and at most {row['later trainings']} of further seeds, "
+        f"{row['later hours']:.1f} h"
+    )
 
 
 def of_experiments(
@@ -158,11 +185,14 @@ def of_experiments(
         # What experiments share is trained once.
         trials = {t.name: t for t in found if t.name not in counted}
         counted |= trials.keys()
-        each = [trial.settings for trial in trials.values()]
+        later = experiment.at_most(preset, study) if experiment.at_most else ()
+        each = [trial.settings for trial in (*trials.values(), *later)]
         seconds = measured(file, each, steps)
         rows[experiment.name] = {
             "trainings": len(trials),
             "hours": hours(list(trials.values()), seconds),
+            "later trainings": len(later),
+            "later hours": hours(later, seconds),
         }
     write_json(file, {**read_json_object(file), "hours": rows})
     return rows

@@ -47,6 +47,8 @@ class Experiment:
         more: Columns of a trial's rows beside what was measured.
         later: Trials that its results ask for, which come after those of
             all experiments.
+        at_most: Trials that last as long as any that its results can ask
+            for.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Experiment:
     also: Callable[[Preset, Study], None] | None = None
     more: Callable[[Trial, Study], Row] | None = None
     later: Callable[[Preset, Study], Sequence[Trial]] | None = None
+    at_most: Callable[[Preset, Study], Sequence[Trial]] | None = None
 
     def asked_for(self, preset: Preset, study: Study) -> Sequence[Trial]:
         """Returns the trials that its results ask for."""

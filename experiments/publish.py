@@ -9,21 +9,24 @@ It is then `--model=pretrained:NAME`, and `tfgan_robust.load_pretrained`.
 import argparse
 import dataclasses
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
-from tfgan_robust.errors import UsageError
+from tfgan_robust.classifiers.loading import load_classifier
+from tfgan_robust.errors import TfganRobustError, UsageError
+from tfgan_robust.evaluation.session import of_classifier
 from tfgan_robust.files import read_json_object, sha256, write_json
-from tfgan_robust.networks.pretrained import FOLDER
-from tfgan_robust.reports.reading import read_evaluation
-from tfgan_robust.runs.directory import (
-    RunDirectory,
-    load_run_config,
-    stored_dataset,
-)
+from tfgan_robust.identity import differences
+from tfgan_robust.networks import pretrained
+from tfgan_robust.reports.reading import StoredEvaluation, read_evaluation
+from tfgan_robust.reports.results import Pointwise, Result
+from tfgan_robust.runs.directory import RunDirectory, load_run_config
 
 # What depends on where it was trained.
 _LOCAL = ("data_dir", "num_devices", "jit_compile")
+# Everyone who installs the package gets the file.
+MOST_BYTES = 15 * 2**20
 
 
 def main() -> None:
@@ -33,51 +36,108 @@ def main() -> None:
     parser.add_argument("--evaluation", type=Path, required=True)
     parser.add_argument("--name", required=True)
     parser.add_argument("--images", required=True)
-    arguments = parser.parse_args()
-    results = read_json_object(arguments.evaluation / "results.json")
-    file = RunDirectory(arguments.run_dir).classifier(results["checkpoint"])
-    described = stored_dataset(arguments.run_dir)
-    config = load_run_config(arguments.run_dir)
-    FOLDER.mkdir(exist_ok=True)
-    shutil.copyfile(file, FOLDER / f"{arguments.name}.keras")
+    try:
+        publish(**vars(parser.parse_args()))
+    except TfganRobustError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+def publish(run_dir: Path, evaluation: Path, name: str, images: str) -> None:
+    """Copies the network that was evaluated, and writes its card.
+
+    Args:
+        run_dir: Of its training.
+        evaluation: The folder of an evaluation.
+        name: What it is called from now on.
+        images: What its images are.
+
+    Raises:
+        UsageError: if the evaluation is of something else, or tells less than
+            a card says, or the file is too large.
+    """
+    stored = read_evaluation(evaluation)
+    results = read_json_object(evaluation / "results.json")
+    check_whole(stored, evaluation)
+    checkpoint = results.get("checkpoint")
+    if checkpoint is None:
+        raise UsageError(f"{evaluation} is not of a run's classifier.")
+    file = RunDirectory(run_dir).trained_classifier(checkpoint)
+    size = file.stat().st_size
+    if size > MOST_BYTES:
+        raise UsageError(
+            f"{file} must not have more than {MOST_BYTES} bytes. Received: "
+            f"{size}."
+        )
+    classifier = load_classifier(run_dir=run_dir, checkpoint=checkpoint)
+    if classifier.class_names is None:
+        raise UsageError(f"{run_dir} does not say what its classes are.")
+    here, there = of_classifier(classifier), stored.conditions.identity or {}
+    other = differences({k: there[k] for k in here if k in there}, here)
+    if other:
+        raise UsageError(
+            f"{evaluation} is not of {file}, or cannot prove it: it has "
+            f"another value of {', '.join(other)}."
+        )
+    config = load_run_config(run_dir)
+    pretrained.FOLDER.mkdir(exist_ok=True)
+    shutil.copyfile(file, pretrained.FOLDER / f"{name}.keras")
     write_json(
-        FOLDER / f"{arguments.name}.json",
+        pretrained.FOLDER / f"{name}.json",
         {
             "sha256": sha256(file),
             "dataset": config.dataset,
-            "class_names": described["class_names"],
-            "images": arguments.images,
+            "class_names": list(classifier.class_names),
+            "images": images,
             "settings": {
                 name: value
                 for name, value in dataclasses.asdict(config).items()
                 if name not in _LOCAL
             },
-            "measured": measured(arguments.evaluation, results),
+            "measured": measured(stored),
         },
     )
 
 
-def measured(folder: Path, results: dict[str, Any]) -> dict[str, Any]:
-    """Returns what a card says of an evaluation.
+def check_whole(stored: StoredEvaluation, folder: Path) -> None:
+    """Refuses an evaluation that tells less than a card says.
 
     Raises:
-        UsageError: if it is of validation images.
+        UsageError: if it is of validation images, stopped, or has no audit.
     """
-    if results["dataset"]["split"] != "test":
-        raise UsageError(f"{folder} is not of test images.")
-    evaluation = read_evaluation(folder).evaluation
+    evaluation = stored.evaluation
+    for fits, problem in (
+        (stored.conditions.dataset.split == "test", "not of test images"),
+        (evaluation.complete, "INCOMPLETE; the command that began it goes on"),
+        (evaluation.audit, "without an audit; evaluate with --audit=true"),
+    ):
+        if not fits:
+            raise UsageError(f"{folder} is {problem}.")
+
+
+def measured(stored: StoredEvaluation) -> dict[str, Any]:
+    """Returns what a card says of an evaluation.
+
+    Its accuracies are those under each attack, and under all of them within a
+    radius (pointwise).
+    """
+    evaluation, conditions = stored.evaluation, stored.conditions
+    found: list[tuple[str, Result | Pointwise]] = [
+        *((result.attack, result) for result in evaluation.results),
+        *(("pointwise", worst) for worst in evaluation.pointwise),
+    ]
     return {
-        "test images": results["dataset"]["draw"],
-        "date": results["date"],
-        "device": results["device"],
+        "test images": conditions.dataset.draw,
+        "date": conditions.date,
+        "device": conditions.device,
         "accuracy": [
             {
-                "attack": result.attack,
-                "eps": result.eps,
-                "correct": result.num_correct,
-                "of": result.num_images,
+                "attack": attack,
+                "eps": each.eps,
+                "correct": each.num_correct,
+                "of": each.num_images,
             }
-            for result in evaluation.results
+            for attack, each in found
         ],
         "audit": {
             check.check: check.verdict for check in evaluation.audit or ()

@@ -176,28 +176,37 @@ def full_cost(folder: Path) -> Iterator[str]:
         )
     file = folder / "costs.json"
     costs = read_json_object(file) if file.is_file() else {}
-    if "hours" not in costs:
+    rows = costs.get("hours", {})
+    if not rows or any("later hours" not in row for row in rows.values()):
         yield (
             "How long its trainings would take on this machine, from the "
             "measured time of a step of each, says `python -m "
-            "experiments.costs --preset=paper`; the seeds that it adds for "
-            "the best methods, and evaluations, which may take longer than "
-            "trainings, are not in it."
+            "experiments.costs --preset=paper`; evaluations, which may take "
+            "longer than trainings, are not in it."
         )
         return
-    total = sum(row["hours"] for row in costs["hours"].values())
+    total, later = (
+        sum(row[name] for row in rows.values())
+        for name in ("hours", "later hours")
+    )
     yield (
         f"Its trainings would take {total:,.0f} hours on {costs['device']}, "
-        "computed from the measured time of a step of each "
+        f"and the seeds that are added for the best methods {later:,.0f} more "
+        "at most, computed from the measured time of a step of each "
         f"(`python -m experiments.costs --preset=paper`, {costs['date']}). "
-        "Evaluations are not counted, nor the seeds that are added for the "
-        "best methods:"
+        "Evaluations are not counted:"
     )
     yield markdown_table(
-        ("experiment", "trainings", "hours"),
+        ("experiment", "trainings", "hours", "added, at most", "their hours"),
         [
-            (name, str(row["trainings"]), f"{row['hours']:.1f}")
-            for name, row in costs["hours"].items()
+            (
+                name,
+                str(row["trainings"]),
+                f"{row['hours']:.1f}",
+                str(row["later trainings"]),
+                f"{row['later hours']:.1f}",
+            )
+            for name, row in rows.items()
         ],
     )
 

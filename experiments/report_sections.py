@@ -13,12 +13,21 @@ from experiments.experiment import Row, accuracy, entry
 from experiments.report_tables import settings
 from tfgan_robust.reports.numbers import format_eps
 from tfgan_robust.reports.tables import markdown_table
-from tfgan_robust.training.alarms import MODE_GAP
+from tfgan_robust.training.alarms import (
+    FALLEN,
+    MODE_GAP,
+    fgsm_rises_while_pgd_falls,
+    pgd_collapses,
+)
 
 # A generator that fools fewer than this share of what FGSM fools is weak.
 _WEAK = 0.8
 # Below this share of the accuracy under FGSM, PGD is another matter.
 _MANY = 0.5
+# The alarms that say of a collapse, by name.
+_OF_COLLAPSE = [
+    alarm.__name__ for alarm in (fgsm_rises_while_pgd_falls, pgd_collapses)
+]
 
 
 def added(name: str, results: Results, folder: Path) -> Iterator[str]:
@@ -251,7 +260,8 @@ def collapses(results: Results, _: Path) -> Iterator[str]:
         pgd = [100 * each for each in found["pgd"]]
         best = max(range(len(pgd)), key=pgd.__getitem__)
         fallen = found["fallen"]
-        alarms = [f"{epoch}: {name}" for epoch, name in found["alarms"]]
+        given = [each for each in found["alarms"] if each[1] in _OF_COLLAPSE]
+        alarms = [f"{epoch}: {name}" for epoch, name in given]
         lines.append(
             (
                 row["variant"], str(row["seed"]), str(row["epochs"]),
@@ -260,13 +270,14 @@ def collapses(results: Results, _: Path) -> Iterator[str]:
                 str(fallen[0]) if fallen else "never",
                 alarms[0] if alarms else "none",
                 str(len(alarms)),
-                _warned(fallen, found["alarms"]),
+                _warned(fallen, given),
             )
         )  # fmt: skip
     if lines:
         yield (
             "Accuracy of validation images under PGD while training, in %, at "
-            "its epoch; fallen is below half of the best so far:"
+            f"its epoch; fallen is below {FALLEN:.0%} of the best so far, by "
+            f"more than chance, and alarms are {' and '.join(_OF_COLLAPSE)}:"
         )
         yield markdown_table(
             (
@@ -283,10 +294,12 @@ def _warned(fallen: Sequence[int], alarms: Sequence[Sequence[Any]]) -> str:
         return "an alarm without a fall" if alarms else "neither"
     if not alarms:
         return "a fall without an alarm"
-    first = int(alarms[0][0])
-    if first > fallen[0]:
-        return f"an alarm {first - fallen[0]} epochs after the fall"
-    return "an alarm with the fall, or before it"
+    distance = int(alarms[0][0]) - fallen[0]
+    if not distance:
+        return "an alarm with the fall"
+    plural = "s" if abs(distance) > 1 else ""
+    side = "after" if distance > 0 else "before"
+    return f"an alarm {abs(distance)} epoch{plural} {side} the fall"
 
 
 def _percent(value: float | None, scale: float) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from experiments import efficiency
 from experiments.evidence import method_of, seeds_of
 from experiments.experiment import (
     Row,
@@ -19,7 +20,7 @@ from tfgan_robust.reports.tables import audit_line, markdown_table
 # Columns of rows that tell one from the other, whatever the experiment.
 _TELLING = (
     "formulation", "settings by", "variant", "network", "precision", "budget",
-    "checkpoint", "split", "seed", "epochs",
+    efficiency.TIME, "checkpoint", "split", "seed", "epochs",
 )  # fmt: skip
 # What differs between seeds and machines alone.
 _NO_SETTINGS = ("seed", "data_dir")

@@ -60,8 +60,10 @@ def rules() -> Rules:
             {given["name"]: {"kind": kind, "srcs": [], "deps": [], **given}}
         )
 
-    def glob(patterns: list[str]) -> list[str]:
+    def glob(patterns: list[str], *, allow_empty: bool = False) -> list[str]:
         paths = [path for pattern in patterns for path in ROOT.glob(pattern)]
+        # As Bazel has it.
+        assert paths or allow_empty, patterns
         return sorted(path.relative_to(ROOT).as_posix() for path in paths)
 
     kinds = ("py_binary", "py_library", "py_test", "filegroup")

@@ -6,8 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
+from tfgan_robust.attacks.pgd import pgd
 from tfgan_robust.runs.directory import RunDirectory
+from tfgan_robust.runs.presets import resolve
+from tfgan_robust.training.build import build_model
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
@@ -16,12 +20,16 @@ collapse = pytest.importorskip("experiments.collapse")
 costs = pytest.importorskip("experiments.costs")
 options = pytest.importorskip("experiments.options")
 pretended = pytest.importorskip("pretended")
+study = pytest.importorskip("experiments.study")
+
+SHAPE = (16, 16, 3)
 
 
-def row(variant, budget, accuracy, seed=0):
+def row(variant, budget, accuracy, seed=0, time=None):
     return {
         "variant": variant,
         "budget": budget,
+        efficiency.TIME: time or budget,
         "seed": seed,
         "accuracy": [
             {"attack": "clean", "eps": 0.0, "accuracy": 0.9},
@@ -32,10 +40,17 @@ def row(variant, budget, accuracy, seed=0):
 
 
 def test_a_curve_has_mean_and_range_of_its_seeds():
-    rows = [row("gan", 10, 0.25), row("gan", 30, 0.35), row("gan", 10, 0.75, 1)]
+    rows = [
+        row("gan", 10, 0.25, time=9.5),
+        row("gan", 30, 0.35),
+        row("gan", 10, 0.75, 1, time=9.5),
+    ]
     curves = efficiency.curves(rows)
-    assert curves == {"gan": [(10, 50, 25, 75), (30, 35, 35, 35)]}
+    # Where whole epochs end, not at the budget.
+    assert curves == {"gan": [(9.5, 50, 25, 75), (30, 35, 35, 35)]}
     figure = efficiency.draw(rows, None)
+    drawn = figure.axes[1].lines[0].get_xdata()
+    assert list(drawn) == [9.5, 30]
     titles = [panel.get_title() for panel in figure.axes]
     assert titles == list(efficiency.FAMILIES)
 
@@ -48,6 +63,30 @@ def test_each_trial_is_compared_with_the_best_of_its_time():
     assert (line["variant"], line["best"]) == ("gan", "fgsm")
     assert (line["only this"], line["only the best"]) == (0, 12)
     assert line["p"] == pytest.approx(2 / 2**12)
+
+
+@pytest.mark.parametrize("variant", ["gan", "gan, magnitude"])
+def test_generators_start_as_fgsm_with_a_random_start(variant):
+    shared = {"dataset": "digits", "classifier_width": 0.05}
+    gan, fgsm = (
+        build_model(
+            resolve({**shared, **efficiency.VARIANTS[name]}), SHAPE, 10
+        ).method
+        for name in (variant, "fgsm")
+    )
+    rng = np.random.default_rng(0)
+    images = tf.constant(rng.random((4, *SHAPE), np.float32))
+    labels, seed = tf.constant([0, 1, 2, 3]), tf.constant([1, 2])
+    (found,) = gan.perturb(images, labels, seed)
+    _, size = fgsm.steps
+    expected = pgd(
+        gan.logits_fn, images, labels, eps=fgsm.radius, num_steps=1,
+        step_size=size, start=gan.prepare(images, labels, seed).start,
+    )  # fmt: skip
+    off = np.abs(found - expected) > 1e-5
+    # Where the gradient is about zero, rounding decides its sign.
+    assert off.mean() < 0.01
+    assert np.abs(expected - images).max() > 0.1
 
 
 def test_names_of_trainings_differ():
@@ -66,12 +105,12 @@ def test_names_of_trainings_differ():
 def test_a_collapse_is_less_than_half_of_the_best_so_far(tmp_path):
     run = RunDirectory(tmp_path)
     lines = ["epoch,val_fgsm_accuracy,val_pgd_accuracy"]
-    for epoch, pgd in enumerate(["0.2", "", "0.4", "0.19", "0.3"], 1):
-        lines.append(f"{epoch}.0,{pgd and '0.5'},{pgd}")
+    for epoch, left in enumerate(["0.2", "", "0.4", "0.19", "0.3"], 1):
+        lines.append(f"{epoch}.0,{left and '0.5'},{left}")
     run.metrics.write_text("\n".join(lines) + "\n")
     alarm = {"epoch": 4, "name": "pgd_collapses", "message": "it did"}
     run.alarms.write_text(json.dumps([alarm]))
-    found = collapse.history(run)
+    found = collapse.history(run, 1000)
     assert found["fallen"] == [4]
     assert found["alarms"] == [(4, "pgd_collapses")]
     assert found["pgd"] == [0.2, 0.4, 0.19, 0.3]
@@ -139,6 +178,24 @@ def test_only_steps_of_what_is_trained_are_timed(timed):
     assert set(timed) < known
 
 
+def test_a_training_says_how_long_its_whole_epochs_last(timed, monkeypatch):
+    def measured(file, wanted, steps=0):
+        known = {"nfgsm": 1.0, "fgsm": 1.0, "gan": 1.5, "trades": 4.0}
+        return {costs.key(each): known[each["method"]] for each in wanted}
+
+    monkeypatch.setattr(costs, "measured", measured)
+    section = {**PRESET.stored["efficiency"], "budgets": [10]}
+    preset = options.Preset("some", {**PRESET.stored, "efficiency": section})
+    found = {
+        trial.about["variant"]: (
+            trial.config.epochs, trial.about[efficiency.TIME],
+        )
+        for trial in efficiency.trials(preset, pretended.Pretended())
+    }  # fmt: skip
+    # As many epochs as come nearest to ten of FGSM, and what they last.
+    assert found == {"nfgsm": (10, 10.0), "gan": (7, 10.5), "trades": (2, 8.0)}
+
+
 def test_more_seeds_have_those_close_to_the_best_and_then_the_best(timed):
     place = pretended.Pretended()
     once = efficiency.trials(PRESET, place)
@@ -153,8 +210,61 @@ def test_more_seeds_have_those_close_to_the_best_and_then_the_best(timed):
     assert efficiency.more_seeds(PRESET, place) == []
     place.done.update(titles)
     more = efficiency.more_seeds(PRESET, place)
-    assert names(more) == ["nfgsm-1-7", "gan-1-7", "nfgsm-2-7"]
+    # The best generator is not the best of all.
+    assert names(more) == ["nfgsm-1-7", "gan-1-7", "nfgsm-2-7", "gan-2-7"]
     assert {trial.config.seed for trial in more} == {7}
+
+
+@pytest.mark.parametrize(
+    ("reached", "count"), [((0.5, 0.4, 0.3), 3), ((0.5, 0.5, 0.5), 5)]
+)
+def test_further_seeds_are_counted_at_most(timed, monkeypatch, reached, count):
+    for name, value in zip(REACHED, reached, strict=True):
+        monkeypatch.setitem(REACHED, name, value)
+    place = pretended.Pretended()
+    for trial in efficiency.trials(PRESET, place):
+        place.done.add(f"measure {trial.name}, validation")
+    most = efficiency.most_seeds(PRESET, place)
+    assert len(names(most)) == len(set(names(most))) == 5
+    more = efficiency.more_seeds(PRESET, place)
+    assert len(more) == count
+    assert {trial.name for trial in more} <= {trial.name for trial in most}
+
+
+def test_the_cost_of_a_preset_has_further_seeds(timed, tmp_path):
+    place = study.Study(tmp_path, tmp_path)
+    (tmp_path / "costs.json").write_text("{}")
+    preset = options.Preset.load("cpu")
+    rows = costs.of_experiments(preset, place, 1)
+    section = preset.section("efficiency")
+    seeds = len(section["seeds"]) - 1
+    count = seeds * (len(section["variants"]) + section["best"] + 1)
+    assert rows["efficiency"]["later trainings"] == count
+    # All epochs last alike here: ten and thirty of them for each.
+    part = seeds * (10 * len(section["variants"]) + 30 * (section["best"] + 1))
+    once = 10 * len(section["variants"]) + 30 * len(section["longer"])
+    found = rows["efficiency"]
+    assert found["later hours"] / found["hours"] == pytest.approx(part / once)
+    assert f"at most {count} of further seeds" in costs.told(found)
+    assert "further" not in costs.told(rows["collapse"])
+
+
+@pytest.mark.parametrize(
+    ("reached", "count", "expected"),
+    [
+        (("start noise", "nfgsm", "pgd-2", "start x", "gan"), 3,
+         ["start noise", "nfgsm", "pgd-2", "start x"]),
+        (("gan", "start x", "start grad", "pgd-7"), 2,
+         ["gan", "start x", "pgd-7"]),
+        (("nfgsm", "gan", "start x"), 2, ["nfgsm", "gan"]),
+        (("nfgsm", "fgsm"), 1, ["nfgsm"]),
+        ((), 3, []),
+    ],
+)  # fmt: skip
+def test_both_sides_of_the_claim_are_among_the_best(reached, count, expected):
+    values = {name: 50.0 - place for place, name in enumerate(reached)}
+    backwards = dict(reversed(values.items()))
+    assert efficiency.best(backwards, count) == expected
 
 
 def test_a_variant_that_fails_does_not_keep_others_from_more_seeds(timed):

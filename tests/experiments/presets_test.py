@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 apart = pytest.importorskip("experiments.apart")
 costs = pytest.importorskip("experiments.costs")
+efficiency = pytest.importorskip("experiments.efficiency")
 formulations = pytest.importorskip("experiments.formulations")
 options = pytest.importorskip("experiments.options")
 run_all = pytest.importorskip("experiments.run_all")
@@ -58,6 +59,17 @@ def test_paper_trains_what_the_paper_states(place):
     assert grad_x.generator_width == grad_x.classifier_width == 1.0
     long = trials["epochs/grad-x2-0"]
     assert (long.epochs, long.generator_width) == (300, 2.0)
+
+
+@pytest.mark.parametrize("name", ["cpu", "paper"])
+def test_generators_meet_their_controls_in_equal_time(name):
+    section = options.Preset.load(name).section("efficiency")
+    for variants in (section["variants"], section["longer"]):
+        for family in efficiency.FAMILIES.values():
+            assert set(family) & set(variants)
+        if "start x, paired" in variants:
+            assert "start noise, paired" in variants
+    assert set(section["longer"]) <= set(section["variants"])
 
 
 def test_baseline_and_ours_come_before_the_paper(place):

@@ -292,16 +292,23 @@ def test_collapses_are_told_with_their_alarms(tmp_path):
     rows = [
         of("fgsm", [0.2, 0.3, 0.01], [6], [[6, "pgd_collapses"]]),
         of("late", [0.3, 0.01, 0.0], [4], [[6, "pgd_collapses"]]),
-        of("silent", [0.3, 0.01, 0.0], [4], []),
+        of("early", [0.3, 0.2, 0.0], [6],
+           [[2, "modes_disagree"], [4, "fgsm_rises_while_pgd_falls"],
+            [6, "pgd_collapses"]]),
+        of("silent", [0.3, 0.01, 0.0], [4], [[2, "modes_disagree"]]),
         of("gan", [0.2, 0.25, 0.3], [], []),
-    ]
+    ]  # fmt: skip
     added = sections.added("collapse", {"collapse": {"rows": rows}}, tmp_path)
     text = "\n\n".join(added)
     assert cells(text, "fgsm")[0][3:] == [
         "30.0 at 4", "1.0 at 6", "6", "6: pgd_collapses", "1",
-        "an alarm with the fall, or before it",
+        "an alarm with the fall",
     ]  # fmt: skip
     assert cells(text, "late")[0][-1] == "an alarm 2 epochs after the fall"
+    assert cells(text, "early")[0][-3:] == [
+        "4: fgsm_rises_while_pgd_falls", "2",
+        "an alarm 2 epochs before the fall",
+    ]  # fmt: skip
     assert cells(text, "silent")[0][-1] == "a fall without an alarm"
     assert cells(text, "gan")[0][5:] == ["never", "none", "0", "neither"]
 
@@ -337,11 +344,18 @@ def test_costs_that_are_unknown_are_said_to_be(tmp_path):
     text = " ".join(report.full_cost(tmp_path))
     assert "python -m experiments.costs --preset=paper" in text
     assert "evaluations" in text
-    hours = {"epochs": {"trainings": 1, "hours": 12.0}}
+    hours = {
+        "epochs": {
+            "trainings": 1, "hours": 12.0, "later trainings": 3,
+            "later hours": 36.5,
+        }
+    }  # fmt: skip
     costs = {"hours": hours, "device": "a GPU", "date": "2026-11-28"}
     write_json(tmp_path / "costs.json", costs)
-    text = " ".join(report.full_cost(tmp_path))
+    text = "\n\n".join(report.full_cost(tmp_path))
     assert "12 hours on a GPU" in text
+    assert "36 more at most" in text
+    assert cells(text, "epochs")[0][1:] == ["1", "12.0", "3", "36.5"]
     assert "Evaluations are not counted" in text
 
 

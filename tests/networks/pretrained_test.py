@@ -59,6 +59,15 @@ def test_a_damaged_or_absent_file_is_refused(model, tmp_path, damage):
         tr.load_pretrained("digits-tiny")
 
 
+@pytest.mark.parametrize("part", ["sha256", "dataset", "class_names"])
+def test_a_card_that_lacks_something_is_refused(model, tmp_path, part):
+    file = tmp_path / "digits-tiny.json"
+    card = json.loads(file.read_text())
+    file.write_text(json.dumps({k: v for k, v in card.items() if k != part}))
+    with pytest.raises(UsageError, match=f"does not say `{part}`"):
+        tr.load_pretrained("digits-tiny")
+
+
 def test_it_is_evaluated_on_its_own_images(model):
     options = EvaluateSettings(
         **{**QUICK, "image_size": 16, "model": "pretrained:digits-tiny"}

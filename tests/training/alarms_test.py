@@ -17,8 +17,11 @@ def row(epoch, **figures):
     return {**healthy, **figures}
 
 
-def names(rows):
-    return [alarm["name"] for alarm in alarms.raised(rows)]
+IMAGES = 1000
+
+
+def names(rows, images=IMAGES):
+    return [alarm["name"] for alarm in alarms.raised(rows, images)]
 
 
 def test_a_healthy_history_raises_nothing():
@@ -27,7 +30,7 @@ def test_a_healthy_history_raises_nothing():
         for n in range(1, 9)
     ]
     for length in range(len(rows) + 1):
-        assert alarms.raised(rows[:length]) == []
+        assert alarms.raised(rows[:length], IMAGES) == []
 
 
 @pytest.mark.parametrize(
@@ -70,15 +73,32 @@ def test_fgsm_rising_while_pgd_falls(fgsm, pgd, fires):
     assert names(rows[1:]) == []
 
 
-@pytest.mark.parametrize(("drop", "fires"), [(0.21, True), (0.19, False)])
-def test_pgd_dropping_at_once(drop, fires):
-    rows = [row(1), row(2, val_pgd_accuracy=0.3 - drop)]
+@pytest.mark.parametrize(
+    ("pgd", "fires"),
+    [
+        ([0.30, 0.14], True),
+        ([0.30, 0.16], False),
+        # At a large radius there is little to lose.
+        ([0.15, 0.0], True),
+        ([0.17, 0.09, 0.01], True),
+        ([0.10, 0.17, 0.09], False),
+        # Half of the best, and yet a few images.
+        ([0.010, 0.004], False),
+        ([0.0, 0.0], False),
+    ],
+)
+def test_pgd_below_half_of_its_best(pgd, fires):
+    rows = [
+        row(n, val_pgd_accuracy=value, val_fgsm_accuracy=0.4)
+        for n, value in enumerate(pgd, 1)
+    ]
     assert names(rows) == (["pgd_collapses"] if fires else [])
 
 
-def test_a_slow_decline_is_no_collapse():
-    rows = [row(n, val_pgd_accuracy=0.9 - 0.1 * n) for n in range(1, 7)]
-    assert names(rows) == []
+@pytest.mark.parametrize(("images", "fires"), [(32, False), (200, True)])
+def test_few_images_are_no_collapse(images, fires):
+    rows = [row(1), row(2, val_pgd_accuracy=0.125)]
+    assert names(rows, images) == (["pgd_collapses"] if fires else [])
 
 
 def test_several_alarms_come_together_with_their_figures():
@@ -92,7 +112,7 @@ def test_several_alarms_come_together_with_their_figures():
             val_pgd_accuracy=0.0,
         ),
     ]
-    raised = alarms.raised(rows)
+    raised = alarms.raised(rows, IMAGES)
     assert [alarm["name"] for alarm in raised] == [
         "modes_disagree",
         "fgsm_rises_while_pgd_falls",
@@ -110,12 +130,12 @@ def test_robustness_of_the_undefended_comes_and_goes_without_alarm():
         row(n, val_fgsm_accuracy=0.3 + n / 10, val_pgd_accuracy=0.5 - n / 4)
         for n in range(3)
     ]
-    assert {a["name"] for a in alarms.raised(rows)} == {
+    assert {a["name"] for a in alarms.raised(rows, IMAGES)} == {
         "fgsm_rises_while_pgd_falls",
         "pgd_collapses",
     }
-    assert alarms.raised(rows, defended=False) == []
+    assert alarms.raised(rows, IMAGES, defended=False) == []
     apart = [row(1, train_mode_accuracy=0.9)]
     assert names(apart) == [
-        alarm["name"] for alarm in alarms.raised(apart, defended=False)
+        alarm["name"] for alarm in alarms.raised(apart, IMAGES, defended=False)
     ]

@@ -228,7 +228,7 @@ def _belongs_to(options: EvaluateSettings, inputs: _Inputs) -> Identity:
     """Returns all that a verdict depends on but the attacks."""
     classifier, names = inputs.networks.classifier, inputs.info.class_names
     belongs_to = {
-        **{f"the classifier's {k}": v for k, v in classifier.identity.items()},
+        **of_classifier(classifier),
         **identity.of_images(*inputs.split, names),
         "norm": options.norm,
         **dataclasses.asdict(options.execution),
@@ -241,6 +241,11 @@ def _belongs_to(options: EvaluateSettings, inputs: _Inputs) -> Identity:
         return belongs_to
     own = identity.of_images(*_measured(options, inputs), names)
     return options.part.identify(belongs_to, own)
+
+
+def of_classifier(classifier: Classifier) -> Identity:
+    """Returns what the identity of an evaluation says of its classifier."""
+    return {f"the classifier's {k}": v for k, v in classifier.identity.items()}
 
 
 def _open_store(

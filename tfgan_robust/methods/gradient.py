@@ -4,10 +4,11 @@ import tensorflow as tf
 
 from tfgan_robust.attacks.pgd import pgd
 from tfgan_robust.methods.base import Method, fold_in
-from tfgan_robust.methods.gradient_settings import FGSMSettings, PGDSettings
-
-# The step of FGSM with a random start (arXiv:2001.03994, section 5).
-FGSM_STEP = 1.25
+from tfgan_robust.methods.gradient_settings import (
+    FGSM_STEP,
+    FGSMSettings,
+    PGDSettings,
+)
 
 # The stream of the seed from which the start is drawn.
 _START = 0

@@ -13,6 +13,10 @@ from tfgan_robust.methods.settings import (
     RandomStartSettings,
 )
 
+# The step of FGSM with a random start (arXiv:2001.03994, section 5), as a
+# multiple of eps.
+FGSM_STEP = 1.25
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FGSMSettings(RandomStartSettings):

@@ -14,6 +14,8 @@ from tfgan_robust.files import read_json_object, sha256
 # Where a model is named, such as `--model=pretrained:cifar10-jpeg75`.
 PREFIX = "pretrained:"
 FOLDER = Path(__file__).parents[1] / "pretrained"
+# What commands read of a card.
+_PARTS = {"sha256": str, "dataset": str, "class_names": list}
 
 
 def names() -> list[str]:
@@ -38,7 +40,7 @@ def card(model: str) -> dict[str, Any]:
         know.
 
     Raises:
-        UsageError: for a name that there is not.
+        UsageError: for a name that there is not, or a card that lacks these.
     """
     name = model.removeprefix(PREFIX)
     if name not in names():
@@ -47,7 +49,15 @@ def card(model: str) -> dict[str, Any]:
             f"There is no pretrained classifier of that name. Known: {known}. "
             f"Received: {name}."
         )
-    return read_json_object(FOLDER / f"{name}.json")
+    file = FOLDER / f"{name}.json"
+    found = read_json_object(file)
+    for part, kind in _PARTS.items():
+        if not isinstance(found.get(part), kind):
+            raise UsageError(
+                f"{file} is damaged: it does not say `{part}`. Install the "
+                "package again, or copy the file from its repository."
+            )
+    return found
 
 
 def locate(model: str | Path) -> Path:
@@ -57,8 +67,8 @@ def locate(model: str | Path) -> Path:
         model: The name of a pretrained classifier, with `PREFIX`, or a path.
 
     Raises:
-        UsageError: for a name that there is not, or a file that is absent or
-            has another checksum than its card says.
+        UsageError: see `card`; for a file that is absent, too, or has another
+            checksum than its card says.
     """
     if not is_pretrained(model):
         return Path(model)

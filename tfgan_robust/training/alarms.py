@@ -1,5 +1,6 @@
 """Signs in a run's history that its robustness is not what it seems."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 Row = Mapping[str, float]
@@ -11,12 +12,15 @@ COMPARED = (
 )  # fmt: skip
 # Points of accuracy, as shares of 1.
 MODE_GAP = 0.15
-PGD_DROP = 0.20
 DIVERGENCE = 0.02
+# Of the best accuracy under PGD so far: less is a collapse, if the fall is
+# larger than so many of its standard errors. A run is looked at many times.
+FALLEN = 0.5
+_STANDARD_ERRORS = 3.0
 _TREND_LENGTH = 3
 
 
-def modes_disagree(rows: Sequence[Row]) -> str | None:
+def modes_disagree(rows: Sequence[Row], _: int) -> str | None:
     """Compares both modes of the classifier on the same training images.
 
     Batch normalisation after dropout, or lagging averages, can leave a
@@ -34,7 +38,7 @@ def modes_disagree(rows: Sequence[Row]) -> str | None:
     )
 
 
-def fgsm_rises_while_pgd_falls(rows: Sequence[Row]) -> str | None:
+def fgsm_rises_while_pgd_falls(rows: Sequence[Row], _: int) -> str | None:
     """Looks for learning the one-step attack only (the paper's section 4.2).
 
     Both must move by more than `DIVERGENCE` over the last measurements.
@@ -53,20 +57,32 @@ def fgsm_rises_while_pgd_falls(rows: Sequence[Row]) -> str | None:
     )
 
 
-def pgd_collapses(rows: Sequence[Row]) -> str | None:
+def pgd_collapses(rows: Sequence[Row], num_images: int) -> str | None:
     """Looks for catastrophic overfitting (arXiv:2001.03994)."""
-    if len(rows) < 2:
-        return None
-    drop = rows[-2]["val_pgd_accuracy"] - rows[-1]["val_pgd_accuracy"]
-    if drop <= PGD_DROP:
+    last = rows[-1]["val_pgd_accuracy"]
+    best, epoch = max((row["val_pgd_accuracy"], row["epoch"]) for row in rows)
+    if not has_fallen(best, last, num_images):
         return None
     return (
-        f"accuracy under PGD fell by {drop:.1%} since epoch "
-        f"{rows[-2]['epoch']:.0f}: catastrophic overfitting"
+        f"accuracy under PGD fell to {last:.1%} from {best:.1%} at epoch "
+        f"{epoch:.0f}: catastrophic overfitting"
     )
 
 
-ALARMS: tuple[Callable[[Sequence[Row]], str | None], ...] = (
+def has_fallen(best: float, last: float, num_images: int) -> bool:
+    """Tells whether accuracy collapsed, rather than came out lower by chance.
+
+    Args:
+        best: The highest so far, as a share of 1.
+        last: What it is now.
+        num_images: On how many images.
+    """
+    variance = best * (1 - best) + last * (1 - last)
+    error = math.sqrt(variance / num_images)
+    return last < FALLEN * best and best - last > _STANDARD_ERRORS * error
+
+
+ALARMS: tuple[Callable[[Sequence[Row], int], str | None], ...] = (
     modes_disagree,
     fgsm_rises_while_pgd_falls,
     pgd_collapses,
@@ -74,13 +90,14 @@ ALARMS: tuple[Callable[[Sequence[Row]], str | None], ...] = (
 
 
 def raised(
-    rows: Sequence[Row], *, defended: bool = True
+    rows: Sequence[Row], num_images: int, *, defended: bool = True
 ) -> list[dict[str, str | int]]:
     """Returns the alarms that the newest measurement raises.
 
     Args:
         rows: The measurements so far, oldest first, with "epoch" and, as
             shares of 1, what `COMPARED` names.
+        num_images: How many validation images were attacked.
         defended: Whether the method trains against attacks. Where it does
             not, robustness comes and goes by chance.
 
@@ -90,7 +107,7 @@ def raised(
     if not rows:
         return []
     alarms = ALARMS if defended else (modes_disagree,)
-    found = [(alarm.__name__, alarm(rows)) for alarm in alarms]
+    found = [(alarm.__name__, alarm(rows, num_images)) for alarm in alarms]
     return [
         {"epoch": int(rows[-1]["epoch"]), "name": name, "message": message}
         for name, message in found

@@ -325,7 +325,9 @@ class Trainer:
 
     def _raise_alarms(self) -> None:
         for alarm in alarms.raised(
-            self._metrics.measured, defended=bool(self.model.method.names)
+            self._metrics.measured,
+            self._validator.num_attacked,
+            defended=bool(self.model.method.names),
         ):
             self._state.progress["alarms"].append(alarm)
             say(f"ALARM: {alarm['message']}")

@@ -75,6 +75,11 @@ class Validator:
             )
             self._health = tf.function(health, autograph=False)
 
+    @property
+    def num_attacked(self) -> int:
+        """How many images accuracies under attack are of."""
+        return len(self._attacked.labels)
+
     def measure(self) -> dict[str, float]:
         """Returns accuracies as shares of 1, and the generators' health.
 
