@@ -285,10 +285,14 @@ def test_fit_refuses_images_of_another_range(change, told, kind):
     assert not changed(before, model)
 
 
-def test_losses_of_a_users_model_are_descended():
+@pytest.mark.parametrize("length", [0.0, 0.01])
+def test_losses_of_a_users_model_are_descended(length):
     logs = []
     for decay in (None, 0.5):
-        model = build(method="natural", dropout_scale=0)
+        model = build(
+            method="natural", dropout_scale=0,
+            weight_perturbation=length, weight_perturbation_start=0,
+        )  # fmt: skip
         model.classifier.layers[-1].kernel_regularizer = (
             decay and keras.regularizers.L2(decay)
         )

@@ -203,17 +203,19 @@ class AdversarialClassifier(KerasFile):
                 logs.update(answers, loss=loss)
                 return tf.nn.compute_average_loss(loss, importance)
 
-            classify, moved = self.classifier, None
+            classify = self.classifier
             if self.refinements.weight_perturbation:
                 with tape.stop_recording():
-                    moved = self._worst_weights(objective)
-                tape.watch(moved)
+                    steps = self._steps_up(objective)
+                # Recorded from the variables on, so that these have the
+                # gradient of there beside that of their own decay.
+                moved = weights.moved(self.classifier, steps)
                 classify = weights.with_weights(self.classifier, moved)
             loss = objective(classify)
             if self.classifier.losses:  # Such as weight decay by Keras.
                 decay = tf.add_n(self.classifier.losses)
                 loss += tf.nn.scale_regularization_loss(decay)
-        players = self.players(at=moved)
+        players = self.players()
         movers = players[:1] if method.separate_updates else players
         logs |= descend(tape, [loss], movers)
         logs |= metrics.sizes(
@@ -235,18 +237,12 @@ class AdversarialClassifier(KerasFile):
         logs = metrics.answers(labels, logits)
         return metrics.update(self.test_trackers, logs)
 
-    def players(self, at: list[tf.Tensor] | None = None) -> list[Player]:
-        """The classifier, then the generators, each with its optimizer.
-
-        Args:
-            at: Where the classifier's gradient is taken, if not at its
-                weights.
-        """
+    def players(self) -> list[Player]:
+        """The classifier, then the generators, each with its optimizer."""
         own = Player(
             "classifier",
             self.classifier,
             self.optimizer,
-            at=at,
             l2=self.refinements.l2,
         )
         others = zip(
@@ -276,7 +272,7 @@ class AdversarialClassifier(KerasFile):
             loss += extra
         return loss, metrics.answers(labels, logits)
 
-    def _worst_weights(
+    def _steps_up(
         self, objective: Callable[[keras.Model], tf.Tensor]
     ) -> list[tf.Tensor]:
         with tf.GradientTape() as tape:
@@ -286,7 +282,7 @@ class AdversarialClassifier(KerasFile):
             self.optimizer.iterations >= refinements.weight_perturbation_start
         )
         length = refinements.weight_perturbation * tf.cast(begun, tf.float32)
-        return weights.worst(self.classifier, tape, loss, length)
+        return weights.steps_up(self.classifier, tape, loss, length)
 
     def _memory_of_weights(self) -> tf.Tensor:
         """The average's momentum, shorter at first, to forget the start."""
