@@ -139,6 +139,31 @@ def test_generator_updates_are_counted():
     assert int(model.optimizer.iterations.numpy()) == 1
 
 
+@pytest.mark.parametrize("schedule", ["cosine", "onecycle"])
+@pytest.mark.parametrize(
+    ("settings", "updates"),
+    [
+        ({"update": "alternating", "generator_updates": 3}, 3),
+        ({"update": "alternating"}, 1),
+        ({"update": "simultaneous"}, 1),
+    ],
+    ids=str,
+)
+def test_rates_of_all_players_span_the_run(schedule, settings, updates):
+    model = build(
+        generator_width=0.1, warmup=0.2, learning_rate_schedule=schedule,
+        classifier_learning_rate=1.0, generator_learning_rate=1.0, **settings,
+    )  # fmt: skip
+    model.train_step(batch())
+    (generator, _), own = model.generator_optimizers, model.optimizer
+    assert int(generator.iterations.numpy()) == updates
+    for step in (0, 10, 20, 60, 99, 100):  # Of 100.
+        own.iterations.assign(step)
+        generator.iterations.assign(updates * step)
+        rate = float(generator.learning_rate)
+        assert rate == pytest.approx(float(own.learning_rate), abs=1e-6)
+
+
 @pytest.mark.parametrize("mode", ["inference", "training"])
 def test_looking_at_the_classifier_changes_nothing(mode):
     model = build(method="natural")

@@ -93,9 +93,11 @@ def build_model(
         )
     finally:
         keras.config.set_dtype_policy(previous)
+    # In turn with the classifier, generators may learn several times a step.
+    updates = max(1, model.method.separate_updates) * total_steps
     model.compile(
         optimizers.of_classifier(config, total_steps),
-        [optimizers.of_generator(config, total_steps) for _ in generators],
+        [optimizers.of_generator(config, updates) for _ in generators],
         jit_compile=config.jit_compile == "true",
     )
     return model

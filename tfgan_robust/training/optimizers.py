@@ -77,7 +77,7 @@ def of_generator(config: Any, total_steps: int) -> keras.Optimizer:
 
     Args:
         config: The settings of a run with generators.
-        total_steps: Steps of the whole run.
+        total_steps: Its updates in the whole run.
     """
     rate = _schedule(config, config.generator_learning_rate, total_steps)
     return _scaled(config, _adam(config, rate))
