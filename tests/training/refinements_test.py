@@ -226,6 +226,39 @@ def test_statistics_of_the_average_are_recomputed():
         np.testing.assert_array_equal(old, new)
 
 
+@pytest.mark.parametrize("shares", [{}, {"clean_share": 0.5}], ids=str)
+@pytest.mark.parametrize("batching", ["joint", "separate"])
+def test_recomputed_statistics_are_of_all_passes(batching, shares):
+    model = build(
+        method="gan", averaging=0.9, batching=batching, eps=0.5,
+        generator_assignment="all", **shares,
+    )  # fmt: skip
+    images, labels = batch()
+    parts = [images[:4], images[4:]]
+    AveragedStatistics(model).recompute([(part, labels[:4]) for part in parts])
+    convolve = model.averaged.get_layer("block1_conv1")
+    means, variances = [], []
+    for count, part in enumerate(parts):
+        perturbed = model.method.perturb(
+            part, labels[:4], tf.constant([0, count])
+        )
+        clean = part[: round(4 * shares.get("clean_share", 1))]
+        passes = [clean, *perturbed]
+        if batching == "joint":
+            passes = [tf.concat(passes, 0)]
+        seen = [np.asarray(convolve(each)) for each in passes]
+        means.append(np.mean([each.mean((0, 1, 2)) for each in seen], 0))
+        variances.append(np.mean([each.var((0, 1, 2)) for each in seen], 0))
+    layer = model.averaged.get_layer("block1_conv1_bn")
+    for found, expected in (
+        (layer.moving_mean, means),
+        (layer.moving_variance, variances),
+    ):
+        np.testing.assert_allclose(
+            found, np.mean(expected, 0), rtol=1e-3, atol=1e-5
+        )
+
+
 def test_the_radius_rises_in_a_straight_line():
     model = build(method="fgsm", eps_warmup=0.5, total_steps=8, eps=0.2)
     assert model.method.eps == 0.2

@@ -25,6 +25,11 @@ class AveragedStatistics:
         self._model = model
         self._run = tf.function(self._look, autograph=False)
         self._layers = normalisations(model.trained)
+        self._statistics = [
+            variable
+            for layer in self._layers
+            for variable in (layer.moving_mean, layer.moving_variance)
+        ]
 
     def recompute(self, batches: Iterable[Any]) -> None:
         """Sets them to their mean over batches, perturbed as in training.
@@ -32,40 +37,50 @@ class AveragedStatistics:
         Args:
             batches: As `AdversarialClassifier.train_step` takes them.
         """
-        statistics = [
-            variable
-            for layer in self._layers
-            for variable in (layer.moving_mean, layer.moving_variance)
-        ]
+        statistics = self._statistics
         if not statistics:
             return
         totals, count = [0.0] * len(statistics), 0
         # The graph is traced within, at the first batch of all.
         with _no_memory(self._layers):
             for images, labels in batches:
-                self._run(images, labels, tf.constant([0, count]))
+                found = self._run(images, labels, tf.constant([0, count]))
                 count += 1
                 totals = [
-                    total + variable.numpy()
-                    for total, variable in zip(totals, statistics, strict=True)
+                    total + mean.numpy()
+                    for total, mean in zip(totals, found, strict=True)
                 ]
         for variable, total in zip(statistics, totals, strict=True):
             variable.assign(total / count)
 
-    def _look(self, images: Any, labels: tf.Tensor, seed: tf.Tensor) -> None:
+    def _look(
+        self, images: Any, labels: tf.Tensor, seed: tf.Tensor
+    ) -> list[tf.Tensor]:
+        """Returns each statistic, its mean over the passes of a batch."""
         method = self._model.method
+        passes: list[list[tf.Tensor]] = []
+
+        def classify(images: tf.Tensor, training: bool) -> tf.Tensor:
+            answers = self._model.trained(images, training=training)
+            # Read here: the next pass overwrites them.
+            passes.append([tf.identity(v.value) for v in self._statistics])
+            return answers
+
         if method.remembers:
             images, _ = images
         perturbed = method.perturb(images, labels, seed)
         named = dict(zip(method.names, perturbed, strict=True))
-        method.logits(self._model.trained, images, named)
+        method.logits(classify, images, named)
+        return [
+            tf.add_n(each) / len(passes) for each in zip(*passes, strict=True)
+        ]
 
 
 @contextlib.contextmanager
 def _no_memory(
     layers: Sequence[keras.layers.BatchNormalization],
 ) -> Iterator[None]:
-    """Makes moving averages the statistics of the last batch."""
+    """Makes moving averages the statistics of the last pass."""
     momenta = [layer.momentum for layer in layers]
     for layer in layers:
         layer.momentum = 0.0
