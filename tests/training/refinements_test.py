@@ -13,7 +13,9 @@ from tfgan_robust.runs.presets import resolve
 from tfgan_robust.training.averaging import AveragedStatistics
 from tfgan_robust.training.build import build_model
 from tfgan_robust.training.model import AdversarialClassifier
+from tfgan_robust.training.players import Player, descend
 from tfgan_robust.training.refinements import Refinements
+from tfgan_robust.training.weights import is_kernel, steps_up
 
 SHAPE = (16, 16, 3)
 TINY = {
@@ -109,6 +111,44 @@ def test_weights_descend_from_where_the_loss_is_worst():
     network.set_weights([worst, before[1]])
     expected = tf.reduce_mean(cross_entropy(labels, network(images)))
     assert float(logs["loss"]) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_kernels_alone_decay_and_are_perturbed_in_the_vit():
+    """Biases of attention and of positions have two axes."""
+    images, labels = batch()
+    settings = {
+        "method": "natural", "classifier": "vit", "averaging": 0,
+        "weight_decay_kind": "decoupled", "weight_decay": 0.5,
+        "learning_rate_schedule": "constant", "warmup": 0,
+        "classifier_learning_rate": 1e-2,
+    }  # fmt: skip
+    model = build(**settings)
+    network = model.classifier
+    variables = network.trainable_variables
+    kernels = [is_kernel(variable) for variable in variables]
+    assert {v.name for v in variables if is_kernel(v)} == {"kernel"}
+    assert sum(kernels) == 2 + 1 + 6 * (4 + 2) + 1
+    biases = [v for v in variables if v.name == "bias" and len(v.shape) > 1]
+    assert len(biases) == 1 + 3 * 6
+    with tf.GradientTape() as tape:
+        loss = cross_entropy(labels, network(images, training=True))
+    steps = steps_up(network, tape, loss, 0.1)
+    assert [np.any(step) for step in steps] == kernels
+    before = [v.numpy() for v in variables]
+    model.optimizer.apply([tf.zeros_like(v) for v in variables], variables)
+    shrunk = [
+        not np.array_equal(old, new)
+        for old, new in zip(before, variables, strict=True)
+    ]
+    assert shrunk == kernels
+    l2 = Player("", network, keras.optimizers.SGD(1.0), l2=0.5)
+    l2.optimizer.build(variables)
+    before = [v.numpy() for v in variables]
+    with tf.GradientTape() as tape:
+        loss = 0.0 * tf.add_n([tf.reduce_sum(v.value) for v in variables])
+    descend(tape, [loss], [l2])
+    for old, new, kernel in zip(before, variables, kernels, strict=True):
+        np.testing.assert_allclose(new, old / 2 if kernel else old, rtol=1e-6)
 
 
 def test_weight_perturbation_waits_for_its_start():

@@ -7,11 +7,16 @@ import tensorflow as tf
 
 # Keeps the direction of a zero gradient finite.
 _SMALL = 1e-12
+# By Keras's names: attention has biases of two axes, for instance.
+_NO_KERNELS = ("bias", "beta", "gamma")
 
 
 def is_kernel(variable: keras.Variable) -> bool:
-    """Tells whether weights multiply inputs: those of two axes or more."""
-    return len(variable.shape) > 1
+    """Tells whether weights multiply inputs.
+
+    Those of two axes or more, but for biases and those of normalisation.
+    """
+    return len(variable.shape) > 1 and variable.name not in _NO_KERNELS
 
 
 def steps_up(
