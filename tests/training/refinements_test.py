@@ -10,7 +10,6 @@ from tfgan_robust.errors import UsageError
 from tfgan_robust.methods.settings import NaturalSettings
 from tfgan_robust.networks.losses import cross_entropy
 from tfgan_robust.runs.presets import resolve
-from tfgan_robust.training.averaging import AveragedStatistics
 from tfgan_robust.training.build import build_model
 from tfgan_robust.training.model import AdversarialClassifier
 from tfgan_robust.training.players import Player, descend
@@ -238,10 +237,9 @@ def test_statistics_of_the_average_are_recomputed():
     images, labels = batch(32)
     model.train_step((images, labels))
     parts = [(images[n : n + 8], labels[n : n + 8]) for n in range(0, 32, 8)]
-    statistics = AveragedStatistics(model)
     weights = [v.numpy() for v in model.averaged.trainable_variables]
     for _ in range(2):  # The second time from the graph of the first.
-        statistics.recompute(parts)
+        model.recompute_statistics(parts)
         layers = model.averaged.layers
         first = model.averaged.get_layer("block1_conv1_bn")
         convolved = model.averaged.get_layer("block1_conv1")(images)
@@ -266,6 +264,75 @@ def test_statistics_of_the_average_are_recomputed():
         np.testing.assert_array_equal(old, new)
 
 
+class Batches(keras.utils.PyDataset):
+    """Four batches, with weights of examples."""
+
+    def __init__(self, images, labels):
+        super().__init__()
+        self.images, self.labels = images, labels
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        own = slice(8 * index, 8 * index + 8)
+        return self.images[own], self.labels[own], np.ones(8, np.float32)
+
+
+FITTED = {
+    "arrays": lambda images, labels: {"x": images, "y": labels},
+    "tensors": lambda images, labels: {
+        "x": tf.constant(images), "y": tf.constant(labels),
+    },
+    "float64": lambda images, labels: {
+        "x": images.astype(np.float64), "y": labels,
+    },
+    "part of arrays": lambda images, labels: {
+        "x": np.concatenate([images, 0 * images]), "y": np.tile(labels, 2),
+        "validation_split": 0.5,
+    },
+    "endless data set": lambda images, labels: {
+        "x": tf.data.Dataset.from_tensors((images, labels)).repeat(),
+        "steps_per_epoch": 2,
+    },
+    "batches": lambda images, labels: {"x": Batches(images, labels)},
+    "generator": lambda images, labels: {
+        "x": ((images, labels) for _ in range(100)),
+        "steps_per_epoch": 2,
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", FITTED)
+def test_fit_recomputes_the_statistics_of_the_average(kind):
+    model = build(method="natural", averaging=0.9, batchnorm_momentum=0.99)
+    images = np.random.default_rng(0).random((32, *SHAPE), np.float32)
+    given = FITTED[kind](images, np.arange(32) % 10)
+    if isinstance(given["x"], np.ndarray | tf.Tensor):
+        given["batch_size"] = 8
+    history = model.fit(**given, verbose=0)
+    assert len(history.history["loss"]) == 1
+    convolved = model.averaged.get_layer("block1_conv1")(images)
+    layer = model.averaged.get_layer("block1_conv1_bn")
+    # All images are looked at, in batches of one size.
+    np.testing.assert_allclose(
+        layer.moving_mean, np.mean(convolved, (0, 1, 2)), rtol=1e-3, atol=1e-5
+    )
+    np.testing.assert_allclose(
+        layer.moving_variance, np.var(convolved, (0, 1, 2)), rtol=0.05
+    )
+
+
+def test_without_an_average_or_batches_statistics_stay():
+    images, labels = batch()
+    for averaging, batches in ((0, [(images, labels)]), (0.9, [])):
+        model = build(method="natural", averaging=averaging)
+        before = [v.numpy() for v in model.variables]
+        model.recompute_statistics(batches)
+        for old, new in zip(before, model.variables, strict=True):
+            np.testing.assert_array_equal(old, new)
+
+
 @pytest.mark.parametrize("shares", [{}, {"clean_share": 0.5}], ids=str)
 @pytest.mark.parametrize("batching", ["joint", "separate"])
 def test_recomputed_statistics_are_of_all_passes(batching, shares):
@@ -275,7 +342,7 @@ def test_recomputed_statistics_are_of_all_passes(batching, shares):
     )  # fmt: skip
     images, labels = batch()
     parts = [images[:4], images[4:]]
-    AveragedStatistics(model).recompute([(part, labels[:4]) for part in parts])
+    model.recompute_statistics([(part, labels[:4]) for part in parts])
     convolve = model.averaged.get_layer("block1_conv1")
     means, variances = [], []
     for count, part in enumerate(parts):

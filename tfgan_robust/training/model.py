@@ -8,7 +8,8 @@ Other methods of training perturb the images otherwise, and may have another
 loss (`methods/base.py`).
 """
 
-from collections.abc import Callable, Sequence
+import inspect
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import keras
@@ -21,6 +22,7 @@ from tfgan_robust.methods.settings import MethodSettings
 from tfgan_robust.networks.logits import classifier_logits, copy_network
 from tfgan_robust.networks.losses import cross_entropy
 from tfgan_robust.training import metrics, weights
+from tfgan_robust.training.averaging import AveragedStatistics, Looked
 from tfgan_robust.training.keras_file import KerasFile
 from tfgan_robust.training.memory import GradientMemory
 from tfgan_robust.training.optimizers import spare_vectors
@@ -97,6 +99,7 @@ class AdversarialClassifier(KerasFile):
         self.averaged: keras.Model | None = None
         if refinements.averaging:
             self.averaged = copy_network(classifier)
+            self._statistics = AveragedStatistics(self.averaged, self.method)
         self.memory: GradientMemory | None = None
         if self.method.remembers:
             self.memory = GradientMemory(remembered, classifier.input_shape[1:])
@@ -158,7 +161,10 @@ class AdversarialClassifier(KerasFile):
             player.optimizer.build(player.network.trainable_variables)
 
     def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """Trains as `keras.Model.fit` does.
+        """Trains as `keras.Model.fit` does, then `recompute_statistics`.
+
+        Of the batches, or of 30 if there are more, but for those of a
+        `tf.distribute.DistributedDataset`.
 
         Args:
             x: Images, float32 [n, height, width, channels] in [0, 1], or
@@ -171,7 +177,33 @@ class AdversarialClassifier(KerasFile):
                 batches the first is looked at.
         """
         check_training_images(x)
-        return super().fit(x, *args, **kwargs)
+        looked = Looked(x)
+        history = super().fit(looked.source, *args, **kwargs)
+        divided = isinstance(x, tf.distribute.DistributedDataset)
+        if self.averaged is not None and not divided:
+            given = inspect.signature(super().fit).bind(x, *args, **kwargs)
+            given.apply_defaults()
+            batches = looked.again(
+                given.arguments["y"],
+                batch_size=given.arguments["batch_size"],
+                validation_split=given.arguments["validation_split"],
+                seed=self.seed,
+            )
+            self.recompute_statistics(batches)
+        return history
+
+    def recompute_statistics(self, batches: Iterable[Any]) -> None:
+        """Recomputes what normalises the average of the classifier's weights.
+
+        In training its statistics of batch normalisation merely follow those
+        of the classifier, whose weights are others (arXiv:1803.05407, section
+        3.1). Without an average nothing happens.
+
+        Args:
+            batches: As `train_step` takes them; some tens.
+        """
+        if self.averaged is not None:
+            self._statistics.recompute(batches)
 
     def train_step(self, data: tuple[tf.Tensor, ...]) -> dict[str, Any]:
         """Updates generators and classifier on one batch.
