@@ -67,8 +67,10 @@ class Trainer:
     ) -> None:
         # A run goes on as it began, on another machine too, and computes in
         # one precision on all of them.
-        kept = directory.stored_precision(run.path) if team.leads else None
-        chosen = choose(kept or config.precision)
+        kept = directory.stored_precision(run.path) if team.leads else {}
+        chosen = choose(kept.get("name", config.precision))
+        if "reason" in kept:
+            chosen = chosen._replace(reason=kept["reason"])
         self.precision = Precision(*team.from_chief(chosen))
         config = config.replace(precision=self.precision.name)
         self._config, self._run = config, run
