@@ -132,7 +132,7 @@ def row_of(
         "epochs": config.epochs,
         "training seconds": round(study.training_seconds(trial), 1),
         "trained on": study.device(trial),
-        "trained in": stored_precision(study.kept(trial).path),
+        "trained in": stored_precision(study.kept(trial).path).get("name"),
         "measurement": measurement.name,
         "checkpoint": measurement.flags.get("checkpoint", "best"),
         "split": conditions.dataset.split,

@@ -157,6 +157,36 @@ def test_a_given_model_is_trained_itself():
     assert_moved(start, mine.get_weights())
 
 
+@pytest.mark.parametrize("schedule", ["cosine", "onecycle", "constant"])
+def test_without_a_number_of_steps_all_is_as_in_mid_run(schedule):
+    config = resolve(
+        {k: v for k, v in SMALL.items() if k != "warmup"},
+        {
+            "generator_width": 0.1, "learning_rate_schedule": schedule,
+            "eps_warmup": 1.0, "weight_perturbation_start": 1.0,
+            "update": "alternating", "generator_updates": 2,
+        },
+    )  # fmt: skip
+    model = build_model(config, SHAPE, 10)
+    assert float(model.method.radius) == pytest.approx(config.eps)
+    assert model.refinements.weight_perturbation_start == 0
+    networks = [model.classifier, *model.generators]
+    for _ in range(3):
+        before = [
+            [v.numpy() for v in network.trainable_variables]
+            for network in networks
+        ]
+        model.train_step(batch())
+        for old, network in zip(before, networks, strict=True):
+            assert_moved(old, network.trainable_variables)
+    optimizers = [model.optimizer, *model.generator_optimizers]
+    np.testing.assert_allclose(
+        [float(o.learning_rate) for o in optimizers],
+        [config.learning_rate, *[config.generator_learning_rate] * 2],
+        rtol=1e-6,
+    )
+
+
 def test_models_that_do_not_fit_are_refused():
     with pytest.raises(UsageError, match="16.*`image_size=8` resizes them"):
         build(normalised_by_layer((8, 8, 3)))

@@ -139,6 +139,31 @@ def test_generator_updates_are_counted():
     assert int(model.optimizer.iterations.numpy()) == 1
 
 
+@pytest.mark.parametrize("schedule", ["cosine", "onecycle"])
+@pytest.mark.parametrize(
+    ("settings", "updates"),
+    [
+        ({"update": "alternating", "generator_updates": 3}, 3),
+        ({"update": "alternating"}, 1),
+        ({"update": "simultaneous"}, 1),
+    ],
+    ids=str,
+)
+def test_rates_of_all_players_span_the_run(schedule, settings, updates):
+    model = build(
+        generator_width=0.1, warmup=0.2, learning_rate_schedule=schedule,
+        classifier_learning_rate=1.0, generator_learning_rate=1.0, **settings,
+    )  # fmt: skip
+    model.train_step(batch())
+    (generator, _), own = model.generator_optimizers, model.optimizer
+    assert int(generator.iterations.numpy()) == updates
+    for step in (0, 10, 20, 60, 99, 100):  # Of 100.
+        own.iterations.assign(step)
+        generator.iterations.assign(updates * step)
+        rate = float(generator.learning_rate)
+        assert rate == pytest.approx(float(own.learning_rate), abs=1e-6)
+
+
 @pytest.mark.parametrize("mode", ["inference", "training"])
 def test_looking_at_the_classifier_changes_nothing(mode):
     model = build(method="natural")
@@ -285,10 +310,14 @@ def test_fit_refuses_images_of_another_range(change, told, kind):
     assert not changed(before, model)
 
 
-def test_losses_of_a_users_model_are_descended():
+@pytest.mark.parametrize("length", [0.0, 0.01])
+def test_losses_of_a_users_model_are_descended(length):
     logs = []
     for decay in (None, 0.5):
-        model = build(method="natural", dropout_scale=0)
+        model = build(
+            method="natural", dropout_scale=0,
+            weight_perturbation=length, weight_perturbation_start=0,
+        )  # fmt: skip
         model.classifier.layers[-1].kernel_regularizer = (
             decay and keras.regularizers.L2(decay)
         )

@@ -1,4 +1,4 @@
-"""Which precision a machine is given, and that a run keeps it."""
+"""Which precision a machine is given."""
 
 import pytest
 

@@ -10,10 +10,11 @@ from tfgan_robust.errors import UsageError
 from tfgan_robust.methods.settings import NaturalSettings
 from tfgan_robust.networks.losses import cross_entropy
 from tfgan_robust.runs.presets import resolve
-from tfgan_robust.training.averaging import AveragedStatistics
 from tfgan_robust.training.build import build_model
 from tfgan_robust.training.model import AdversarialClassifier
+from tfgan_robust.training.players import Player, descend
 from tfgan_robust.training.refinements import Refinements
+from tfgan_robust.training.weights import is_kernel, steps_up
 
 SHAPE = (16, 16, 3)
 TINY = {
@@ -111,6 +112,44 @@ def test_weights_descend_from_where_the_loss_is_worst():
     assert float(logs["loss"]) == pytest.approx(float(expected), rel=1e-5)
 
 
+def test_kernels_alone_decay_and_are_perturbed_in_the_vit():
+    """Biases of attention and of positions have two axes."""
+    images, labels = batch()
+    settings = {
+        "method": "natural", "classifier": "vit", "averaging": 0,
+        "weight_decay_kind": "decoupled", "weight_decay": 0.5,
+        "learning_rate_schedule": "constant", "warmup": 0,
+        "classifier_learning_rate": 1e-2,
+    }  # fmt: skip
+    model = build(**settings)
+    network = model.classifier
+    variables = network.trainable_variables
+    kernels = [is_kernel(variable) for variable in variables]
+    assert {v.name for v in variables if is_kernel(v)} == {"kernel"}
+    assert sum(kernels) == 2 + 1 + 6 * (4 + 2) + 1
+    biases = [v for v in variables if v.name == "bias" and len(v.shape) > 1]
+    assert len(biases) == 1 + 3 * 6
+    with tf.GradientTape() as tape:
+        loss = cross_entropy(labels, network(images, training=True))
+    steps = steps_up(network, tape, loss, 0.1)
+    assert [np.any(step) for step in steps] == kernels
+    before = [v.numpy() for v in variables]
+    model.optimizer.apply([tf.zeros_like(v) for v in variables], variables)
+    shrunk = [
+        not np.array_equal(old, new)
+        for old, new in zip(before, variables, strict=True)
+    ]
+    assert shrunk == kernels
+    l2 = Player("", network, keras.optimizers.SGD(1.0), l2=0.5)
+    l2.optimizer.build(variables)
+    before = [v.numpy() for v in variables]
+    with tf.GradientTape() as tape:
+        loss = 0.0 * tf.add_n([tf.reduce_sum(v.value) for v in variables])
+    descend(tape, [loss], [l2])
+    for old, new, kernel in zip(before, variables, kernels, strict=True):
+        np.testing.assert_allclose(new, old / 2 if kernel else old, rtol=1e-6)
+
+
 def test_weight_perturbation_waits_for_its_start():
     images, labels = batch()
     found = []
@@ -198,10 +237,9 @@ def test_statistics_of_the_average_are_recomputed():
     images, labels = batch(32)
     model.train_step((images, labels))
     parts = [(images[n : n + 8], labels[n : n + 8]) for n in range(0, 32, 8)]
-    statistics = AveragedStatistics(model)
     weights = [v.numpy() for v in model.averaged.trainable_variables]
     for _ in range(2):  # The second time from the graph of the first.
-        statistics.recompute(parts)
+        model.recompute_statistics(parts)
         layers = model.averaged.layers
         first = model.averaged.get_layer("block1_conv1_bn")
         convolved = model.averaged.get_layer("block1_conv1")(images)
@@ -224,6 +262,108 @@ def test_statistics_of_the_average_are_recomputed():
         weights, model.averaged.trainable_variables, strict=True
     ):
         np.testing.assert_array_equal(old, new)
+
+
+class Batches(keras.utils.PyDataset):
+    """Four batches, with weights of examples."""
+
+    def __init__(self, images, labels):
+        super().__init__()
+        self.images, self.labels = images, labels
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        own = slice(8 * index, 8 * index + 8)
+        return self.images[own], self.labels[own], np.ones(8, np.float32)
+
+
+FITTED = {
+    "arrays": lambda images, labels: {"x": images, "y": labels},
+    "tensors": lambda images, labels: {
+        "x": tf.constant(images), "y": tf.constant(labels),
+    },
+    "float64": lambda images, labels: {
+        "x": images.astype(np.float64), "y": labels,
+    },
+    "part of arrays": lambda images, labels: {
+        "x": np.concatenate([images, 0 * images]), "y": np.tile(labels, 2),
+        "validation_split": 0.5,
+    },
+    "endless data set": lambda images, labels: {
+        "x": tf.data.Dataset.from_tensors((images, labels)).repeat(),
+        "steps_per_epoch": 2,
+    },
+    "batches": lambda images, labels: {"x": Batches(images, labels)},
+    "generator": lambda images, labels: {
+        "x": ((images, labels) for _ in range(100)),
+        "steps_per_epoch": 2,
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", FITTED)
+def test_fit_recomputes_the_statistics_of_the_average(kind):
+    model = build(method="natural", averaging=0.9, batchnorm_momentum=0.99)
+    images = np.random.default_rng(0).random((32, *SHAPE), np.float32)
+    given = FITTED[kind](images, np.arange(32) % 10)
+    if isinstance(given["x"], np.ndarray | tf.Tensor):
+        given["batch_size"] = 8
+    history = model.fit(**given, verbose=0)
+    assert len(history.history["loss"]) == 1
+    convolved = model.averaged.get_layer("block1_conv1")(images)
+    layer = model.averaged.get_layer("block1_conv1_bn")
+    # All images are looked at, in batches of one size.
+    np.testing.assert_allclose(
+        layer.moving_mean, np.mean(convolved, (0, 1, 2)), rtol=1e-3, atol=1e-5
+    )
+    np.testing.assert_allclose(
+        layer.moving_variance, np.var(convolved, (0, 1, 2)), rtol=0.05
+    )
+
+
+def test_without_an_average_or_batches_statistics_stay():
+    images, labels = batch()
+    for averaging, batches in ((0, [(images, labels)]), (0.9, [])):
+        model = build(method="natural", averaging=averaging)
+        before = [v.numpy() for v in model.variables]
+        model.recompute_statistics(batches)
+        for old, new in zip(before, model.variables, strict=True):
+            np.testing.assert_array_equal(old, new)
+
+
+@pytest.mark.parametrize("shares", [{}, {"clean_share": 0.5}], ids=str)
+@pytest.mark.parametrize("batching", ["joint", "separate"])
+def test_recomputed_statistics_are_of_all_passes(batching, shares):
+    model = build(
+        method="gan", averaging=0.9, batching=batching, eps=0.5,
+        generator_assignment="all", **shares,
+    )  # fmt: skip
+    images, labels = batch()
+    parts = [images[:4], images[4:]]
+    model.recompute_statistics([(part, labels[:4]) for part in parts])
+    convolve = model.averaged.get_layer("block1_conv1")
+    means, variances = [], []
+    for count, part in enumerate(parts):
+        perturbed = model.method.perturb(
+            part, labels[:4], tf.constant([0, count])
+        )
+        clean = part[: round(4 * shares.get("clean_share", 1))]
+        passes = [clean, *perturbed]
+        if batching == "joint":
+            passes = [tf.concat(passes, 0)]
+        seen = [np.asarray(convolve(each)) for each in passes]
+        means.append(np.mean([each.mean((0, 1, 2)) for each in seen], 0))
+        variances.append(np.mean([each.var((0, 1, 2)) for each in seen], 0))
+    layer = model.averaged.get_layer("block1_conv1_bn")
+    for found, expected in (
+        (layer.moving_mean, means),
+        (layer.moving_variance, variances),
+    ):
+        np.testing.assert_allclose(
+            found, np.mean(expected, 0), rtol=1e-3, atol=1e-5
+        )
 
 
 def test_the_radius_rises_in_a_straight_line():

@@ -10,6 +10,8 @@ import pytest
 from tfgan_robust.errors import UsageError
 from tfgan_robust.runs.directory import RunDirectory
 from tfgan_robust.runs.presets import resolve
+from tfgan_robust.training import precision
+from tfgan_robust.training.loop import Trainer
 from tfgan_robust.training.session import train_all
 
 SIDE = 16
@@ -47,6 +49,51 @@ def train(folder, **changes):
     }
     run = RunDirectory(folder / "run")
     return train_all([(run, resolve(settings))])
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "name", "compute"),
+    [
+        (["amx_bf16"], [], "mixed_bfloat16", "bfloat16"),
+        ([], ["amx_bf16"], "float32", "float32"),
+    ],
+    ids=["begun with tiles", "begun without"],
+)
+def test_a_run_keeps_its_precision_and_says_why_on_another_machine(
+    begun, tmp_path, monkeypatch, capsys, here, there, name, compute
+):
+    computing = []
+
+    def stop_at_once(trainer, stop):
+        computing.append(trainer.model.classifier.layers[1].compute_dtype)
+        return 130 * (trainer._step == 1)
+
+    monkeypatch.setattr(
+        precision.tf.config, "list_physical_devices", lambda kind=None: []
+    )
+    (tmp_path / "data").symlink_to(begun / "data")
+    with monkeypatch.context() as first:
+        first.setattr(precision, "instructions", lambda: here)
+        first.setattr(Trainer, "_asked_to_stop", stop_at_once)
+        assert train(tmp_path) == 130
+    config = tmp_path / "run" / "config.json"
+    written = config.read_bytes()
+    kept = json.loads(written)["precision"]
+    assert kept["name"] == name and "amx_bf16" in kept["reason"]
+    said = f"precision {name}: {kept['reason']}"
+    assert said in capsys.readouterr().out
+    monkeypatch.setattr(precision, "instructions", lambda: there)
+    assert precision.choose("auto").name != name
+    monkeypatch.setattr(
+        Trainer,
+        "_asked_to_stop",
+        lambda trainer, stop: 0 * stop_at_once(trainer, stop),
+    )
+    assert train(tmp_path) == 0
+    told = capsys.readouterr().out
+    assert "resuming at step 1 of 2" in told and said in told
+    assert set(computing) == {compute}
+    assert config.read_bytes() == written
 
 
 def test_config_holds_what_the_data_were_and_where(begun):

@@ -25,7 +25,8 @@ class Perturbed(NamedTuple):
     Attributes:
         batches: A batch of images for each of `Method.names`.
         pairs: For each batch the logits, [batch, num_classes], that pairing
-            draws its logits towards; None for those of the clean images.
+            draws its logits towards, and which it trains as well; None for
+            those of the clean images.
         ascent: float32 [batch]: what generators ascend beside the loss, of
             no effect on the classifier.
         gradient: What a method that remembers is shown at the next visit,
@@ -181,6 +182,9 @@ class Method:
         perturbed: list[tf.Tensor],
     ) -> tf.Tensor | None:
         """Computes what is added to the loss: pairing, and generators' own.
+
+        Pairing has the gradient of both sides. Clean images are seen in
+        training mode as perturbed ones are, other pairs as `complete` says.
 
         Args:
             found: From `complete`.

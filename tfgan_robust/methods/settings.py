@@ -93,7 +93,8 @@ class Equation5Settings(CleanSettings, PerturbingSettings):
         0.0,
         "Weight of the squared difference, averaged over classes, between "
         "logits of perturbed images and their pairs: the clean images, or "
-        "what a learned start made of them.",
+        "what a learned start made of them, seen in attack_mode. Both sides "
+        "are trained.",
         group=OBJECTIVE,
         minimum=0,
     )

@@ -106,7 +106,10 @@ class LearnedStart(Method):
         )
 
     def complete(self, prepared: Start, update: int | None = None) -> Perturbed:
-        """See `Method.complete`."""
+        """See `Method.complete`.
+
+        Pairs are the logits of the step's gradient, in `attack_mode`.
+        """
         return self._perturb(prepared, training=True)
 
     def perturb(

@@ -237,18 +237,25 @@ def _is_texts(value: Any, *, distinct: bool = False) -> bool:
     return not distinct or 0 < len(value) == len(set(value))
 
 
-def stored_precision(path: str | Path) -> str | None:
-    """Returns the precision that a run began with, None if there is no run.
+def stored_precision(path: str | Path) -> dict[str, str]:
+    """Returns the precision that a run began with.
 
     Args:
         path: The folder of the run.
+
+    Returns:
+        Its "name", and the "reason" if one was kept; empty if there is no run.
     """
     file = RunDirectory(Path(path)).config
     stored = read_json_object(file) if file.exists() else {}
     kept = stored.get("precision")
-    if isinstance(kept, dict):
-        return kept.get("name")
-    return stored.get("settings", {}).get("precision")
+    if not isinstance(kept, dict):
+        kept = {"name": stored.get("settings", {}).get("precision")}
+    return {
+        name: kept[name]
+        for name in ("name", "reason")
+        if isinstance(kept.get(name), str)
+    }
 
 
 def load_settings(path: str | Path) -> dict[str, Any]:

@@ -28,7 +28,7 @@ def build_model(
     image_shape: tuple[int, int, int],
     num_classes: int,
     *,
-    total_steps: int = 1,
+    total_steps: int | None = None,
     num_images: int = 0,
     classifier: keras.Model | None = None,
 ) -> AdversarialClassifier:
@@ -42,6 +42,9 @@ def build_model(
         image_shape: Height, width, channels of the images.
         num_classes: Number of classes.
         total_steps: Steps of the whole run, of which schedules are shares.
+            Without it nothing that is such a share happens: learning rates
+            are constant from the first step on, the radius is `eps`, and
+            weights, if so, are perturbed at once.
         num_images: How many training images there are, for methods that
             remember them.
         classifier: Any Keras model from float32 [batch, height, width,
@@ -93,9 +96,13 @@ def build_model(
         )
     finally:
         keras.config.set_dtype_policy(previous)
+    # In turn with the classifier, generators may learn several times a step.
+    updates = total_steps and total_steps * max(
+        1, model.method.separate_updates
+    )
     model.compile(
         optimizers.of_classifier(config, total_steps),
-        [optimizers.of_generator(config, total_steps) for _ in generators],
+        [optimizers.of_generator(config, updates) for _ in generators],
         jit_compile=config.jit_compile == "true",
     )
     return model

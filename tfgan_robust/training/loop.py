@@ -23,7 +23,7 @@ from tfgan_robust.runs import directory
 from tfgan_robust.runs.config import TrainConfig
 from tfgan_robust.runs.directory import RunDirectory
 from tfgan_robust.training import alarms
-from tfgan_robust.training.averaging import AveragedStatistics
+from tfgan_robust.training.averaging import BATCHES
 from tfgan_robust.training.build import build_model
 from tfgan_robust.training.checkpoints import RunState, save_networks
 from tfgan_robust.training.precision import Precision, choose
@@ -37,8 +37,6 @@ from tfgan_robust.training.validation import Validator
 _LOG_EVERY = 20
 _PIPELINE_BATCHES = 20
 _SHOWN_IMAGES = 8
-# On which the statistics of an average are computed.
-_RECOMPUTED_BATCHES = 30
 
 
 class Trainer:
@@ -69,8 +67,10 @@ class Trainer:
     ) -> None:
         # A run goes on as it began, on another machine too, and computes in
         # one precision on all of them.
-        kept = directory.stored_precision(run.path) if team.leads else None
-        chosen = choose(kept or config.precision)
+        kept = directory.stored_precision(run.path) if team.leads else {}
+        chosen = choose(kept.get("name", config.precision))
+        if "reason" in kept:
+            chosen = chosen._replace(reason=kept["reason"])
         self.precision = Precision(*team.from_chief(chosen))
         config = config.replace(precision=self.precision.name)
         self._config, self._run = config, run
@@ -95,7 +95,6 @@ class Trainer:
             self._validator = Validator(
                 self.model, config, training, validation
             )
-        self._statistics = AveragedStatistics(self.model)
         self._state = RunState(self.model, run.checkpoints)
 
     def train(self) -> int:
@@ -267,8 +266,8 @@ class Trainer:
             keeps or epoch % config.eval_every == 0 or epoch == config.epochs
         )
         if measures and self.model.averaged is not None:
-            batches = self._batches(self._step).take(_RECOMPUTED_BATCHES)
-            self._statistics.recompute(batches)
+            batches = self._batches(self._step).take(BATCHES)
+            self.model.recompute_statistics(batches)
         if self._team.leads:
             self._record(epoch, figures, measures=measures, keeps=keeps)
         for tracker in self.model.trackers.values():

@@ -8,7 +8,8 @@ Other methods of training perturb the images otherwise, and may have another
 loss (`methods/base.py`).
 """
 
-from collections.abc import Callable, Sequence
+import inspect
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import keras
@@ -21,6 +22,7 @@ from tfgan_robust.methods.settings import MethodSettings
 from tfgan_robust.networks.logits import classifier_logits, copy_network
 from tfgan_robust.networks.losses import cross_entropy
 from tfgan_robust.training import metrics, weights
+from tfgan_robust.training.averaging import AveragedStatistics, Looked
 from tfgan_robust.training.keras_file import KerasFile
 from tfgan_robust.training.memory import GradientMemory
 from tfgan_robust.training.optimizers import spare_vectors
@@ -97,6 +99,7 @@ class AdversarialClassifier(KerasFile):
         self.averaged: keras.Model | None = None
         if refinements.averaging:
             self.averaged = copy_network(classifier)
+            self._statistics = AveragedStatistics(self.averaged, self.method)
         self.memory: GradientMemory | None = None
         if self.method.remembers:
             self.memory = GradientMemory(remembered, classifier.input_shape[1:])
@@ -158,7 +161,10 @@ class AdversarialClassifier(KerasFile):
             player.optimizer.build(player.network.trainable_variables)
 
     def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """Trains as `keras.Model.fit` does.
+        """Trains as `keras.Model.fit` does, then `recompute_statistics`.
+
+        Of the batches, or of 30 if there are more, but for those of a
+        `tf.distribute.DistributedDataset`.
 
         Args:
             x: Images, float32 [n, height, width, channels] in [0, 1], or
@@ -171,7 +177,33 @@ class AdversarialClassifier(KerasFile):
                 batches the first is looked at.
         """
         check_training_images(x)
-        return super().fit(x, *args, **kwargs)
+        looked = Looked(x)
+        history = super().fit(looked.source, *args, **kwargs)
+        divided = isinstance(x, tf.distribute.DistributedDataset)
+        if self.averaged is not None and not divided:
+            given = inspect.signature(super().fit).bind(x, *args, **kwargs)
+            given.apply_defaults()
+            batches = looked.again(
+                given.arguments["y"],
+                batch_size=given.arguments["batch_size"],
+                validation_split=given.arguments["validation_split"],
+                seed=self.seed,
+            )
+            self.recompute_statistics(batches)
+        return history
+
+    def recompute_statistics(self, batches: Iterable[Any]) -> None:
+        """Recomputes what normalises the average of the classifier's weights.
+
+        In training its statistics of batch normalisation merely follow those
+        of the classifier, whose weights are others (arXiv:1803.05407, section
+        3.1). Without an average nothing happens.
+
+        Args:
+            batches: As `train_step` takes them; some tens.
+        """
+        if self.averaged is not None:
+            self._statistics.recompute(batches)
 
     def train_step(self, data: tuple[tf.Tensor, ...]) -> dict[str, Any]:
         """Updates generators and classifier on one batch.
@@ -203,17 +235,19 @@ class AdversarialClassifier(KerasFile):
                 logs.update(answers, loss=loss)
                 return tf.nn.compute_average_loss(loss, importance)
 
-            classify, moved = self.classifier, None
+            classify = self.classifier
             if self.refinements.weight_perturbation:
                 with tape.stop_recording():
-                    moved = self._worst_weights(objective)
-                tape.watch(moved)
+                    steps = self._steps_up(objective)
+                # Recorded from the variables on, so that these have the
+                # gradient of there beside that of their own decay.
+                moved = weights.moved(self.classifier, steps)
                 classify = weights.with_weights(self.classifier, moved)
             loss = objective(classify)
             if self.classifier.losses:  # Such as weight decay by Keras.
                 decay = tf.add_n(self.classifier.losses)
                 loss += tf.nn.scale_regularization_loss(decay)
-        players = self.players(at=moved)
+        players = self.players()
         movers = players[:1] if method.separate_updates else players
         logs |= descend(tape, [loss], movers)
         logs |= metrics.sizes(
@@ -235,18 +269,12 @@ class AdversarialClassifier(KerasFile):
         logs = metrics.answers(labels, logits)
         return metrics.update(self.test_trackers, logs)
 
-    def players(self, at: list[tf.Tensor] | None = None) -> list[Player]:
-        """The classifier, then the generators, each with its optimizer.
-
-        Args:
-            at: Where the classifier's gradient is taken, if not at its
-                weights.
-        """
+    def players(self) -> list[Player]:
+        """The classifier, then the generators, each with its optimizer."""
         own = Player(
             "classifier",
             self.classifier,
             self.optimizer,
-            at=at,
             l2=self.refinements.l2,
         )
         others = zip(
@@ -276,7 +304,7 @@ class AdversarialClassifier(KerasFile):
             loss += extra
         return loss, metrics.answers(labels, logits)
 
-    def _worst_weights(
+    def _steps_up(
         self, objective: Callable[[keras.Model], tf.Tensor]
     ) -> list[tf.Tensor]:
         with tf.GradientTape() as tape:
@@ -286,7 +314,7 @@ class AdversarialClassifier(KerasFile):
             self.optimizer.iterations >= refinements.weight_perturbation_start
         )
         length = refinements.weight_perturbation * tf.cast(begun, tf.float32)
-        return weights.worst(self.classifier, tape, loss, length)
+        return weights.steps_up(self.classifier, tape, loss, length)
 
     def _memory_of_weights(self) -> tf.Tensor:
         """The average's momentum, shorter at first, to forget the start."""

@@ -51,12 +51,14 @@ class LinearSchedule(keras.optimizers.schedules.LearningRateSchedule):
         }
 
 
-def of_classifier(config: TrainConfig, total_steps: int) -> keras.Optimizer:
+def of_classifier(
+    config: TrainConfig, total_steps: int | None
+) -> keras.Optimizer:
     """Builds the classifier's optimizer.
 
     Args:
         config: The run's settings.
-        total_steps: Steps of the whole run.
+        total_steps: Steps of the whole run; None for a constant rate.
     """
     decoupled = config.weight_decay_kind == "decoupled"
     decay = config.weight_decay if decoupled else None
@@ -72,12 +74,12 @@ def of_classifier(config: TrainConfig, total_steps: int) -> keras.Optimizer:
     return _scaled(config, sgd)
 
 
-def of_generator(config: Any, total_steps: int) -> keras.Optimizer:
+def of_generator(config: Any, total_steps: int | None) -> keras.Optimizer:
     """Builds the optimizer of a generator.
 
     Args:
         config: The settings of a run with generators.
-        total_steps: Steps of the whole run.
+        total_steps: Its updates in the whole run; None for a constant rate.
     """
     rate = _schedule(config, config.generator_learning_rate, total_steps)
     return _scaled(config, _adam(config, rate))
@@ -114,7 +116,9 @@ def _scaled(config: TrainConfig, optimizer: keras.Optimizer) -> keras.Optimizer:
     return optimizer
 
 
-def _schedule(config: TrainConfig, peak: float, total_steps: int) -> Any:
+def _schedule(config: TrainConfig, peak: float, total_steps: int | None) -> Any:
+    if total_steps is None:
+        return peak
     warmup = round(config.warmup * total_steps)
     left = max(1, total_steps - warmup)
     if config.learning_rate_schedule == "onecycle":

@@ -19,8 +19,6 @@ class Player(NamedTuple):
         factor: What a loss's gradient is multiplied with for a descent;
             negative for a network that ascends (gradient reversal,
             arXiv:1409.7495).
-        at: Where the gradient is taken, if not at the network's weights;
-            shaped as these.
         l2: Weight decay of the network's kernels, added to the gradient.
     """
 
@@ -28,7 +26,6 @@ class Player(NamedTuple):
     network: keras.Model
     optimizer: keras.Optimizer
     factor: float = 1.0
-    at: Sequence[tf.Tensor] | None = None
     l2: float = 0.0
 
 
@@ -50,12 +47,8 @@ def descend(
     """
     scales = [each.optimizer.scale_loss(tf.constant(1.0)) for each in players]
     variables = [each.network.trainable_variables for each in players]
-    sources = [
-        moved if each.at is None else each.at
-        for each, moved in zip(players, variables, strict=True)
-    ]
     gradients = tape.gradient(
-        losses, sources, output_gradients=scales[: len(losses)]
+        losses, variables, output_gradients=scales[: len(losses)]
     )
     if len(losses) < len(players) and isinstance(
         players[0].optimizer, keras.optimizers.LossScaleOptimizer

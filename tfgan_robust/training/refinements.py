@@ -26,22 +26,23 @@ class Refinements:
     weight_perturbation_start: int = 0
 
     @classmethod
-    def of(cls, config: Any, total_steps: int) -> "Refinements":
+    def of(cls, config: Any, total_steps: int | None) -> "Refinements":
         """Takes them from the settings of a run.
 
         Args:
             config: A `TrainConfig`.
-            total_steps: Steps of the whole run.
+            total_steps: Steps of the whole run; None if shares of it are 0.
         """
+        steps = total_steps or 0
         in_loss = config.weight_decay_kind == "l2"
         start = config.weight_perturbation_start
         return cls(
             l2=config.weight_decay if in_loss else 0.0,
             label_smoothing=config.label_smoothing,
-            eps_warmup=round(config.eps_warmup * total_steps),
+            eps_warmup=round(config.eps_warmup * steps),
             averaging=config.averaging,
             weight_perturbation=config.weight_perturbation,
-            weight_perturbation_start=round(start * total_steps),
+            weight_perturbation_start=round(start * steps),
         )
 
 

@@ -7,20 +7,25 @@ import tensorflow as tf
 
 # Keeps the direction of a zero gradient finite.
 _SMALL = 1e-12
+# By Keras's names: attention has biases of two axes, for instance.
+_NO_KERNELS = ("bias", "beta", "gamma")
 
 
 def is_kernel(variable: keras.Variable) -> bool:
-    """Tells whether weights multiply inputs: those of two axes or more."""
-    return len(variable.shape) > 1
+    """Tells whether weights multiply inputs.
+
+    Those of two axes or more, but for biases and those of normalisation.
+    """
+    return len(variable.shape) > 1 and variable.name not in _NO_KERNELS
 
 
-def worst(
+def steps_up(
     network: keras.Model,
     tape: tf.GradientTape,
     loss: tf.Tensor,
     length: tf.Tensor,
 ) -> list[tf.Tensor]:
-    """Moves kernels up a loss (arXiv:2004.05884, equations 8 and 10).
+    """Returns where a loss rises most (arXiv:2004.05884, equations 8 and 10).
 
     Args:
         network: Whose kernels.
@@ -29,7 +34,8 @@ def worst(
         length: How far, as a share of each kernel's norm.
 
     Returns:
-        All trainable weights, those that are no kernels as they are.
+        What is to be added to each trainable weight, 0 to those that are no
+        kernels.
     """
     variables = network.trainable_variables
     moving = [variable for variable in variables if is_kernel(variable)]
@@ -37,14 +43,29 @@ def worst(
     replica = tf.distribute.get_replica_context()
     if replica is not None and replica.num_replicas_in_sync > 1:
         gradients = replica.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
-    moved = {}
+    steps = {}
     for variable, gradient in zip(moving, gradients, strict=True):
         reach = length * tf.norm(variable.value)
         direction = gradient / (tf.norm(gradient) + _SMALL)
-        moved[id(variable)] = variable.value + reach * direction
+        steps[id(variable)] = reach * direction
     return [
-        moved.get(id(variable), tf.identity(variable.value))
+        steps.get(id(variable), tf.zeros_like(variable.value))
         for variable in variables
+    ]
+
+
+def moved(network: keras.Model, steps: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+    """Returns trainable weights after steps; no variable changes.
+
+    Args:
+        network: Whose weights.
+        steps: One for each.
+    """
+    return [
+        variable.value + step
+        for variable, step in zip(
+            network.trainable_variables, steps, strict=True
+        )
     ]
 
 
