@@ -14,7 +14,7 @@ from tfgan_robust.classifiers.interface import UNIT, parse_input_range
 from tfgan_robust.classifiers.model_files import read_model
 from tfgan_robust.errors import UsageError
 from tfgan_robust.networks import pretrained
-from tfgan_robust.networks.logits import all_layers, to_float32
+from tfgan_robust.networks.logits import set_precision, to_float32
 from tfgan_robust.reports.progress import say
 from tfgan_robust.runs.directory import (
     RunDirectory,
@@ -214,8 +214,7 @@ def load_trainable(path: str | Path, precision: str) -> keras.Model:
     if precision == "float32":
         return load_float32(path)
     model = _read(path)
-    for layer in all_layers(model):
-        layer.dtype_policy = precision
+    set_precision(model, precision)
     end = last_layer(model)
     if isinstance(end, keras.layers.Layer):
         end.dtype_policy = "float32"

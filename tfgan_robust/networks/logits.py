@@ -105,8 +105,7 @@ def to_float32(model: keras.Model) -> keras.Model:
             f"and Keras cannot save and load this one ({in_one_line(error)}); "
             "build it in float32."
         ) from None
-    for layer in all_layers(copy):
-        layer.dtype_policy = "float32"
+    set_precision(copy, "float32")
     return copy
 
 
@@ -123,9 +122,14 @@ def to_bfloat16(model: keras.Model) -> keras.Model:
         "Gradients in bfloat16 need a copy of the classifier",
         "gradient_precision=float32",
     )
-    for layer in all_layers(copy):
-        layer.dtype_policy = "mixed_bfloat16"
+    set_precision(copy, "mixed_bfloat16")
     return copy
+
+
+def set_precision(model: keras.Model, policy: str) -> None:
+    """Lets all layers of a model compute by a Keras dtype policy."""
+    for layer in all_layers(model):
+        layer.dtype_policy = policy
 
 
 def with_gradients_of(followed: LogitsFn, logits_fn: LogitsFn) -> LogitsFn:
