@@ -86,9 +86,11 @@ def test_it_computes_what_keras_does(options, training):
 
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
-def test_low_precision_keeps_statistics_in_float32(policy, training):
-    inputs = tf.cast(images(shape=(64, 8, 8, 3)), policy.removeprefix("mixed_"))
-    layers = pair((64, 8, 8, 3), dtype=policy)
+@pytest.mark.parametrize("channels", [3, 16])
+def test_low_precision_keeps_statistics_in_float32(policy, training, channels):
+    shape = (64, 8, 8, channels)
+    inputs = tf.cast(images(shape=shape), policy.removeprefix("mixed_"))
+    layers = pair(shape, dtype=policy)
     assert_alike(layers, inputs, training, rtol=0.05, atol=0.05)
     for one, other in zip(*(layer.weights for layer in layers), strict=True):
         assert one.dtype == "float32"

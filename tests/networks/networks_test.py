@@ -10,10 +10,10 @@ from toys import small_generator, small_vgg
 
 from tfgan_robust.errors import UsageError
 from tfgan_robust.lazy import load
-from tfgan_robust.networks.batchnorm import fused
 from tfgan_robust.networks.generator import build_generator
 from tfgan_robust.networks.registry import NETWORKS
 from tfgan_robust.networks.resnet18 import build_resnet18
+from tfgan_robust.networks.substitutes import substituted
 from tfgan_robust.networks.vit import build_vit
 
 SHAPES = [(16, 16, 3), (20, 20, 3), (28, 28, 1), (32, 32, 3), (16, 24, 3)]
@@ -99,9 +99,7 @@ def test_outputs_are_float32_at_any_precision(build, policy):
         model = build()
     finally:
         keras.config.set_dtype_policy(previous)
-    narrow = build is small_generator  # It would be slower there.
-    expected = "float32" if narrow else policy[6:]
-    assert model.layers[1].compute_dtype == expected
+    assert model.layers[1].compute_dtype == policy[6:]
     assert model(inputs_of(model)).dtype == "float32"
     assert all(v.dtype == "float32" for v in model.weights)
 
@@ -125,7 +123,10 @@ def test_networks_survive_a_keras_file(build, tmp_path):
     model = build()
     inputs = inputs_of(model)
     model.save(tmp_path / "model.keras")
-    for scope, tolerance in ((fused(), 0), (contextlib.nullcontext(), 1e-5)):
+    for scope, tolerance in (
+        (substituted(), 0),
+        (contextlib.nullcontext(), 1e-5),
+    ):
         with scope:
             loaded = keras.models.load_model(tmp_path / "model.keras")
         assert loaded.name == model.name

@@ -1,7 +1,5 @@
 """The paper's generator (Table 1), as a functional model."""
 
-import contextlib
-from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -18,9 +16,6 @@ from tfgan_robust.networks.shapes import check_sides
 # Table 1 gives 128 filters to the residual blocks of the x1 generator.
 FILTERS = (32, 64, 128)
 RESIDUAL_BLOCKS = 4
-# Of fewer filters bfloat16's units compute no sooner, rather later, than
-# those of float32.
-_FULL_TILE = 16
 # Generators always run on batch statistics while training; the averages
 # matter only when one is used afterwards.
 BATCHNORM_MOMENTUM = 0.9
@@ -63,30 +58,28 @@ def build_generator(
     check_sides(image_shape)
     channels = image_shape[-1]
     first, second, deepest = (scaled(filters, width) for filters in FILTERS)
-    with _precision(first):
-        inputs = keras.Input((*image_shape[:2], input_channels), name="inputs")
-        x = _convolve(inputs, first, 7, "stem")
-        x = _convolve(x, second, 5, "down1", stride=2)
-        x = _convolve(x, deepest, 5, "down2", stride=2)
-        for number in range(1, RESIDUAL_BLOCKS + 1):
-            block, shortcut = f"residual{number}", x
-            x = _convolve(x, deepest, 3, f"{block}_conv1")
-            x = convolve(x, deepest, 3, f"{block}_conv2")
-            x = batchnorm(x, f"{block}_conv2", BATCHNORM_MOMENTUM)
-            x = keras.layers.Add(name=f"{block}_add")([shortcut, x])
-        up = {"stride": 2, "layer": keras.layers.Conv2DTranspose}
-        x = _convolve(x, second, 5, "up1", **up)
-        x = _convolve(x, first, 5, "up2", **up)
-        x = keras.layers.Conv2D(
-            channels,
-            7,
-            padding="same",
-            kernel_initializer="zeros" if zero_output else "glorot_uniform",
-            dtype="float32",
-            name="perturbation",
-        )(x)
-        sign = inputs[..., :channels]
-        outputs = _direction(x, sign, gradient_skip, direction)
+    inputs = keras.Input((*image_shape[:2], input_channels), name="inputs")
+    x = _convolve(inputs, first, 7, "stem")
+    x = _convolve(x, second, 5, "down1", stride=2)
+    x = _convolve(x, deepest, 5, "down2", stride=2)
+    for number in range(1, RESIDUAL_BLOCKS + 1):
+        block, shortcut = f"residual{number}", x
+        x = _convolve(x, deepest, 3, f"{block}_conv1")
+        x = convolve(x, deepest, 3, f"{block}_conv2")
+        x = batchnorm(x, f"{block}_conv2", BATCHNORM_MOMENTUM)
+        x = keras.layers.Add(name=f"{block}_add")([shortcut, x])
+    up = {"stride": 2, "layer": keras.layers.Conv2DTranspose}
+    x = _convolve(x, second, 5, "up1", **up)
+    x = _convolve(x, first, 5, "up2", **up)
+    x = keras.layers.Conv2D(
+        channels,
+        7,
+        padding="same",
+        kernel_initializer="zeros" if zero_output else "glorot_uniform",
+        name="perturbation",
+    )(x)
+    sign = inputs[..., :channels]
+    outputs = _direction(x, sign, gradient_skip, direction)
     return keras.Model(inputs, outputs, name=name)
 
 
@@ -102,7 +95,8 @@ def _direction(
         size = layers.Activation("sigmoid", dtype=dtype, name="magnitude")(x)
         return layers.Multiply(dtype=dtype, name="direction")([size, sign])
     if gradient_skip > 0:
-        path = layers.Rescaling(gradient_skip, name="skip_gain")(sign)
+        path = layers.Rescaling(gradient_skip, dtype=dtype, name="skip_gain")
+        path = path(sign)
         x = layers.Add(dtype=dtype, name="gradient_skip")([x, path])
     return layers.Activation("tanh", dtype=dtype, name="tanh")(x)
 
@@ -168,15 +162,3 @@ def _convolve(
 ) -> keras.KerasTensor:
     x = convolve(x, filters, size, name, **options)
     return batchnorm_relu(x, name, BATCHNORM_MOMENTUM)
-
-
-@contextlib.contextmanager
-def _precision(filters: int) -> Iterator[None]:
-    """Keeps networks of few filters in float32."""
-    previous = keras.config.dtype_policy()
-    if filters < _FULL_TILE:
-        keras.config.set_dtype_policy("float32")
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(previous)

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfgan_robust.errors import UsageError, in_one_line
-from tfgan_robust.networks.batchnorm import fused
+from tfgan_robust.networks.substitutes import substituted
 
 # From images in [0, 1] to float32 logits [batch, num_classes], changing no
 # variable.
@@ -195,7 +195,7 @@ def _through_file(model: keras.Model) -> keras.Model:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"
         model.save(path)
-        with fused():
+        with substituted():
             return keras.models.load_model(path, compile=False)
 
 

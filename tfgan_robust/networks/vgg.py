@@ -3,6 +3,7 @@
 import keras
 
 from tfgan_robust.networks.blocks import batchnorm_relu, convolve, scaled
+from tfgan_robust.networks.dropout import Dropout
 from tfgan_robust.networks.shapes import check_sides
 
 # The paper leaves the filters out; this is the choice that gives its 1024
@@ -53,7 +54,7 @@ def build_vgg(
             x = convolve(x, scaled(filters, classifier_width), 3, name)
             x = batchnorm_relu(x, name, batchnorm_momentum)
             if dropout > 0:
-                x = keras.layers.Dropout(dropout, name=f"{name}_dropout")(x)
+                x = Dropout(dropout, name=f"{name}_dropout")(x)
         x = keras.layers.MaxPooling2D(name=f"block{block}_pool")(x)
     x = keras.layers.Flatten(name="flatten")(x)
     # float32 whatever the precision of the rest: cross-entropy of bfloat16

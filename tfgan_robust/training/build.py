@@ -12,10 +12,10 @@ from tfgan_robust.errors import UsageError
 from tfgan_robust.lazy import load
 from tfgan_robust.methods.generator_settings import GeneratorNetworkSettings
 from tfgan_robust.methods.registry import settings_of
-from tfgan_robust.networks.batchnorm import fused
 from tfgan_robust.networks.logits import compute_dtypes, normalisations
 from tfgan_robust.networks.pretrained import locate
 from tfgan_robust.networks.registry import NETWORKS
+from tfgan_robust.networks.substitutes import substituted
 from tfgan_robust.runs.config import TrainConfig
 from tfgan_robust.training import optimizers
 from tfgan_robust.training.model import AdversarialClassifier
@@ -112,7 +112,7 @@ def _build_classifier(
     config: TrainConfig, image_shape: tuple[int, int, int], num_classes: int
 ) -> keras.Model:
     if config.classifier not in NETWORKS:
-        with fused():
+        with substituted():
             path = locate(config.classifier)
             return load_trainable(path, config.precision)
     build = load(NETWORKS[config.classifier].build)

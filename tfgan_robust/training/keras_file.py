@@ -8,7 +8,7 @@ import keras
 
 from tfgan_robust.methods.base import Method
 from tfgan_robust.methods.registry import settings_of
-from tfgan_robust.networks.batchnorm import fused
+from tfgan_robust.networks.substitutes import substituted
 from tfgan_robust.runs.config import BEFORE
 from tfgan_robust.training.memory import GradientMemory
 from tfgan_robust.training.refinements import Refinements
@@ -68,7 +68,7 @@ class KerasFile(keras.Model):
             rest["settings"] = {**BEFORE, **rest["settings"]}
         rest["settings"] = settings_of(rest["method"], rest["settings"])
         rest["refinements"] = Refinements(**rest.get("refinements", {}))
-        with fused():
+        with substituted():
             classifier = deserialize(rest.pop("classifier"), custom_objects)
             generators = [
                 deserialize(g, custom_objects) for g in rest.pop("generators")
