@@ -45,6 +45,8 @@ SHAPE, CLASSES = (32, 32, 3), 10
 # Both terms of equation 5 for every method, so that they do the same job.
 SAME_OBJECTIVE = {"clean_weight": 1.0}
 IN_TORCH = ("natural", "fgsm", "pgd-7")
+BUILDS = 2
+ROUNDS = 5
 LOOP_STEPS = 30
 MEMORY_STEPS = 6
 
@@ -130,14 +132,23 @@ def step_in_torch(settings: dict[str, Any], *, bfloat16: bool) -> Step:
     )
 
 
-def seconds(run: Step, steps: int) -> float:
+def shortest(run: Step, steps: int) -> float:
+    """Returns the shortest time of a step."""
+    return min(_times(run, steps))
+
+
+def usual(run: Step, steps: int) -> float:
     """Returns the median time of a step."""
+    return statistics.median(_times(run, steps))
+
+
+def _times(run: Step, steps: int) -> list[float]:
     times = []
     for _ in range(steps):
         start = time.perf_counter()
         run()
         times.append(time.perf_counter() - start)
-    return statistics.median(times)
+    return times
 
 
 def time_steps(
@@ -145,20 +156,24 @@ def time_steps(
 ) -> dict[Any, float]:
     """Returns the seconds of a step of each variant.
 
-    Each is timed twice, some time apart, and the shorter median counts: what
-    else the machine does only adds.
+    Of each the shortest counts: what else the machine does only adds. All take
+    turns, since its speed drifts, and are built twice, since two builds of the
+    same step differ by up to a half, for as long as they live.
 
     Args:
         builders: What makes a step, by name.
         steps: How many steps are timed at once.
     """
     found: dict[Any, float] = {}
-    for _ in range(2):
-        for name, build in builders.items():
-            taken = seconds(build(), steps)
-            found[name] = min(taken, found.get(name, taken))
-            print(f"{name}: {taken:.4f} s", flush=True)
-            keras.backend.clear_session()
+    for _ in range(BUILDS):
+        ready = {name: build() for name, build in builders.items()}
+        for _ in range(ROUNDS):
+            for name, step in ready.items():
+                taken = shortest(step, steps)
+                found[name] = min(taken, found.get(name, taken))
+        keras.backend.clear_session()
+    for name, taken in found.items():
+        print(f"{name}: {taken:.4f} s", flush=True)
     return found
 
 
@@ -240,7 +255,7 @@ def time_loop(common: dict[str, Any], data: dict[str, Any]) -> None:
     """
     settings = {**common, "method": "natural"}
     run = compiled_step(settings)
-    before = seconds(run, LOOP_STEPS)
+    before = usual(run, LOOP_STEPS)
     with tempfile.TemporaryDirectory() as folder:
         rows, _ = train_command(
             {
@@ -255,7 +270,7 @@ def time_loop(common: dict[str, Any], data: dict[str, Any]) -> None:
             },
             Path(folder),
         )
-    after = seconds(run, LOOP_STEPS)
+    after = usual(run, LOOP_STEPS)
     loop = common["batch_size"] / float(rows[1]["images_per_second"])
     bare = (before + after) / 2
     print(

@@ -26,7 +26,7 @@ from tfgan_robust.files import read_json_object, write_json
 from tfgan_robust.runs.directory import RunDirectory, locked
 
 Settings = Mapping[str, Any]
-_STEPS = 10
+_STEPS = 3
 # Of CIFAR-10, less what is held out.
 _TRAINING_IMAGES = 45_000
 # What does not change how long a step takes.
@@ -136,7 +136,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--preset", choices=options.names(), required=True)
     parser.add_argument("--results", type=Path)
-    parser.add_argument("--steps", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=_STEPS)
     arguments = parser.parse_args()
     name = arguments.preset
     results = arguments.results or Path(__file__).parent / "results" / name
