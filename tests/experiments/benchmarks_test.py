@@ -106,3 +106,27 @@ def test_both_precisions_stand_beside_those_of_pytorch(monkeypatch, capsys):
             (settings,) = wanted[f"{name}, {precision}", "as trained"].args
             assert settings["precision"] == policy
     assert "| pgd-7, bfloat16 | as trained |" in capsys.readouterr().out
+
+
+def test_steps_are_timed_in_turns_by_their_shortest(monkeypatch, capsys):
+    built, timed = [], []
+
+    def build(name):
+        built.append(name)
+        return name
+
+    def shortest(name, steps):
+        timed.append(name)
+        return {"slow": 5.0, "fast": 1.0}[name] + 1 / len(timed)
+
+    monkeypatch.setattr(training, "shortest", shortest)
+    builders = {name: lambda n=name: build(n) for name in ("slow", "fast")}
+    found = training.time_steps(builders, 2)
+    assert built == ["slow", "fast"] * training.BUILDS
+    turns = training.BUILDS * training.ROUNDS
+    assert timed == ["slow", "fast"] * turns
+    assert found == {
+        "slow": 5 + 1 / (2 * turns - 1),
+        "fast": 1 + 1 / (2 * turns),
+    }
+    assert "fast: 1.0" in capsys.readouterr().out
