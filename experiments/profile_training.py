@@ -30,11 +30,11 @@ class Share(NamedTuple):
 
     Attributes:
         milliseconds: Summed over threads, and over what waits inside it.
-        count: How many there are.
+        number: How many there are.
     """
 
     milliseconds: float
-    count: float
+    number: float
 
 
 def profile(settings: Mapping[str, Any], steps: int) -> dict[str, Share]:
@@ -108,7 +108,7 @@ def main() -> None:
     for kind, share in list(shares.items())[:_SHOWN]:
         print(
             f"| {kind.removeprefix('_MklNative')} | {share.milliseconds:.2f} "
-            f"| {100 * share.milliseconds / whole:.1f} | {share.count:.0f} |"
+            f"| {100 * share.milliseconds / whole:.1f} | {share.number:.0f} |"
         )
     convolutions = sum(
         share.milliseconds
