@@ -37,10 +37,19 @@ def describe_processor() -> str:
     name = _facts().get("model name") or platform.processor() or "unknown"
     parts = [
         name.replace("(R)", "").replace("(TM)", ""),
-        f"{os.cpu_count()} cores",
+        _cores(),
         " ".join(instructions()),
     ]
     return ", ".join(filter(None, parts))
+
+
+def _cores() -> str:
+    count = os.cpu_count() or 1
+    # Of Linux alone; `taskset` and schedulers lend some of them.
+    lent = getattr(os, "sched_getaffinity", None)
+    at_hand = len(lent(0)) if lent else count
+    some = f"{at_hand} of " if at_hand < count else ""
+    return f"{some}{count} core{'s' if count > 1 else ''}"
 
 
 def instructions() -> list[str]:
