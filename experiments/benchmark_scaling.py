@@ -137,7 +137,7 @@ def measure(settings: dict[str, Any], batch_size: int, steps: int) -> Step:
         steps: How many are timed.
     """
     tf = load("tensorflow")
-    seconds = load("experiments.benchmark_training:usual")
+    usual = load("experiments.benchmark_training:usual")
     devices = load("tfgan_robust.training.devices")
     build_model = load("tfgan_robust.training.build:build_model")
     config = resolve({**settings, "batch_size": batch_size})
@@ -176,7 +176,7 @@ def measure(settings: dict[str, Any], batch_size: int, steps: int) -> Step:
 
     run()
     return Step(
-        seconds(run, steps),
+        usual(run, steps),
         0 if alone else len(found) // local,
         0 if alone else sum(found) // local,
         sum(int(np.prod(v.shape)) for v in model.trainable_variables),

@@ -157,8 +157,8 @@ def time_steps(
     """Returns the seconds of a step of each variant.
 
     Of each the shortest counts: what else the machine does only adds. All take
-    turns, since its speed drifts, and are built twice, since two builds of the
-    same step differ by up to a half, for as long as they live.
+    turns, and that twice, from building them on, since it may be slow for
+    minutes.
 
     Args:
         builders: What makes a step, by name.

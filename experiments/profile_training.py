@@ -10,14 +10,18 @@ import argparse
 import collections
 import json
 import tempfile
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import tensorflow as tf
 
-from experiments.benchmark_training import about, compiled_step
+from experiments.benchmark_training import (
+    Step,
+    about,
+    compiled_step,
+    usual,
+)
 from tfgan_robust.errors import TfganRobustError
 
 # Of a kind of operation, whichever kernel computes it.
@@ -37,18 +41,16 @@ class Share(NamedTuple):
     number: float
 
 
-def profile(settings: Mapping[str, Any], steps: int) -> dict[str, Share]:
+def profile(run: Step, steps: int) -> dict[str, Share]:
     """Returns what each kind of operation takes of a step, the longest first.
 
     Args:
-        settings: Of a training.
+        run: The step, compiled and warm.
         steps: How many are averaged.
 
     Raises:
         TfganRobustError: if TensorFlow's profiler recorded nothing.
     """
-    run = compiled_step(dict(settings))
-    run()
     with tempfile.TemporaryDirectory() as folder:
         with tf.profiler.experimental.Profile(folder):
             for _ in range(steps):
@@ -95,13 +97,10 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20)
     arguments = parser.parse_args()
     settings = {"dataset": "cifar10", **arguments.settings}
-    shares = profile(settings, arguments.steps)
-    whole = sum(share.milliseconds for share in shares.values())
     run = compiled_step(settings)
-    started = time.perf_counter()
-    for _ in range(arguments.steps):
-        run()
-    taken = 1e3 * (time.perf_counter() - started) / arguments.steps
+    taken = 1e3 * usual(run, arguments.steps)
+    shares = profile(run, arguments.steps)
+    whole = sum(share.milliseconds for share in shares.values())
     print(f"{settings}\n{', '.join(f'{k}: {v}' for k, v in about().items())}")
     print(f"\na step: {taken:.1f} ms; its operations: {whole:.1f} ms\n")
     print("| operation | ms | share, % | count |\n|---|---|---|---|")

@@ -33,8 +33,8 @@ class Dropout(keras.layers.Dropout):
             kept.
         """
         dropped = round(self.rate * 2**_BITS)
-        by_keras = self.noise_shape is not None or dropped == 2**_BITS
-        if not training or not dropped or by_keras:
+        some = 0 < dropped < 2**_BITS
+        if not training or self.noise_shape is not None or not some:
             return super().call(inputs, training=training)
         drawn = self._draw(tf.shape(inputs))
         kept = tf.cast(drawn >= tf.constant(dropped, _SPLIT), inputs.dtype)

@@ -95,8 +95,9 @@ def _direction(
         size = layers.Activation("sigmoid", dtype=dtype, name="magnitude")(x)
         return layers.Multiply(dtype=dtype, name="direction")([size, sign])
     if gradient_skip > 0:
-        path = layers.Rescaling(gradient_skip, dtype=dtype, name="skip_gain")
-        path = path(sign)
+        path = layers.Rescaling(gradient_skip, dtype=dtype, name="skip_gain")(
+            sign
+        )
         x = layers.Add(dtype=dtype, name="gradient_skip")([x, path])
     return layers.Activation("tanh", dtype=dtype, name="tanh")(x)
 
