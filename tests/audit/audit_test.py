@@ -214,6 +214,7 @@ def either(one, other, chosen):
     return dataclasses.replace(one, logits_fn=logits_fn)
 
 
+@pytest.mark.slow
 def test_robustness_between_the_levels_of_files_is_found(
     context, sound, natural
 ):
@@ -249,6 +250,7 @@ def with_shadows(natural, **bonus):
     return dataclasses.replace(natural, logits_fn=logits_fn, num_classes=20)
 
 
+@pytest.mark.slow
 def test_classes_that_shadow_others_are_found(context, natural):
     found = run("occurring_classes", context(with_shadows(natural)))
     assert found.verdict == "FAIL", found
@@ -409,6 +411,7 @@ def test_logits_that_leave_files_by_a_step_that_nobody_sees_are_found(
         assert (found.verdict, found.figures["apart"]) == ("PASS", 0)
 
 
+@pytest.mark.slow
 def test_what_only_the_last_layer_hides_is_found(context, natural, sound):
     found = run("inner_layers", context(with_shadows(natural)))
     assert found.verdict == "FAIL", found
@@ -417,6 +420,7 @@ def test_what_only_the_last_layer_hides_is_found(context, natural, sound):
         assert run("inner_layers", context(honest)).verdict == "PASS"
 
 
+@pytest.mark.slow
 def test_examples_that_were_planted_are_found_unless_gradients_hide_them(
     context, natural, sound
 ):

@@ -299,6 +299,7 @@ def test_a_cluster_evaluation_is_stopped_and_goes_on(
     assert_same(parts, whole)
 
 
+@pytest.mark.slow
 def test_what_a_worker_refuses_is_one_line(tmp_path, two_machines):
     save_classifier(tmp_path / "m.keras")
     done = subprocess.run(

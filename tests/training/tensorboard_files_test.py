@@ -285,6 +285,7 @@ def test_final_accuracies_are_metrics_of_the_runs(ask, folder):
         assert "accuracy/worst case at 0.1" in shown
 
 
+@pytest.mark.slow
 def test_a_later_evaluation_takes_the_place_of_an_earlier_one(folder):
     logs = RunDirectory(folder / "fgsm").logs
     evaluate(
