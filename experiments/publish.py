@@ -10,6 +10,7 @@ import argparse
 import dataclasses
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from tfgan_robust.evaluation.session import of_classifier
 from tfgan_robust.files import read_json_object, sha256, write_json
 from tfgan_robust.identity import differences
 from tfgan_robust.networks import pretrained
+from tfgan_robust.networks.registry import NETWORKS
 from tfgan_robust.reports.reading import StoredEvaluation, read_evaluation
 from tfgan_robust.reports.results import Pointwise, Result
 from tfgan_robust.runs.directory import RunDirectory, load_run_config
@@ -89,14 +91,27 @@ def publish(run_dir: Path, evaluation: Path, name: str, images: str) -> None:
             "dataset": config.dataset,
             "class_names": list(classifier.class_names),
             "images": images,
-            "settings": {
-                name: value
-                for name, value in dataclasses.asdict(config).items()
-                if name not in _LOCAL
-            },
+            "settings": _told(dataclasses.asdict(config)),
+            **_averaged(run_dir),
             "measured": measured(stored),
         },
     )
+
+
+def _told(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the settings of a run that mean something elsewhere."""
+    told = {k: v for k, v in settings.items() if k not in _LOCAL}
+    begun_with = told["classifier"]
+    if begun_with not in NETWORKS and not pretrained.is_pretrained(begun_with):
+        told["classifier"] = Path(begun_with).name
+    return told
+
+
+def _averaged(run_dir: Path) -> dict[str, Any]:
+    """Returns what the runs were whose average it is, if it is one."""
+    stored = read_json_object(RunDirectory(run_dir).config)
+    runs = stored.get("averaged", [])
+    return {"averaged": [_told(each) for each in runs]} if runs else {}
 
 
 def check_whole(stored: StoredEvaluation, folder: Path) -> None:

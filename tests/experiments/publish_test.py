@@ -1,6 +1,7 @@
 """What goes into the package is the network whose figures its card states."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -82,6 +83,20 @@ def test_the_card_states_what_was_measured_of_the_file(publish, measured):
     assert card["measured"]["audit"] == {"made_up": "PASS"}
     assert "data_dir" not in card["settings"]
     assert tr.load_pretrained("tiny").output_shape == (None, 10)
+
+
+def test_the_card_says_which_runs_were_averaged(publish, measured, tmp_path):
+    run = shutil.copytree(measured[0], tmp_path / "average")
+    file = run / "config.json"
+    stored = json.loads(file.read_text())
+    first = {**stored["settings"], "data_dir": "/somewhere"}
+    second = {**first, "classifier": "/somewhere/last/classifier.keras"}
+    file.write_text(json.dumps({**stored, "averaged": [first, second]}))
+    publish(run_dir=run)
+    averaged = pretrained.card("tiny")["averaged"]
+    begun_with = [each["classifier"] for each in averaged]
+    assert begun_with == ["vgg", "classifier.keras"]
+    assert "somewhere" not in json.dumps(averaged)
 
 
 def test_figures_of_another_network_are_refused(publish, measured, tmp_path):

@@ -39,6 +39,29 @@ _PIPELINE_BATCHES = 20
 _SHOWN_IMAGES = 8
 
 
+def batches_of(
+    config: TrainConfig, training: Split, **more: Any
+) -> tf.data.Dataset:
+    """Yields the batches of a run without end.
+
+    Args:
+        config: The run's settings.
+        training: The images.
+        **more: See `training_batches`.
+    """
+    flip = config.horizontal_flip
+    if flip is None:
+        flip = DATASETS[config.dataset].mirrored
+    return training_batches(
+        training,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        horizontal_flip=flip,
+        max_shift=config.max_shift,
+        **more,
+    )
+
+
 class Trainer:
     """Trains one configuration in one run directory.
 
@@ -212,16 +235,10 @@ class Trainer:
     def _batches(
         self, start_step: int, part: tuple[int, int] = (0, 1)
     ) -> tf.data.Dataset:
-        flip = self._config.horizontal_flip
-        if flip is None:
-            flip = DATASETS[self._config.dataset].mirrored
-        return training_batches(
+        return batches_of(
+            self._config,
             self._training,
-            batch_size=self._config.batch_size,
-            seed=self._config.seed,
             start_step=start_step,
-            horizontal_flip=flip,
-            max_shift=self._config.max_shift,
             with_places=self.model.method.remembers,
             part=part,
         )

@@ -1,0 +1,147 @@
+"""Averages the classifiers of runs that went on from one another.
+
+    python -m experiments.average --run_dirs R1 R2 R3 --output=R
+
+Each began with the classifier of the one before (`--classifier`), with a
+learning rate that rises again: the ends of such cycles lie around a network
+that is better than any of them (arXiv:1803.05407, section 3.1). The output is
+a run directory, whose settings are those of the last run.
+"""
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from tfgan_robust.classifiers.loading import load_float32
+from tfgan_robust.data.loading import load_training
+from tfgan_robust.errors import TfganRobustError, UsageError
+from tfgan_robust.files import read_json_object, write_json
+from tfgan_robust.runs.directory import (
+    RunDirectory,
+    load_run_config,
+    stored_dataset,
+)
+from tfgan_robust.training.averaging import BATCHES
+from tfgan_robust.training.build import build_model
+from tfgan_robust.training.checkpoints import save_networks
+from tfgan_robust.training.loop import batches_of
+
+_WHICH = "last"
+
+
+def main() -> None:
+    """Writes the run directory of the average."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--run_dirs", type=Path, nargs="+", required=True)
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--data_dir")
+    try:
+        average(**vars(parser.parse_args()))
+    except TfganRobustError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+def average(
+    run_dirs: Sequence[Path], output: Path, data_dir: str | None = None
+) -> None:
+    """Averages weights, and computes statistics of normalisation anew.
+
+    The statistics are of training images, perturbed as the last run did, and
+    computed in float32.
+
+    Args:
+        run_dirs: Of at least two runs on the same images, in their order.
+        output: A folder that is absent or empty.
+        data_dir: Where the images are, if not where the last run found them.
+
+    Raises:
+        UsageError: if the runs do not fit together, or the output is in use.
+        DataNotFoundError: if the images are not there.
+    """
+    runs = [RunDirectory(folder) for folder in run_dirs]
+    configs = [load_run_config(run.path) for run in runs]
+    files = [run.trained_classifier(_WHICH) for run in runs]
+    _check(runs, output)
+    last, generators = configs[-1], runs[-1].networks(_WHICH)
+    info, training, _ = load_training(
+        last.dataset,
+        data_dir=data_dir or last.data_dir,
+        image_size=last.image_size,
+        train_images=last.train_images,
+        validation_images=last.validation_images,
+        seed=last.seed,
+    )
+    model = build_model(
+        # Of any momentum, so that there is an average to be set.
+        last.replace(averaging=last.averaging or 0.9, precision="float32"),
+        info.image_shape,
+        info.num_classes,
+        num_images=len(training.labels),
+        classifier=load_float32(files[-1]),
+    )
+    model.trained.set_weights(mean_weights(files))
+    for generator in model.generators:
+        file = generators / f"{generator.name}.keras"
+        generator.set_weights(load_float32(file).get_weights())
+    batches = batches_of(last, training, with_places=model.method.remembers)
+    model.recompute_statistics(batches.take(BATCHES))
+    written = RunDirectory(output)
+    save_networks(model, written.networks(_WHICH))
+    write_json(
+        written.config,
+        {
+            **read_json_object(runs[-1].config),
+            "averaged": [dataclasses.asdict(config) for config in configs],
+        },
+    )
+
+
+def mean_weights(files: Sequence[Path]) -> list[np.ndarray]:
+    """Returns the means of the weights of networks.
+
+    Args:
+        files: `.keras` files of equal architecture.
+
+    Raises:
+        UsageError: if the networks differ in shape.
+    """
+    networks = [load_float32(file) for file in files]
+    shapes = [[weight.shape for weight in each.weights] for each in networks]
+    for file, found in zip(files, shapes, strict=True):
+        if found != shapes[0]:
+            raise UsageError(
+                f"{file} has weights of other shapes than {files[0]}; only "
+                "runs of one network can be averaged."
+            )
+    return [
+        np.asarray(np.mean(weights, axis=0, dtype=np.float64), np.float32)
+        for weights in zip(
+            *(each.get_weights() for each in networks), strict=True
+        )
+    ]
+
+
+def _check(runs: Sequence[RunDirectory], output: Path) -> None:
+    if len(runs) < 2:
+        raise UsageError(
+            "`run_dirs` names at least two runs. Received: "
+            f"{', '.join(str(run.path) for run in runs)}."
+        )
+    seen = [stored_dataset(run.path).get("identity") for run in runs]
+    for run, identity in zip(runs, seen, strict=True):
+        if identity != seen[-1]:
+            raise UsageError(
+                f"{run.path} was trained on other images than "
+                f"{runs[-1].path}: its average would be of two things."
+            )
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise UsageError(f"{output} is in use; choose another `output`.")
+
+
+if __name__ == "__main__":
+    main()
