@@ -55,6 +55,16 @@ def test_a_curve_has_mean_and_range_of_its_seeds():
     assert titles == list(efficiency.FAMILIES)
 
 
+def test_every_variant_is_drawn_and_looks_like_no_other():
+    rows = [row(name, 10, 0.3) for name in efficiency.VARIANTS]
+    panels = efficiency.draw(rows, None).axes
+    drawn = [line for panel in panels for line in panel.lines]
+    assert {line.get_label() for line in drawn} == set(efficiency.VARIANTS)
+    for panel in panels:
+        looks = [(x.get_color(), x.get_marker()) for x in panel.lines]
+        assert len(set(looks)) == len(looks)
+
+
 def test_each_trial_is_compared_with_the_best_of_its_time():
     best, other = np.ones(20, bool), np.arange(20) >= 12
     masks = {"a": other, "b": best, "c": other}
