@@ -14,6 +14,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import keras
 import numpy as np
 
 from tfgan_robust.classifiers.loading import load_float32
@@ -67,6 +68,8 @@ def average(
     configs = [load_run_config(run.path) for run in runs]
     files = [run.trained_classifier(_WHICH) for run in runs]
     _check(runs, output)
+    networks = [load_float32(file) for file in files]
+    mean = mean_weights(networks, files)
     last, generators = configs[-1], runs[-1].networks(_WHICH)
     info, training, _ = load_training(
         last.dataset,
@@ -82,9 +85,9 @@ def average(
         info.image_shape,
         info.num_classes,
         num_images=len(training.labels),
-        classifier=load_float32(files[-1]),
+        classifier=networks[-1],
     )
-    model.trained.set_weights(mean_weights(files))
+    model.trained.set_weights(mean)
     for generator in model.generators:
         file = generators / f"{generator.name}.keras"
         generator.set_weights(load_float32(file).get_weights())
@@ -101,16 +104,18 @@ def average(
     )
 
 
-def mean_weights(files: Sequence[Path]) -> list[np.ndarray]:
+def mean_weights(
+    networks: Sequence[keras.Model], files: Sequence[Path]
+) -> list[np.ndarray]:
     """Returns the means of the weights of networks.
 
     Args:
-        files: `.keras` files of equal architecture.
+        networks: Of equal architecture.
+        files: What they were read from, for the error.
 
     Raises:
         UsageError: if the networks differ in shape.
     """
-    networks = [load_float32(file) for file in files]
     shapes = [[weight.shape for weight in each.weights] for each in networks]
     for file, found in zip(files, shapes, strict=True):
         if found != shapes[0]:

@@ -129,6 +129,13 @@ FAMILIES = {
 }
 
 
+# Those with generators.
+LEARNED = [
+    *FAMILIES["generators move images"],
+    *FAMILIES["generators say where to start"],
+]
+
+
 def trial_name(variant: str, budget: int, seed: int) -> str:
     """Returns the name of a training."""
     words = variant.replace(",", "").replace("/", "_").split()
@@ -279,15 +286,9 @@ def best(reached: Mapping[str, float], count: int) -> list[str]:
 def sides(variants: Iterable[str]) -> tuple[list[str], list[str]]:
     """Returns the variants with a generator, and those without, in order."""
     names = list(variants)
-    learned = [
-        name
-        for family, members in FAMILIES.items()
-        if family.startswith("generators")
-        for name in members
-    ]
     return (
-        [name for name in names if name in learned],
-        [name for name in names if name not in learned],
+        [name for name in names if name in LEARNED],
+        [name for name in names if name not in LEARNED],
     )
 
 
