@@ -20,7 +20,8 @@ import pytest
 pytestmark = pytest.mark.slow
 
 TINY = (
-    "--dataset=digits", "--classifier_width=0.05", "--generator_width=0.1",
+    "--dataset=digits", "--classifier_width=0.05", "--method=gan",
+    "--generator_width=0.1",
     "--batch_size=128", "--train_images=640", "--eval_images=32",
     "--epochs=2", "--eval_every=1", "--checkpoint_every=2",
     "--report_images=0", "--precision=float32", "--deterministic",

@@ -122,7 +122,7 @@ def test_an_attack(recipe, model, tmp_path):
 
 @pytest.mark.slow
 def test_a_formulation(recipe, tmp_path):
-    train = ["train", *TINY, "--generator_width=0.1"]
+    train = ["train", *TINY, "--method=gan", "--generator_width=0.1"]
     helped, done, refused = recipe("a formulation")(
         ["train", "--help"],
         [*train, "--formulation=grad_xz", "--latent_channels=2"],

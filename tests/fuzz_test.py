@@ -34,7 +34,8 @@ from tfgan_robust.training.records import MetricsFile
 CODES = (0, 1, 2, 4)
 STOPPED = 143
 SETTINGS = (
-    "--classifier_width=0.05", "--generator_width=0.1", "--batch_size=32",
+    "--classifier_width=0.05", "--method=gan",
+    "--generator_width=0.1", "--batch_size=32",
     "--train_images=64", "--eval_images=16", "--epochs=2", "--eval_every=1",
     "--checkpoint_every=1", "--report_images=0", "--precision=float32",
     "--image_size=16", "--dataset=folder", "--data_dir=images",

@@ -18,7 +18,7 @@ from tfgan_robust.runs.directory import RunDirectory, load_run_config
 def test_a_training_ends_in_its_table_and_what_comes_next(tmp_path, capsys):
     folder = tmp_path / "my run"
     save_run(folder / "baseline", method="natural")
-    save_run(folder)
+    save_run(folder, formulation="grad_x")
     plan = [
         (RunDirectory(path), load_run_config(path))
         for path in (folder / "baseline", folder)
@@ -62,7 +62,8 @@ def seen_in_a_terminal(*command):
 def test_a_terminal_shows_a_bar_with_the_time_that_is_left(tmp_path):
     code, shown = seen_in_a_terminal(
         sys.executable, "-m", "tfgan_robust.train", "--dataset=digits",
-        "--classifier_width=0.05", "--generator_width=0.1", "--epochs=2",
+        "--classifier_width=0.05", "--method=gan",
+        "--generator_width=0.1", "--epochs=2",
         "--precision=float32", "--report_images=20", "--report_attacks=fgsm",
         f"--run_dir={tmp_path / 'run'}",
     )  # fmt: skip

@@ -121,7 +121,7 @@ def test_sets_are_loaded_by_their_names(
     assert DATASETS[f"tfds:{name}"].mirrored == mirrored
     config = resolve({"dataset": f"tfds:{name}", "data_dir": str(tmp_path)})
     assert config.eps == config.eval_eps == eps
-    folder = f"tfds-{name}-grad_x-0".replace("/", "-")
+    folder = f"tfds-{name}-nfgsm-0".replace("/", "-")
     assert default_run_directory(config).name == folder
 
 

@@ -22,7 +22,7 @@ from tfgan_robust.training import build
 from tfgan_robust.training.checkpoints import save_networks
 
 SHAPE = (16, 16, 3)
-SMALL = {"generator_width": 0.1}
+SMALL = {"method": "gan", "generator_width": 0.1}
 TINY = {"dataset": "digits", "image_size": 16, "classifier_width": 0.05}
 
 

@@ -14,8 +14,7 @@ from tfgan_robust.cli import fields
 from tfgan_robust.cli.flags import Flags, Part
 from tfgan_robust.data.registry import DATASETS
 from tfgan_robust.errors import UsageError
-from tfgan_robust.methods.generator_settings import GeneratorSettings
-from tfgan_robust.methods.gradient_settings import PGDSettings
+from tfgan_robust.methods.gradient_settings import NFGSMSettings, PGDSettings
 from tfgan_robust.methods.registry import METHODS
 from tfgan_robust.runs import config, presets
 from tfgan_robust.runs.config import TrainConfig
@@ -54,7 +53,7 @@ def test_later_sources_win(monkeypatch):
     monkeypatch.setitem(DATASETS["cifar10"].defaults, "epochs", 3)
     assert resolve().epochs == 3
     monkeypatch.setattr(
-        GeneratorSettings,
+        NFGSMSettings,
         "method_defaults",
         classmethod(lambda cls, given: {"epochs": 4}),
     )
@@ -154,7 +153,7 @@ def test_numbers_may_be_fractions_and_whole():
     ],
 )
 def test_bad_values_are_refused_with_a_remedy(name, value, remedy):
-    message = refusal({name: value})
+    message = refusal({"formulation": "grad_x"} | {name: value})
     assert f"`{name}`" in message
     assert remedy in message
     assert f"Received: {name}={value}" in message
@@ -213,32 +212,41 @@ def test_limits_are_exact(name):
             "goes with method pgd",
         ),
         (
-            {"attack_step_size": 0.1},
+            {"attack_step_size": 0.1, "method": "gan"},
             "attack_step_size=0.1 with method=gan",
             "goes with method fgsm or pgd",
         ),
         (
-            {"gradient_skip": 1.0, "formulation": "x"},
+            {"gradient_skip": 1.0, "formulation": "x", "method": "gan"},
             "gradient_skip=1 with formulation=x",
             "needs a formulation with a gradient",
         ),
         (
-            {"gradient_label": "predicted", "formulation": "x"},
+            {
+                "gradient_label": "predicted",
+                "formulation": "x",
+                "method": "gan",
+            },
             "gradient_label=predicted with formulation=x",
             "goes with a formulation with a gradient",
         ),
         (
-            {"gradient_skip": 0.5, "formulation": "xz"},
+            {"gradient_skip": 0.5, "formulation": "xz", "method": "gan"},
             "gradient_skip=0.5 with formulation=xz",
             "needs a formulation with a gradient",
         ),
         (
-            {"update": "simultaneous", "generator_mode": "inference"},
+            {
+                "method": "gan",
+                "update": "simultaneous",
+                "generator_mode": "inference",
+            },
             "generator_mode=inference",
             "need generator_mode=training",
         ),
         (
             {
+                "method": "gan",
                 "update": "simultaneous",
                 "generator_mode": "training",
                 "generator_updates": 2,
@@ -425,8 +433,27 @@ def test_the_undefended_twin_can_be_trained_again_by_itself(dataset, preset):
 
 
 def test_runs_are_called_after_what_distinguishes_them():
-    assert resolve({"formulation": "xz"}).run_label == "xz"
+    assert resolve({"formulation": "grad"}).run_label == "grad"
+    assert resolve({"formulation": "xz"}).run_label == "start-xz"
     assert resolve({"method": "pgd"}).run_label == "pgd"
+
+
+@pytest.mark.parametrize(
+    ("given", "method"),
+    [
+        ({}, "nfgsm"),
+        ({"preset": "paper"}, "gan"),
+        ({"preset": "paper", "formulation": "x"}, "gan"),
+        ({"formulation": "grad"}, "gan"),
+        ({"formulation": "grad_x"}, "gan"),
+        ({"formulation": "x"}, "start"),
+        ({"formulation": "xz"}, "start"),
+        ({"formulation": "x", "method": "gan"}, "gan"),
+    ],
+    ids=str,
+)
+def test_who_names_no_method_has_the_best_for_the_input(given, method):
+    assert resolve(given).method == method
 
 
 def test_none_leaves_mirroring_to_the_data_set():

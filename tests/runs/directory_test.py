@@ -41,8 +41,9 @@ def store(run, config, **others):
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ({}, "runs/cifar10-grad_x-0"),
-        ({"formulation": "xz", "seed": 3}, "runs/cifar10-xz-3"),
+        ({}, "runs/cifar10-nfgsm-0"),
+        ({"formulation": "grad_x"}, "runs/cifar10-grad_x-0"),
+        ({"formulation": "xz", "seed": 3}, "runs/cifar10-start-xz-3"),
         ({"dataset": "digits", "method": "pgd"}, "runs/digits-pgd-0"),
     ],
 )

@@ -338,6 +338,6 @@ def test_the_card_tells_a_person_what_they_serve(tmp_path):
     (_, training) = text.split("## Training\n\n")
     rows = training.split("\n\n")[0].splitlines()
     cells = [tuple(each.strip() for each in row.split("|")) for row in rows]
-    expected = {"method": "gan", "eps": "0.2", "epochs": "30", "seed": "0"}
+    expected = {"method": "nfgsm", "eps": "0.2", "epochs": "30", "seed": "0"}
     for name, value in expected.items():
         assert ("", name, value, "") in cells, name

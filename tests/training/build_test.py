@@ -18,6 +18,7 @@ from tfgan_robust.training.checkpoints import RunState, save_networks
 
 SHAPE = (16, 16, 3)
 SMALL = {
+    "method": "gan",
     "image_size": 16,
     "batch_size": 8,
     "eval_images": 8,

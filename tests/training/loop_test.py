@@ -17,6 +17,7 @@ from tfgan_robust.runs.directory import RunDirectory
 
 TINY = {
     "dataset": "digits",
+    "method": "gan",
     "classifier_width": 0.05,
     # What is fastest here is timed, and may be another one in the next run.
     "precision": "float32",

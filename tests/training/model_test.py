@@ -13,6 +13,7 @@ from tfgan_robust.training.model import AdversarialClassifier
 
 SHAPE = (16, 16, 3)
 TINY = {
+    "method": "gan",
     "image_size": 16, "classifier_width": 0.05, "batch_size": 8,
     "precision": "float32", "warmup": 0,
 }  # fmt: skip

@@ -51,7 +51,9 @@ def test_without_warmup_the_first_step_has_the_whole_rate():
 
 
 def test_generators_follow_the_same_schedule_from_their_own_rate():
-    config = resolve({"generator_learning_rate": 0.4, "warmup": 0.2})
+    config = resolve(
+        {"method": "gan", "generator_learning_rate": 0.4, "warmup": 0.2}
+    )
     optimizer = optimizers.of_generator(config, STEPS)
     assert isinstance(optimizer, keras.optimizers.Adam)
     optimizer.iterations.assign(10)

@@ -18,6 +18,7 @@ from tfgan_robust.training.weights import is_kernel, steps_up
 
 SHAPE = (16, 16, 3)
 TINY = {
+    "method": "gan",
     "image_size": 16, "classifier_width": 0.05, "batch_size": 8,
     "generator_width": 0.1, "precision": "float32",
 }  # fmt: skip

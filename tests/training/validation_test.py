@@ -34,6 +34,7 @@ TRAINING, VALIDATION = images_and_labels(24, 1), images_and_labels(20, 2)
 def build(**settings):
     config = resolve(
         {
+            "method": "gan",
             "image_size": 16,
             "classifier_width": 0.05,
             "batch_size": 8,

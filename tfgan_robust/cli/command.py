@@ -87,10 +87,11 @@ def _call(
     if asks_for_help(arguments):
         try:
             given = flags.parse_known(arguments)
-            flags = Flags(fitting(every, given), usage, defaults(given))
+            settled = defaults(given)
         except UsageError:
             # Who asks for help may not know better yet.
-            pass
+            given, settled = {}, defaults({})
+        flags = Flags(fitting(every, given), usage, settled)
         print(flags.format_help(), end="")
         return 0
     try:

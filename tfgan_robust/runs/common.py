@@ -40,8 +40,9 @@ class CommonSettings:
         choices=("recommended", "paper"),
     )
     method: str = setting(
-        "gan",
-        "What perturbs the training images.",
+        "nfgsm",
+        "What perturbs the training images. With a formulation the default is "
+        "gan, or start where that formulation sees no gradient.",
         group=_ADVERSARY,
         choices=METHODS,
     )

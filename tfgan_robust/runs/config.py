@@ -18,6 +18,7 @@ from tfgan_robust.runs.learning import LearningSettings
 
 # What older versions did without being told.
 BEFORE: Mapping[str, Any] = {
+    "method": "gan",
     "optimizer": "adam",
     "warmup": 0.0,
     "weight_decay": 0.0,
@@ -74,10 +75,13 @@ class TrainConfig(LearningSettings, CommonSettings):
 
     @property
     def run_label(self) -> str:
-        """Formulation of a run of the paper's method, otherwise the method."""
-        if self.method == default_of("method"):
-            return getattr(self, "formulation", self.method)
-        return self.method
+        """Method and formulation of a run; of the paper's, the latter alone."""
+        named = {"method": self.method}
+        if "formulation" in fields.field_names(type(self)):
+            named["formulation"] = self.formulation
+        if self.method == "gan":
+            del named["method"]
+        return "-".join(named.values())
 
 
 def config_class(method: str, classifier: str) -> Any:

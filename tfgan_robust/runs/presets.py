@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tfgan_robust.attacks.formulations import FORMULATIONS, sees_gradient
 from tfgan_robust.cli import fields
 from tfgan_robust.data.registry import DATASETS
 from tfgan_robust.errors import UsageError
@@ -151,6 +152,20 @@ def _check_defaults(dataset: str, kind: type[TrainConfig]) -> None:
         ) from None
 
 
+def _method_of(given: Mapping[str, Any]) -> str:
+    """Returns the method of whoever names none.
+
+    Generators that see no gradient defend only where a gradient step follows.
+    """
+    if given.get("preset") == "paper":
+        return "gan"
+    formulation = given.get("formulation")
+    if formulation is None:
+        return default_of("method")
+    blind = formulation in FORMULATIONS and not sees_gradient(formulation)
+    return "start" if blind else "gan"
+
+
 def _defaults_for(given: Mapping[str, Any]) -> TrainConfig:
     """Everything that the given names leave open."""
     selected = {
@@ -158,6 +173,8 @@ def _defaults_for(given: Mapping[str, Any]) -> TrainConfig:
         for name in _SELECTORS
         if name in fields.field_names(TrainConfig)
     }
+    if "method" not in given:
+        selected["method"] = _method_of(given)
     fields.check_values(TrainConfig, selected)
     kind = config.config_class(selected["method"], selected["classifier"])
     _check_defaults(selected["dataset"], kind)

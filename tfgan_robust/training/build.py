@@ -62,7 +62,7 @@ def build_model(
 
     Example:
         >>> import tfgan_robust as tr
-        >>> narrow = {"classifier_width": 0.1, "generator_width": 0.1}
+        >>> narrow = {"classifier_width": 0.1, "formulation": "grad_x"}
         >>> config = tr.resolve(narrow)
         >>> model = build_model(config, (32, 32, 3), 10)
         >>> model.classifier.output_shape, len(model.generators)
