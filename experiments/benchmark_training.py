@@ -63,7 +63,7 @@ def variants() -> Iterator[tuple[str, dict[str, Any]]]:
     yield "trades", {"method": "trades"}
     for steps in (7, 10):
         yield f"pgd-{steps}", {"method": "pgd", "attack_steps": steps}
-    gan = {"method": "gan", "clean_weight": 0.0}
+    gan = {"method": "gan"}
     whole = {"generator_assignment": "all", "generator_width": 1.0}
     yield (
         "gan grad_x, all, alternating",

@@ -98,7 +98,12 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "generator_step": 2 * FGSM_STEP,
     },
     # As whoever names a formulation alone trains, without being told more.
-    "gan, both terms": {"method": "gan"},
+    "gan, smaller step": {**_GAN, "generator_step": FGSM_STEP},
+    "gan, both terms": {
+        "method": "gan",
+        "clean_weight": 0.5,
+        "generator_step": FGSM_STEP,
+    },
     "start x, paired": {**_START, "formulation": "x", "pairing_weight": 1.0},
     "start noise, paired": {
         "method": "start",

@@ -270,6 +270,11 @@ def test_limits_are_exact(name):
             "needs clean_weight > 0",
         ),
         (
+            {"clean_share": 0.5},
+            "clean_share=0.5 with clean_weight=0",
+            "`clean_share` needs clean_weight > 0",
+        ),
+        (
             {"batch_size": 127, "num_devices": 2},
             "batch_size=127 with num_devices=2",
             "must be a multiple of 2, the number of devices",

@@ -333,7 +333,7 @@ def test_losses_of_a_users_model_are_descended(length):
 
 
 def test_fit_in_a_notebook_and_test_step():
-    model = build(generator_width=0.1)
+    model = build(generator_width=0.1, clean_weight=0.5)
     data = tf.data.Dataset.from_tensors(batch()).repeat()
     history = model.fit(data, steps_per_epoch=2, epochs=2, verbose=0)
     assert len(history.history["loss"]) == 2

@@ -339,7 +339,7 @@ def test_without_an_average_or_batches_statistics_stay():
 def test_recomputed_statistics_are_of_all_passes(batching, shares):
     model = build(
         method="gan", averaging=0.9, batching=batching, eps=0.5,
-        generator_assignment="all", **shares,
+        generator_assignment="all", clean_weight=0.5, **shares,
     )  # fmt: skip
     images, labels = batch()
     parts = [images[:4], images[4:]]

@@ -35,7 +35,12 @@ TINY = {
 # Of a sheet: eight images in three rows, beside titles and above words.
 WIDTH, HEIGHT = 84 + 8 * 64, 3 * (64 + 16)
 RUNS = {
-    "gan": {"method": "gan", "eps": 8 / 255, "generator_width": 0.1},
+    "gan": {
+        "method": "gan",
+        "eps": 8 / 255,
+        "generator_width": 0.1,
+        "clean_weight": 0.5,
+    },
     "fgsm": {"method": "fgsm", "eps": 0.1},
 }
 

@@ -43,8 +43,9 @@ class CleanSettings(MethodSettings):
     """The first term of equation 5."""
 
     clean_weight: float = setting(
-        0.5,
-        "Weight of the loss on clean images, the first term of equation 5.",
+        0.0,
+        "Weight of the loss on clean images, the first term of equation 5; "
+        "without it they are not looked at.",
         group=OBJECTIVE,
         minimum=0,
     )
@@ -84,7 +85,7 @@ class Equation5Settings(CleanSettings, PerturbingSettings):
     )
     clean_share: float = setting(
         1.0,
-        "Share of a batch that is seen clean, if clean_weight is not 0.",
+        "Share of a batch that is seen clean; needs clean_weight > 0.",
         group=OBJECTIVE,
         above=0,
         maximum=1,
@@ -100,7 +101,12 @@ class Equation5Settings(CleanSettings, PerturbingSettings):
     )
 
     def problems(self) -> Iterator[tuple[bool, str]]:
-        """Pairs must have been looked at."""
+        """Pairs and shares must have been looked at."""
+        yield (
+            self.clean_share < 1 and self.clean_weight == 0,
+            "`clean_share` needs clean_weight > 0. Received: "
+            f"clean_share={self.clean_share:g} with clean_weight=0.",
+        )
         yield (
             self.pairing_weight > 0
             and self.pairs_are_clean
