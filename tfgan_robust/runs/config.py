@@ -76,12 +76,12 @@ class TrainConfig(LearningSettings, CommonSettings):
     @property
     def run_label(self) -> str:
         """Method and formulation of a run; of the paper's, the latter alone."""
-        named = {"method": self.method}
-        if "formulation" in fields.field_names(type(self)):
-            named["formulation"] = self.formulation
+        formulation = getattr(self, "formulation", None)
+        if formulation is None:
+            return self.method
         if self.method == "gan":
-            del named["method"]
-        return "-".join(named.values())
+            return str(formulation)
+        return f"{self.method}-{formulation}"
 
 
 def config_class(method: str, classifier: str) -> Any:
