@@ -17,6 +17,7 @@ from tfgan_robust.runs.config import TrainConfig, default_of
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "recommended": {},
     "paper": {
+        "method": "gan",
         "eps": 16 / 255,
         "generator_width": 1.0,
         "random_start": 0.0,
@@ -153,12 +154,13 @@ def _check_defaults(dataset: str, kind: type[TrainConfig]) -> None:
 
 
 def _method_of(given: Mapping[str, Any]) -> str:
-    """Returns the method of whoever names none.
+    """Returns the method of whoever names none: the preset's, or the best.
 
     Generators that see no gradient defend only where a gradient step follows.
     """
-    if given.get("preset") == "paper":
-        return "gan"
+    preset = PRESETS.get(str(given.get("preset")), {})
+    if "method" in preset:
+        return str(preset["method"])
     formulation = given.get("formulation")
     if formulation is None:
         return default_of("method")
