@@ -18,7 +18,6 @@ import keras
 import numpy as np
 
 from tfgan_robust.classifiers.loading import load_float32
-from tfgan_robust.data.loading import load_training
 from tfgan_robust.errors import TfganRobustError, UsageError
 from tfgan_robust.files import read_json_object, write_json
 from tfgan_robust.runs.directory import (
@@ -26,6 +25,7 @@ from tfgan_robust.runs.directory import (
     load_run_config,
     stored_dataset,
 )
+from tfgan_robust.runs.images import training_images
 from tfgan_robust.training.averaging import BATCHES
 from tfgan_robust.training.build import build_model
 from tfgan_robust.training.checkpoints import save_networks
@@ -71,14 +71,7 @@ def average(
     networks = [load_float32(file) for file in files]
     mean = mean_weights(networks, files)
     last, generators = configs[-1], runs[-1].networks(_WHICH)
-    info, training, _ = load_training(
-        last.dataset,
-        data_dir=data_dir or last.data_dir,
-        image_size=last.image_size,
-        train_images=last.train_images,
-        validation_images=last.validation_images,
-        seed=last.seed,
-    )
+    info, training, _ = training_images(last, data_dir=data_dir)
     model = build_model(
         # Of any momentum, so that there is an average to be set.
         last.replace(averaging=last.averaging or 0.9, precision="float32"),

@@ -17,7 +17,7 @@ from tfgan_robust.audit.audit import audit_classifier
 from tfgan_robust.audit.checks import CHECKS
 from tfgan_robust.classifiers.classifier import Classifier
 from tfgan_robust.classifiers.images import check_images
-from tfgan_robust.data.loading import load_test, load_training
+from tfgan_robust.data.loading import load_test
 from tfgan_robust.data.registry import DATASETS
 from tfgan_robust.data.splits import DatasetInfo, Split
 from tfgan_robust.errors import TfganRobustError, UsageError, in_one_line
@@ -45,6 +45,7 @@ from tfgan_robust.reports.results import correct_within
 from tfgan_robust.reports.verdicts import Check
 from tfgan_robust.runs import directory
 from tfgan_robust.runs.directory import RunDirectory
+from tfgan_robust.runs.images import training_images
 from tfgan_robust.training.records import MetricsFile
 from tfgan_robust.training.tensorboard_files import write_results
 
@@ -174,14 +175,8 @@ def _load(options: EvaluateSettings) -> _Inputs:
             class_names=names,
         )
     else:
-        info, *parts = load_training(
-            dataset,
-            data_dir=data_dir,
-            image_size=config.image_size,
-            train_images=config.train_images,
-            validation_images=config.validation_images,
-            seed=config.seed,
-            class_names=names,
+        info, *parts = training_images(
+            config, data_dir=data_dir, class_names=names
         )
         split = parts[options.split == "validation"]
     if names is None and networks.classifier.num_classes != info.num_classes:

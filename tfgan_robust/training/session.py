@@ -13,7 +13,6 @@ from tfgan_robust import files
 from tfgan_robust.classifiers.classifier import Classifier
 from tfgan_robust.classifiers.preflight import check_classifier
 from tfgan_robust.cli import importing
-from tfgan_robust.data.loading import load_training
 from tfgan_robust.data.splits import DatasetInfo
 from tfgan_robust.errors import UsageError
 from tfgan_robust.files import sha256
@@ -26,6 +25,7 @@ from tfgan_robust.runs import directory
 from tfgan_robust.runs.cluster import Cluster
 from tfgan_robust.runs.config import TrainConfig
 from tfgan_robust.runs.directory import RunDirectory
+from tfgan_robust.runs.images import training_images
 from tfgan_robust.training import devices
 from tfgan_robust.training.loop import Trainer
 from tfgan_robust.training.team import Team
@@ -127,14 +127,7 @@ def _train_all(
     team: Team,
 ) -> int:
     first = plan[0][1]
-    info, training, validation = load_training(
-        first.dataset,
-        data_dir=first.data_dir,
-        image_size=first.image_size,
-        train_images=first.train_images,
-        validation_images=first.validation_images,
-        seed=first.seed,
-    )
+    info, training, validation = training_images(first)
     belongs_to = {
         "training": of_images(*training, info.class_names),
         "validation": of_images(*validation, info.class_names),
