@@ -38,6 +38,7 @@ def command(*flags):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", ["2", "3"])
 def test_who_asks_for_less_noise_gets_no_more(tmp_path, level):
     found = subprocess.run(

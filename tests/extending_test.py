@@ -306,6 +306,7 @@ def test_an_audit_check(recipe, model, tmp_path):
     assert "one_level" in (tmp_path / "o" / "evaluation.md").read_text("utf-8")
 
 
+@pytest.mark.slow
 def test_an_export_format(recipe, tmp_path):
     openvino = pytest.importorskip("openvino", reason="extra `dev`")
     make_run(tmp_path / "R", shallow_classifier())

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import toys
+from cases import slow
 from toys import problem_of, run_attack
 
 from tfgan_robust.attacks.apgd import APGD, _checks
@@ -193,7 +194,7 @@ def test_the_start_is_on_the_surface_of_the_ball():
     np.testing.assert_array_equal(start, clip(clean + EPS * noise, clean))
 
 
-@pytest.mark.parametrize("eps", [0.0, 0.1])
+@pytest.mark.parametrize("eps", [*slow(0.0), 0.1])
 @pytest.mark.parametrize("loss", ["cross_entropy", "margin", "dlr"])
 @pytest.mark.parametrize("targeted", [False, True])
 @pytest.mark.parametrize("norm", ["linf", "l2"])

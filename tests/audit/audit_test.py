@@ -270,6 +270,7 @@ def test_classes_that_shadow_others_are_found(context, natural):
     assert run("occurring_classes", context(unused)).verdict == "PASS"
 
 
+@pytest.mark.slow
 def test_a_class_that_only_the_network_names_does_not_occur(
     context, digits, natural
 ):
@@ -340,6 +341,7 @@ def test_robustness_in_large_batches_only_is_found(
     assert run("within_the_ball", context(natural)).verdict == "PASS"
 
 
+@pytest.mark.slow
 def test_batches_are_as_large_as_those_that_were_measured(
     digits, natural, sound, monkeypatch
 ):
@@ -366,6 +368,7 @@ def beside_another(logits):
     return tf.pad(logits, [[0, 0], [0, 1]], constant_values=-1e5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("after", "classes"), [(lifted, 10), (beside_another, 11)]
 )
@@ -499,6 +502,7 @@ def test_what_was_measured_beyond_white_box_attacks_counts(context, natural):
     assert (found.verdict, found.figures) == ("PASS", {})
 
 
+@pytest.mark.slow
 def test_what_square_was_measured_to_fool_shows_that_gradients_mislead(
     context, sound
 ):
@@ -544,6 +548,7 @@ def test_an_undefended_network_that_is_not_fooled_shows_a_weak_attack(
     assert found.figures["pgd-100"] > 0.9
 
 
+@pytest.mark.slow
 def test_an_undefended_network_that_knows_nothing_says_nothing(
     context, natural, sound
 ):
@@ -561,6 +566,7 @@ def test_an_undefended_network_that_knows_nothing_says_nothing(
     assert run("transfer", looked).verdict == "FAIL"
 
 
+@pytest.mark.slow
 def test_what_is_reported_must_count_what_the_audit_finds(context, natural):
     weak = wrong_on((0, 9))
     found = run("reported", context(natural, measured={"fgsm": weak}))
@@ -654,6 +660,7 @@ def test_more_steps_must_not_be_weaker(context, natural, last, verdict):
     assert found.figures["pgd-1000"] == np.mean(last)
 
 
+@pytest.mark.slow
 def test_what_is_measured_is_not_run_again(digits, natural, monkeypatch):
     def refuse(*_, **__):
         raise AssertionError
@@ -779,6 +786,7 @@ class Tried(Sly):
 """
 
 
+@pytest.mark.slow
 def test_a_network_that_a_fresh_process_finds_out_is_found(
     digits, tmp_path, monkeypatch
 ):
@@ -815,6 +823,7 @@ def test_what_is_no_file_cannot_be_loaded_again(context, natural):
         fresh_logits(natural, [])
 
 
+@pytest.mark.slow
 def test_a_file_that_is_gone_is_told(context, digits, tmp_path):
     build_network().save(tmp_path / "gone.keras")
     classifier = load_classifier(model=tmp_path / "gone.keras")

@@ -19,6 +19,7 @@ import keras2
 import numpy as np
 import pytest
 import tensorflow as tf
+from cases import all_slow_but
 from keras import layers
 from saved import read_results
 from trained import train
@@ -166,7 +167,12 @@ MODERN = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", MODERN)
+@pytest.mark.parametrize(
+    "kind",
+    all_slow_but(
+        ["logits", "softmax", "h5", "no suffix", "augmentation inside"], MODERN
+    ),
+)
 def test_files_of_this_keras_need_no_flag(kind, weights, tmp_path):
     counts, notes = measured(MODERN[kind](weights, tmp_path), tmp_path)
     assert counts == independent(weights)
@@ -306,7 +312,13 @@ OLD = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", OLD)
+@pytest.mark.parametrize(
+    "kind",
+    all_slow_but(
+        ["functional", "h5, a list of layers", "h5, no modules", "an operator"],
+        OLD,
+    ),
+)
 def test_old_files_are_repaired_and_it_is_said(kind, weights, tmp_path, capsys):
     write, said = OLD[kind]
     path = write(weights, tmp_path)
@@ -370,7 +382,9 @@ FORMS = {
 }
 
 
-@pytest.mark.parametrize("kind", FORMS)
+@pytest.mark.parametrize(
+    "kind", all_slow_but(["uint8", "channels first", "two outputs"], FORMS)
+)
 def test_models_of_other_forms_are_fitted_and_it_is_said(
     kind, weights, tmp_path
 ):
@@ -399,7 +413,11 @@ def measured_bright(path, folder, data_dir, **given):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("pixels", KNOWN, ids=lambda pixels: pixels.text)
+@pytest.mark.parametrize(
+    "pixels",
+    all_slow_but(KNOWN[:2], KNOWN),
+    ids=lambda pixels: pixels.text,
+)
 def test_files_for_other_pixels_are_fed_them(pixels, bright, tmp_path, capsys):
     data_dir, data = bright
     path = saved(brightness.network(pixels, "softmax"), tmp_path)
@@ -416,6 +434,7 @@ def test_files_for_other_pixels_are_fed_them(pixels, bright, tmp_path, capsys):
     assert clean < 150
 
 
+@pytest.mark.slow
 def test_references_of_other_kinds_are_as_good_as_their_twins(bright, tmp_path):
     data_dir, _ = bright
     found = []

@@ -7,6 +7,7 @@ import shutil
 import brightness
 import numpy as np
 import pytest
+from cases import slow
 
 from tfgan_robust.classifiers.classifier import Classifier
 from tfgan_robust.classifiers.interface import parse_input_range
@@ -71,6 +72,7 @@ def test_a_natural_run_beside_a_run_is_its_baseline(tmp_path):
     assert found.undefended is None
 
 
+@pytest.mark.slow
 def test_other_networks_are_runs_or_models_of_the_same_shape(tmp_path):
     save_run(tmp_path / "run")
     save_run(tmp_path / "other", method="natural")
@@ -108,7 +110,9 @@ def test_the_generators_of_a_run_attack_its_classifier(tmp_path):
     assert 0 < evaluation.results[1].largest_perturbation <= 0.2 + 1e-6
 
 
-@pytest.mark.parametrize("damage", ["gone", "cut short", "another network"])
+@pytest.mark.parametrize(
+    "damage", ["gone", *slow("cut short", "another network")]
+)
 def test_all_generators_are_there_or_none_attacks(tmp_path, damage):
     save_run(tmp_path)
     file = tmp_path / "best" / "generator_1.keras"

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from cases import slow
 from saved import (
     QUICK,
     count_correct,
@@ -144,6 +145,7 @@ def model_options(folder, **given):
     )
 
 
+@pytest.mark.slow
 def test_a_model_of_the_same_name_and_weights_is_another_one(tmp_path):
     model = save_classifier(tmp_path / "m.keras")
     evaluate(model_options(tmp_path))
@@ -173,9 +175,8 @@ def test_a_model_of_the_same_name_and_weights_is_another_one(tmp_path):
 @pytest.mark.parametrize(
     ("given", "named"),
     [
-        ({"norm": "l2"}, "norm"),
         ({"num_images": 30}, "number of images, images, labels"),
-        ({"seed": 1}, "seed"),
+        *slow(({"norm": "l2"}, "norm"), ({"seed": 1}, "seed")),
     ],
 )
 def test_another_norm_and_other_images_need_another_folder(
@@ -199,6 +200,7 @@ def test_euclidean_sizes_are_euclidean(tmp_path):
         assert len(lengths) > 0
 
 
+@pytest.mark.slow
 def test_an_audit_belongs_to_the_undefended_network(tmp_path, monkeypatch):
     save_run(tmp_path / "run")
     audited = []
@@ -298,7 +300,7 @@ def shown_by_tensorboard(run):
 
 
 # On the same images, and on others.
-@pytest.mark.parametrize("images", [20, 30])
+@pytest.mark.parametrize("images", [20, *slow(30)])
 def test_what_training_printed_gives_way_and_people_s_work_does_not(
     tmp_path, capsys, images
 ):
@@ -365,10 +367,12 @@ def test_a_folder_in_use_is_refused_and_what_training_prints_goes_on(
     [
         "epoch,loss\n1,0.5\n",
         "epoch,step\n1,nan\n",
-        "epoch,step\n1,1e999\n",
-        "epoch,step\n1,1e30\n",
-        "epoch,step\n1,-3\n",
-        "epoch,step\n1,2\n7,8\n",
+        *slow(
+            "epoch,step\n1,1e999\n",
+            "epoch,step\n1,1e30\n",
+            "epoch,step\n1,-3\n",
+            "epoch,step\n1,2\n7,8\n",
+        ),
         "\xff",
     ],
 )
@@ -385,7 +389,7 @@ def test_damaged_figures_of_training_spoil_no_evaluation(
     assert list(run.logs.rglob("events*"))
 
 
-@pytest.mark.parametrize("case", range(6))
+@pytest.mark.parametrize("case", [0, 1, *slow(*range(2, 6))])
 def test_two_evaluations_in_one_folder_never_mix(tmp_path, case):
     """Random changes of network, images, norm and settings."""
     generator = np.random.default_rng(case)

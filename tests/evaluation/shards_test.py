@@ -170,6 +170,7 @@ def copied(measured, tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_part_that_was_stopped_goes_on(measured, copied):
     seen = []
 

@@ -6,6 +6,7 @@ import threading
 import numpy as np
 import pytest
 import tensorflow as tf
+from cases import slow
 from holding import holding
 
 from tfgan_robust.attacks.plan import parse_attack
@@ -115,7 +116,7 @@ def test_the_files_say_what_the_evaluation_says(tmp_path):
     assert not np.any(smallest["label"] == smallest["predicted"])
 
 
-@pytest.mark.parametrize("after", [3, 25, 60])
+@pytest.mark.parametrize("after", [25, *slow(3, 60)])
 def test_an_interrupted_evaluation_ends_as_if_it_had_not_been(tmp_path, after):
     whole = measure(tmp_path / "whole")
     told = []
@@ -236,6 +237,7 @@ def test_only_one_process_measures_into_a_folder(tmp_path):
         pass
 
 
+@pytest.mark.slow
 def test_a_replaceable_evaluation_gives_way(tmp_path):
     measure(tmp_path)
     path = tmp_path / "results.json"

@@ -74,6 +74,7 @@ def test_none_is_trained_if_it_is_not_wanted_or_not_known(tmp_path, briefly):
     assert not list(tmp_path.rglob(FOLDER))
 
 
+@pytest.mark.slow
 def test_a_training_that_fails_leaves_a_line_and_no_network(
     tmp_path, briefly, capsys
 ):

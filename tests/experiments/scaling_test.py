@@ -70,6 +70,7 @@ def test_workers_know_each_other():
     assert [task["task"]["index"] for task in tasks] == [0, 1, 2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("replicas", [1, 2])
 def test_bytes_are_those_of_the_gradients_and_statistics(replicas):
     settings = {

@@ -181,6 +181,7 @@ def test_an_interruption_reaches_the_command_and_is_awaited(tmp_path):
     assert "stopped" in (run.path.parent / "train.log").read_text().lower()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="Only Linux can do this.")
 def test_a_training_ends_with_the_process_that_started_it(tmp_path):
     runner, run = start_training(tmp_path)

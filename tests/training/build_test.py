@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from cases import slow
 from keras import layers
 
 from tfgan_robust.audit.audit import audit_classifier
@@ -158,7 +159,7 @@ def test_a_given_model_is_trained_itself():
     assert_moved(start, mine.get_weights())
 
 
-@pytest.mark.parametrize("schedule", ["cosine", "onecycle", "constant"])
+@pytest.mark.parametrize("schedule", ["onecycle", *slow("cosine", "constant")])
 def test_without_a_number_of_steps_all_is_as_in_mid_run(schedule):
     config = resolve(
         {k: v for k, v in SMALL.items() if k != "warmup"},
@@ -210,9 +211,9 @@ def test_precision_is_that_of_networks_that_are_built_here():
     assert keras.config.dtype_policy().name == "float32"
 
 
-@pytest.mark.parametrize("stored", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize("stored", ["float32", *slow("mixed_bfloat16")])
 @pytest.mark.parametrize(
-    "precision", ["float32", "mixed_bfloat16", "mixed_float16"]
+    "precision", ["mixed_bfloat16", *slow("float32", "mixed_float16")]
 )
 def test_a_file_is_trained_in_the_precision_of_the_run(
     tmp_path, precision, stored
@@ -278,6 +279,7 @@ def test_third_party_models_train_and_resume(
     assert_equal(weights(model), weights(resumed))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("third_party", "shape"), THIRD_PARTIES)
 def test_third_party_models_are_measured_audited_and_exported(
     tmp_path, third_party, shape

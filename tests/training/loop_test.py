@@ -12,6 +12,7 @@ import time
 
 import numpy as np
 import pytest
+from cases import slow
 
 from tfgan_robust.runs.directory import RunDirectory
 
@@ -281,6 +282,7 @@ def test_no_readable_checkpoint_is_an_error(killed, tmp_path):
     assert "Traceback" not in failed.stderr
 
 
+@pytest.mark.slow
 def test_a_begun_run_without_checkpoints_does_not_start_over(killed, tmp_path):
     folder = shutil.copytree(killed, tmp_path / "emptied")
     rows = (folder / "metrics.csv").read_text()
@@ -319,9 +321,13 @@ def flip_a_figure(text):
 @pytest.mark.parametrize(
     "change",
     [
-        lambda text: "a,b\n1,2\n",
-        # As one bit does it.
-        lambda text: text.replace("val_fgsm_accuracy", "val_fgsm_accurac9", 1),
+        *slow(
+            lambda text: "a,b\n1,2\n",
+            # As one bit does it.
+            lambda text: text.replace(
+                "val_fgsm_accuracy", "val_fgsm_accurac9", 1
+            ),
+        ),
         flip_a_figure,
     ],
     ids=["other", "flipped", "another figure"],

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from cases import all_slow_but, slow
 
 from tfgan_robust.data.augmentation import Places
 from tfgan_robust.errors import UsageError
@@ -186,7 +187,7 @@ def test_statistics_are_those_of_the_weights_themselves():
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("method", ["gan", "start", "trades", "nfgsm"])
+@pytest.mark.parametrize("method", ["gan", *slow("start", "trades", "nfgsm")])
 def test_every_method_trains_with_all_refinements(method):
     model = build(
         method=method, weight_perturbation=0.01, label_smoothing=0.1,
@@ -304,7 +305,9 @@ FITTED = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", FITTED)
+@pytest.mark.parametrize(
+    "kind", all_slow_but(["arrays", "batches", "generator"], FITTED)
+)
 def test_fit_recomputes_the_statistics_of_the_average(kind):
     model = build(method="natural", averaging=0.9, batchnorm_momentum=0.99)
     images = np.random.default_rng(0).random((32, *SHAPE), np.float32)
@@ -334,7 +337,7 @@ def test_without_an_average_or_batches_statistics_stay():
             np.testing.assert_array_equal(old, new)
 
 
-@pytest.mark.parametrize("shares", [{}, {"clean_share": 0.5}], ids=str)
+@pytest.mark.parametrize("shares", [*slow({}), {"clean_share": 0.5}], ids=str)
 @pytest.mark.parametrize("batching", ["joint", "separate"])
 def test_recomputed_statistics_are_of_all_passes(batching, shares):
     model = build(
@@ -420,9 +423,11 @@ def test_methods_that_remember_need_to_know_how_many_images_there_are():
     "settings",
     [
         {"method": "nfgsm", "eps_warmup": 0.5, "label_smoothing": 0.1},
-        {"method": "natural", "weight_decay_kind": "decoupled"},
-        {"method": "start", "formulation": "grad_x"},
         {"method": "start", "formulation": "x", "start_from": "universal"},
+        *slow(
+            {"method": "natural", "weight_decay_kind": "decoupled"},
+            {"method": "start", "formulation": "grad_x"},
+        ),
     ],
     ids=str,
 )

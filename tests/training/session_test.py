@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import PIL.Image
 import pytest
+from cases import slow
 
 from tfgan_robust.errors import UsageError
 from tfgan_robust.runs.directory import RunDirectory
@@ -55,7 +56,7 @@ def train(folder, **changes):
     ("here", "there", "name", "compute"),
     [
         (["amx_bf16"], [], "mixed_bfloat16", "bfloat16"),
-        ([], ["amx_bf16"], "float32", "float32"),
+        *slow(([], ["amx_bf16"], "float32", "float32")),
     ],
     ids=["begun with tiles", "begun without"],
 )

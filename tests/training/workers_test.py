@@ -14,6 +14,7 @@ import numpy as np
 import PIL.Image
 import pytest
 import tensorflow as tf
+from cases import slow
 from ports import free_ports
 
 import tfgan_robust
@@ -363,7 +364,9 @@ def test_a_signal_to_one_stops_all_after_the_same_step(
 @pytest.mark.parametrize(
     ("changed", "told"),
     [
-        ({"learning_rate_schedule": "constant"}, "learning_rate_schedule: "),
+        *slow(
+            ({"learning_rate_schedule": "constant"}, "learning_rate_schedule: ")
+        ),
         ({"train_images": 576}, "train_images: 576 there, 480 here"),
     ],
 )
@@ -378,6 +381,7 @@ def test_a_worker_with_other_settings_is_refused(room, changed, told):
     assert not any(folder.exists() for folder in workers.folders)
 
 
+@pytest.mark.slow
 def test_a_worker_with_other_data_is_refused(room):
     changes = []
     for index in range(2):
@@ -406,6 +410,7 @@ def test_a_worker_with_other_data_is_refused(room):
     assert not any(folder.exists() for folder in workers.folders)
 
 
+@pytest.mark.slow
 def test_a_worker_with_another_file_at_the_same_path_is_refused(room):
     model = keras.models.load_model(room / "smooth.keras")
     folders = [room / f"machine-{index}" for index in range(2)]
@@ -422,6 +427,7 @@ def test_a_worker_with_another_file_at_the_same_path_is_refused(room):
     assert not any(folder.exists() for folder in workers.folders)
 
 
+@pytest.mark.slow
 def test_a_worker_that_begins_with_other_weights_is_refused(room):
     workers = Workers(room, "other-code", [{}, {"shift": "0.125"}])
     for code, _, error in workers.end():
@@ -474,7 +480,10 @@ def test_several_workers_without_tf_config_are_refused(tmp_path):
 
 @pytest.mark.parametrize(
     ("index", "told"),
-    [(0, "worker 1 (127.0.0.1:"), (1, "Cannot reach the chief (127.0.0.1:")],
+    [
+        (0, "worker 1 (127.0.0.1:"),
+        *slow((1, "Cannot reach the chief (127.0.0.1:")),
+    ],
 )
 def test_a_worker_that_is_not_there_is_named(tmp_path, index, told):
     ports = free_ports(2)

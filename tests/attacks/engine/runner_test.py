@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from cases import slow
 from toys import problem_of, run_attack, smooth_network
 
 from tfgan_robust.attacks.engine.runner import AttackRunner
@@ -130,14 +131,16 @@ def measured(name, batch_size, **settings):
     ("name", "batch_size"),
     [
         ("fgsm", 8),
-        ("final", 5),
         ("restarts", 5),
-        ("targets", 1),
-        ("targets", 64),
-        ("final-targets", 5),
-        ("steps", 8),
-        ("l2", 8),
         ("several", 8),
+        *slow(
+            ("final", 5),
+            ("targets", 1),
+            ("targets", 64),
+            ("final-targets", 5),
+            ("steps", 8),
+            ("l2", 8),
+        ),
     ],
 )
 def test_outcomes_are_those_of_running_everything_on_everyone(name, batch_size):
@@ -167,7 +170,7 @@ def linear_logits(images):
     return tf.matmul(flat, tf.constant(linear_weights(), tf.float32))
 
 
-@pytest.mark.parametrize("name", ["pgd-3", "apgd-ce-5", "fab-t-3"])
+@pytest.mark.parametrize("name", ["pgd-3", *slow("apgd-ce-5", "fab-t-3")])
 def test_xla_gives_the_verdicts_of_the_graph(name):
     images, _ = data()
     labels = np.argmax(linear_logits(images / np.float32(255)), axis=1)
@@ -324,7 +327,7 @@ def assert_equal(found, expected):
         np.testing.assert_array_equal(value, snapshot(expected)[name], name)
 
 
-@pytest.mark.parametrize("name", ["targets", "several"])
+@pytest.mark.parametrize("name", ["several", *slow("targets")])
 def test_a_run_that_is_cut_off_ends_as_if_it_were_not(name):
     images, labels = data()
     runner = runner_of()
@@ -451,7 +454,7 @@ def test_clean_errors_count_under_worst_only():
     np.testing.assert_array_equal(final.predicted, labels)
 
 
-@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("classes", [2, *slow(3)])
 @pytest.mark.parametrize("name", ["apgd-t-4", "apgd-dlr-4", "pgd-2-dlr-t"])
 def test_few_classes_are_no_obstacle(name, classes):
     def few(images):
@@ -484,6 +487,7 @@ def test_each_attack_is_compiled_once_for_all_radii_and_runs():
     assert traces == [8, None]
 
 
+@pytest.mark.slow
 def test_no_radius_fools_nobody_who_is_right():
     images, labels = data()
     runner = runner_of()
