@@ -376,28 +376,47 @@ def _length(found: float) -> str:
     return f"{255 * found:.1f}/255" if np.isfinite(found) else "never"
 
 
-def _efficient(stored: Mapping[str, Any]) -> Finding:
-    rows: list[Row] = list(stored["rows"])
+def rivals(stored: Mapping[str, Any], budget: int) -> tuple[Measured, Measured]:
+    """Returns the most robust that a training time gives, of two sides.
+
+    Under the attack that decides; where seeds are repeated, only of those
+    that are.
+
+    Args:
+        stored: What `efficiency` published.
+        budget: The training time.
+
+    Returns:
+        The best with a generator, and the best without.
+
+    Raises:
+        MissingError: if either was not measured.
+    """
+    rows: list[Row] = [row for row in stored["rows"] if row["budget"] == budget]
     if not rows:
         raise MissingError("nothing")
-    budget = max(row["budget"] for row in rows)
-    rows = [row for row in rows if row["budget"] == budget]
     attack, eps = attacks_in(rows)[-1], 255 * radii_in(rows)[-1]
     found = {
-        name: measured(stored, attack, eps, variant=name, budget=budget)
+        name: measured({**stored, "rows": rows}, attack, eps, variant=name)
         for name in dict.fromkeys(row["variant"] for row in rows)
     }
-    groups = [
+    learned, others = (
         [found[name] for name in side] for side in efficiency.sides(found)
-    ]
-    if not all(groups):
+    )
+    if not (learned and others):
         raise MissingError("generators and yardsticks at one budget")
-    best, other = (_best(_most_seeds(group)) for group in groups)
-    said = stronger(best, other)
+    return _best(_most_seeds(learned)), _best(_most_seeds(others))
+
+
+def _efficient(stored: Mapping[str, Any]) -> Finding:
+    budget = max((row["budget"] for row in stored["rows"]), default=0)
+    said = stronger(*rivals(stored, budget))
+    names = {r["variant"] for r in stored["rows"] if r["budget"] == budget}
+    learned, others = map(len, efficiency.sides(names))
     return Finding(
         said.verdict,
-        f"{said.figures}; the best of {len(groups[0])} generators and of "
-        f"{len(groups[1])} others",
+        f"{said.figures}; the best of {learned} generators and of {others} "
+        "others",
     )
 
 

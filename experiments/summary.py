@@ -6,15 +6,19 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from experiments import marks
-from experiments.claims import CLAIMS, Claim, explanations
+from experiments.claims import CLAIMS, Claim, explanations, rivals
 from experiments.comparisons import (
     AGREES,
     DISAGREES,
     UNCLEAR,
     UNKNOWN,
     Finding,
+    MissingError,
+    compare,
+    difference,
 )
-from experiments.evidence import Results
+from experiments.efficiency import UNIT
+from experiments.evidence import Results, spreads
 from experiments.report_sections import withstanding
 from experiments.report_tables import conditions
 from tfgan_robust.errors import UsageError
@@ -45,8 +49,13 @@ def paragraphs(results: Results) -> Iterator[str]:
         if texts:
             listed = "\n".join(f"- {text}" for text in texts)
             yield f"{words} ({len(texts)} of {len(found)}):\n\n{listed}"
+    yield from _told(results)
+
+
+def _told(results: Results) -> Iterator[str]:
     yield from formulations(results)
     yield from overfitting(results)
+    yield from efficient(results)
 
 
 def formulations(results: Results) -> Iterator[str]:
@@ -85,6 +94,29 @@ def overfitting(results: Results) -> Iterator[str]:
             )
 
 
+def efficient(results: Results) -> Iterator[str]:
+    """Yields who leaves the most accuracy in each training time."""
+    if "efficiency" not in results:
+        return
+    stored = {**results["efficiency"], "spreads": spreads(results)}
+    for budget in sorted({row["budget"] for row in stored["rows"]}):
+        try:
+            learned, other = rivals(stored, budget)
+        except MissingError:
+            continue
+        more = compare(learned, other)
+        words = {
+            1: "generators leave more accuracy than whatever does without",
+            -1: "generators leave less accuracy than what does without",
+            0: "generators are not told from what does without",
+        }[more]
+        yield (
+            f"In the time of {budget} epochs of {UNIT}, {words}: at best "
+            f"{learned} %, against {other} %; {difference(learned, other)} "
+            "points."
+        )
+
+
 def readme(results: Results, folder: Path, file: Path) -> str:
     """Returns a file's text with what was found between its marks.
 
@@ -116,15 +148,20 @@ def _block(results: Results, folder: Path, beside: Path) -> Iterator[str]:
         f"What {marks.STATED['source']}, claims, and what "
         "`python -m experiments.run_all` found:"
     )
-    yield markdown_table(
-        ("claim", "section", "here"),
-        [
-            (claim.text, claim.source, finding.verdict)
-            for claim, finding in judged(results)
-        ],
-    )
-    yield from formulations(results)
-    yield from overfitting(results)
+    found = judged(results)
+    answered = [
+        (claim.text, claim.source, finding.verdict)
+        for claim, finding in found
+        if finding.verdict != UNKNOWN
+    ]
+    if answered:
+        yield markdown_table(("claim", "section", "here"), answered)
+    if missing := len(found) - len(answered):
+        yield (
+            f"{missing} of {len(found)} claims have no answer; REPORT.md says "
+            "what each of them lacks."
+        )
+    yield from _told(results)
     for name, stored in results.items():
         for figure in main_figures(folder, name):
             shown = Path(os.path.relpath(figure, beside)).as_posix()

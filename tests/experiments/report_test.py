@@ -361,7 +361,10 @@ def test_costs_that_are_unknown_are_said_to_be(tmp_path):
 
 def test_the_readme_shows_what_was_found_between_its_marks(tmp_path):
     results = tmp_path / "results"
-    publish(results, "formulations", formulation("grad", 80))
+    publish(
+        results, "formulations", formulation("baseline", 0),
+        *(formulation(name, 80) for name in ("x", "xz", "grad", "grad_x")),
+    )  # fmt: skip
     (results / "formulations.png").touch()
     file = tmp_path / "README.md"
     file.write_text(f"before\n{summary.BEGIN}\nold\n{summary.END}\nafter\n")
@@ -371,11 +374,42 @@ def test_the_readme_shows_what_was_found_between_its_marks(tmp_path):
     assert text.endswith(f"{summary.END}\nafter\n")
     assert "old" not in text
     assert "](results/formulations.png)" in text
+    found = summary.judged(read)
+    answers = [c for c, each in found if each.verdict != summary.UNKNOWN]
+    assert 0 < len(answers) < len(found)
+    for claim, _ in found:
+        assert (claim.text in text) == (claim in answers)
+    assert f"{len(found) - len(answers)} of {len(found)} claims" in text
     file.write_text(text)
     assert summary.readme(read, results, file) == text
     file.write_text("no marks")
     with pytest.raises(UsageError, match="must hold these two lines"):
         summary.readme(read, results, file)
+
+
+def test_who_wins_in_each_training_time_is_said():
+    def reached(variant, budget, correct):
+        return row(
+            f"efficiency/{variant}-{budget}", {CLEAN: 160, PGD: correct},
+            variant=variant, budget=budget,
+        )  # fmt: skip
+
+    rows = [
+        reached("nfgsm", 10, 90), reached("gan", 10, 60),
+        reached("fgsm", 10, 2),
+        reached("nfgsm", 30, 90), reached("gan", 30, 92),
+        # Nothing to be compared with.
+        reached("nfgsm", 60, 95),
+    ]  # fmt: skip
+    short, long = summary.efficient({"efficiency": {"rows": rows}})
+    assert short.startswith(
+        "In the time of 10 epochs of fgsm, generators leave"
+    )
+    assert "less accuracy" in short
+    assert "gan: pgd-100 8/255 30.0 %, against nfgsm: pgd-100" in short
+    assert "; -15.0 (" in short
+    assert "generators are not told from" in long
+    assert list(summary.efficient({})) == []
 
 
 def test_the_project_readme_has_the_marks():
