@@ -13,7 +13,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from experiments import claims, marks, options, summary, table1
+from experiments import marks, options, summary, table1
+from experiments.claims.claim import Claim
+from experiments.claims.every import QUESTIONS
 from experiments.comparisons import Finding
 from experiments.evidence import Results, read, spreads
 from experiments.experiment import ROOT
@@ -82,7 +84,7 @@ def write(preset: str, results: Results, folder: Path, beside: Path) -> str:
             list(numbers(results)),
         ),
         "## What it does not ask",
-        claims_table([(c, c.judge(results)) for c in claims.QUESTIONS]),
+        claims_table([(c, c.judge(results)) for c in QUESTIONS]),
     ]
     for experiment in EXPERIMENTS:
         if experiment.name in results:
@@ -102,7 +104,7 @@ def write(preset: str, results: Results, folder: Path, beside: Path) -> str:
 
 
 def claims_table(
-    found: list[tuple[claims.Claim, Finding]],
+    found: list[tuple[Claim, Finding]],
 ) -> str:
     """Returns claims, with what was found."""
     return markdown_table(

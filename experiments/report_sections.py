@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from experiments import marks
-from experiments.claims import DEFENDED, explanations, formulation
+from experiments.claims.formulations import DEFENDED, formulation
+from experiments.claims.overfitting import explanations
 from experiments.comparisons import MissingError, compare
 from experiments.evidence import Results, spreads
 from experiments.experiment import Row, accuracy, entry

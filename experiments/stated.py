@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from experiments import marks
-from experiments.claims import formulation, most_accurate, table_2
+from experiments.claims.attacks import table_2
+from experiments.claims.formulations import formulation, most_accurate
 from experiments.comparisons import Measured, MissingError, interval
 from experiments.evidence import Results, measured, spreads
 

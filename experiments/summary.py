@@ -6,7 +6,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from experiments import marks
-from experiments.claims import CLAIMS, Claim, explanations, rivals
+from experiments.claims.claim import Claim
+from experiments.claims.every import CLAIMS
+from experiments.claims.overfitting import explanations
+from experiments.claims.training_time import rivals
 from experiments.comparisons import (
     AGREES,
     DISAGREES,

@@ -8,7 +8,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
-claims = pytest.importorskip("experiments.claims")
+comparisons = pytest.importorskip("experiments.comparisons")
+every = pytest.importorskip("experiments.claims.every")
+overfitting = pytest.importorskip("experiments.claims.overfitting")
 directions = pytest.importorskip("experiments.directions")
 marks = pytest.importorskip("experiments.marks")
 
@@ -27,7 +29,7 @@ def row(accuracies, images=1000, **columns):
 
 def verdict(start, results):
     """Of the claim whose text starts so."""
-    (claim,) = (c for c in claims.CLAIMS if c.text.startswith(start))
+    (claim,) = (c for c in every.CLAIMS if c.text.startswith(start))
     return claim.judge(results).verdict
 
 
@@ -50,14 +52,14 @@ NAMES = ("x", "xz", "grad", "grad_x")
 @pytest.mark.parametrize(
     ("values", "defended", "helped"),
     [
-        ((0.3, 0.3, 0.5, 0.5), claims.AGREES, claims.AGREES),
-        ((0.0, 0.0, 0.5, 0.5), claims.DISAGREES, claims.AGREES),
-        ((0.5, 0.3, 0.31, 0.5), claims.AGREES, claims.DISAGREES),
-        ((0.5, 0.3, 0.49, 0.5), claims.AGREES, claims.UNCLEAR),
+        ((0.3, 0.3, 0.5, 0.5), comparisons.AGREES, comparisons.AGREES),
+        ((0.0, 0.0, 0.5, 0.5), comparisons.DISAGREES, comparisons.AGREES),
+        ((0.5, 0.3, 0.31, 0.5), comparisons.AGREES, comparisons.DISAGREES),
+        ((0.5, 0.3, 0.49, 0.5), comparisons.AGREES, comparisons.UNCLEAR),
         # More than nothing, and less than a constant answer, is no defence.
-        ((0.05, 0.3, 0.5, 0.5), claims.DISAGREES, claims.AGREES),
-        ((0.1, 0.1, 0.5, 0.5), claims.DISAGREES, claims.AGREES),
-        ((0.1, 0.1, 0.02, 0.03), claims.DISAGREES, claims.UNKNOWN),
+        ((0.05, 0.3, 0.5, 0.5), comparisons.DISAGREES, comparisons.AGREES),
+        ((0.1, 0.1, 0.5, 0.5), comparisons.DISAGREES, comparisons.AGREES),
+        ((0.1, 0.1, 0.02, 0.03), comparisons.DISAGREES, comparisons.UNKNOWN),
     ],
 )
 def test_claims_on_formulations(values, defended, helped):
@@ -70,8 +72,10 @@ def test_claims_on_formulations(values, defended, helped):
 def test_what_learned_nothing_is_not_compared_while_clean():
     values = dict.fromkeys(NAMES, 0.1)
     found = {"formulations": formulations(clean=0.1, baseline=0.8, **values)}
-    assert verdict("grad_x has the lowest", found) == claims.UNKNOWN
-    assert verdict("grad and grad_x perform alike", found) == claims.UNKNOWN
+    assert verdict("grad_x has the lowest", found) == comparisons.UNKNOWN
+    assert (
+        verdict("grad and grad_x perform alike", found) == comparisons.UNKNOWN
+    )
 
 
 def test_seeds_of_other_experiments_keep_one_seed_from_saying_too_much():
@@ -79,7 +83,7 @@ def test_seeds_of_other_experiments_keep_one_seed_from_saying_too_much():
     results = {"formulations": formulations(baseline=0.0, **values)}
     for each in results["formulations"]["rows"]:
         each["images"] = 10**6
-    assert verdict("Formulations with", results) == claims.AGREES
+    assert verdict("Formulations with", results) == comparisons.AGREES
     repeated = [
         row(
             {("pgd-20", 8): value}, trial=f"efficiency/gan-10-{seed}",
@@ -88,15 +92,15 @@ def test_seeds_of_other_experiments_keep_one_seed_from_saying_too_much():
         for seed, value in enumerate((0.2, 0.28))
     ]  # fmt: skip
     results["efficiency"] = {"rows": repeated}
-    assert verdict("Formulations with", results) == claims.UNCLEAR
+    assert verdict("Formulations with", results) == comparisons.UNCLEAR
 
 
 @pytest.mark.parametrize(
     ("gaps", "expected"),
     [
-        ((0.01, 0.2), claims.AGREES),
-        ((0.01, 0.02), claims.UNCLEAR),
-        ((0.2, 0.01), claims.DISAGREES),
+        ((0.01, 0.2), comparisons.AGREES),
+        ((0.01, 0.02), comparisons.UNCLEAR),
+        ((0.2, 0.01), comparisons.DISAGREES),
     ],
 )
 def test_the_gap_of_attacks_has_an_interval(gaps, expected):
@@ -120,7 +124,11 @@ def test_the_gap_of_attacks_has_an_interval(gaps, expected):
 
 @pytest.mark.parametrize(
     ("attack", "expected"),
-    [(0.2, claims.DISAGREES), (0.39, claims.UNCLEAR), (None, claims.UNKNOWN)],
+    [
+        (0.2, comparisons.DISAGREES),
+        (0.39, comparisons.UNCLEAR),
+        (None, comparisons.UNKNOWN),
+    ],
 )
 def test_autoattack_says_whether_pgd_was_enough(attack, expected):
     stored = formulations(**dict.fromkeys(NAMES, 0.4))
@@ -132,10 +140,10 @@ def test_autoattack_says_whether_pgd_was_enough(attack, expected):
 
 
 def test_what_was_not_measured_is_said():
-    for claim in (*claims.CLAIMS, *claims.QUESTIONS):
-        assert claim.judge({}).verdict == claims.UNKNOWN
+    for claim in (*every.CLAIMS, *every.QUESTIONS):
+        assert claim.judge({}).verdict == comparisons.UNKNOWN
         empty = {claim.experiment: {"rows": [], "directions": {}}}
-        assert claim.judge(empty).verdict == claims.UNKNOWN
+        assert claim.judge(empty).verdict == comparisons.UNKNOWN
 
 
 def pair(variant, training, test):
@@ -149,9 +157,9 @@ def pair(variant, training, test):
 @pytest.mark.parametrize(
     ("accuracies", "expected"),
     [
-        ((0.9, 0.7), claims.AGREES),
-        ((0.82, 0.71), claims.UNCLEAR),
-        ((0.71, 0.7), claims.DISAGREES),
+        ((0.9, 0.7), comparisons.AGREES),
+        ((0.82, 0.71), comparisons.UNCLEAR),
+        ((0.71, 0.7), comparisons.DISAGREES),
     ],
 )
 def test_overfitting_has_an_interval(accuracies, expected):
@@ -159,18 +167,18 @@ def test_overfitting_has_an_interval(accuracies, expected):
     assert verdict("Defended classifiers overfit", results) == expected
     for each in results["ablations"]["rows"]:
         each["settings"] = {"train_images": 5000}
-    (claim,) = (c for c in claims.CLAIMS if c.text.startswith("Defended c"))
+    (claim,) = (c for c in every.CLAIMS if c.text.startswith("Defended c"))
     assert "trained on 5000 images" in claim.judge(results).figures
 
 
 def test_ablations_that_close_the_gap_are_named():
     rows = pair("paper", 0.9, 0.7) + pair("none", 0.7, 0.7)
     rows += pair("same", 0.9, 0.71) + pair("worse", 1.0, 0.6)
-    found = claims.explanations({"ablations": {"rows": rows}})
+    found = overfitting.explanations({"ablations": {"rows": rows}})
     assert [(e.variant, round(e.gap.middle), e.verdict) for e in found] == [
         ("paper", 20, "-"),
         ("none", 0, "less"),
-        ("same", 19, claims.UNCLEAR),
+        ("same", 19, comparisons.UNCLEAR),
         ("worse", 40, "more"),
     ]
 
@@ -190,14 +198,14 @@ def test_generators_lie_between_on_most_images_or_it_is_not_said():
     never = np.full(100, np.nan)
     one, two = np.full(100, 0.01), np.full(100, 0.02)
     between = overtaken(PGD=one, generator=two, FGSM=never)
-    assert verdict("A generator's noise", between) == claims.AGREES
+    assert verdict("A generator's noise", between) == comparisons.AGREES
     weaker = overtaken(PGD=one, generator=never, FGSM=two)
-    assert verdict("A generator's noise", weaker) == claims.DISAGREES
+    assert verdict("A generator's noise", weaker) == comparisons.DISAGREES
     # The medians are in order, by the accident of four images.
     chance = two + np.where(np.arange(100) < 52, 0.001, -0.001)
     close = overtaken(PGD=one, generator=two, FGSM=chance)
-    assert verdict("A generator's noise", close) == claims.UNCLEAR
-    (claim,) = (c for c in claims.CLAIMS if c.experiment == "directions")
+    assert verdict("A generator's noise", close) == comparisons.UNCLEAR
+    (claim,) = (c for c in every.CLAIMS if c.experiment == "directions")
     assert "FGSM never" in claim.judge(between).figures
 
 
@@ -214,17 +222,17 @@ def test_generators_are_known_by_their_names_in_efficiency():
     rows = [reached("start x", 0.2), reached("start noise", 0.4)]
     results = {"efficiency": {"rows": rows}}
     found = verdict("Generators defend better", results)
-    assert found == claims.DISAGREES
+    assert found == comparisons.DISAGREES
     # One lucky seed is not compared with two.
     rows += [reached("start x", 0.2, 1), reached("start noise", 0.4, 1)]
     rows.append(reached("gan", 0.9))
     found = verdict("Generators defend better", results)
-    assert found == claims.DISAGREES
+    assert found == comparisons.DISAGREES
 
 
 def test_numbers_of_claims_are_those_that_the_paper_states():
     for start, name in (("At 16/255", "best at 16/255"), ("At 8/255", "at 8")):
-        (claim,) = (c for c in claims.CLAIMS if c.text.startswith(start))
+        (claim,) = (c for c in every.CLAIMS if c.text.startswith(start))
         (value,) = (
             said["accuracy"]
             for key, said in marks.STATED["text"].items()

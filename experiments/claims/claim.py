@@ -1,0 +1,70 @@
+"""What a claim is, and what its tests share."""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from experiments import marks
+from experiments.comparisons import (
+    AGREES,
+    DISAGREES,
+    UNCLEAR,
+    UNKNOWN,
+    Finding,
+    Measured,
+    MissingError,
+)
+from experiments.evidence import Results, spreads
+
+# In points: how far apart accuracies of one classifier are alike, and those
+# of two; how far "about" goes.
+SAME, SIMILAR, ABOUT = 1.0, 3.0, 5.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Claim:
+    """A sentence of the paper, or a question of ours.
+
+    Attributes:
+        text: What it says, in our words.
+        source: The paper's section.
+        experiment: Whose results answer.
+        test: Answers.
+    """
+
+    text: str
+    source: str
+    experiment: str
+    test: Callable[[Mapping[str, Any]], Finding]
+
+    def judge(self, results: Results) -> Finding:
+        """Returns what results say."""
+        found = results.get(self.experiment)
+        if found is None:
+            return Finding(
+                UNKNOWN, f"experiments.{self.experiment} was not run"
+            )
+        try:
+            return self.test({**found, "spreads": spreads(results)})
+        except MissingError as missing:
+            return Finding(UNKNOWN, str(missing))
+
+
+def stated(name: str) -> float:
+    """Returns an accuracy that the paper's text states, in %."""
+    return float(marks.STATED["text"][name]["accuracy"])
+
+
+def best(found: Iterable[Measured]) -> Measured:
+    """Returns the most accurate."""
+    return max(found, key=lambda each: each.mean)
+
+
+def least(found: Iterable[Measured]) -> Measured:
+    """Returns the least accurate."""
+    return min(found, key=lambda each: each.mean)
+
+
+def worst(verdicts: Sequence[str]) -> str:
+    """Returns the verdict on several things that must all hold."""
+    return next(v for v in (DISAGREES, UNCLEAR, AGREES) if v in verdicts)

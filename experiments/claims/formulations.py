@@ -1,0 +1,191 @@
+"""Section 4.1: the generators' four inputs, under the paper's settings."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from experiments.claims.claim import (
+    ABOUT,
+    SIMILAR,
+    Claim,
+    best,
+    least,
+    stated,
+    worst,
+)
+from experiments.comparisons import (
+    AGREES,
+    DISAGREES,
+    UNCLEAR,
+    Finding,
+    Measured,
+    MissingError,
+    alike,
+    compare,
+    contrast,
+    larger,
+    near,
+    stronger,
+)
+from experiments.evidence import measured
+
+WITH_GRADIENT, WITH_IMAGE_ALONE = ("grad", "grad_x"), ("x", "xz")
+DEFENDED = (*WITH_IMAGE_ALONE, *WITH_GRADIENT)
+
+
+def formulation(
+    stored: Mapping[str, Any], name: str, attack: str, eps: float
+) -> Measured:
+    """Returns an accuracy of a formulation under the paper's settings."""
+    return measured(stored, attack, eps, formulation=name, settings_by="paper")
+
+
+def most_accurate(
+    stored: Mapping[str, Any], attack: str, eps: float
+) -> Measured:
+    """Returns the best of the paper's formulations."""
+    return best(formulation(stored, name, attack, eps) for name in DEFENDED)
+
+
+def check_learned(stored: Mapping[str, Any], names: Sequence[str]) -> None:
+    """Refuses to compare what gives constant answers.
+
+    Raises:
+        MissingError: naming it.
+    """
+    clean = [formulation(stored, name, "clean", 0) for name in names]
+    nothing = [str(each) for each in clean if not each.is_above_chance]
+    if nothing:
+        raise MissingError(f"learned nothing: {', '.join(nothing)} %")
+
+
+def _all_defend(stored: Mapping[str, Any]) -> Finding:
+    base = formulation(stored, "baseline", "pgd-100", 8)
+    found = []
+    for name in DEFENDED:
+        each = formulation(stored, name, "pgd-100", 8)
+        # A constant answer is robust too, and better than 0 %.
+        defends = each.is_above_chance
+        told = AGREES if compare(each, base) == 1 else UNCLEAR
+        found.append((told if defends else DISAGREES, str(each)))
+    verdict = worst([said for said, _ in found])
+    figures = ", ".join(text for said, text in found if said == verdict)
+    return Finding(
+        verdict, f"{figures}, {base} %; a constant answer {base.chance:g} %"
+    )
+
+
+def _gradients_help(stored: Mapping[str, Any]) -> Finding:
+    at = "pgd-100", 8
+    return stronger(
+        least(formulation(stored, name, *at) for name in WITH_GRADIENT),
+        best(formulation(stored, name, *at) for name in WITH_IMAGE_ALONE),
+    )
+
+
+def _gradients_alike(stored: Mapping[str, Any]) -> Finding:
+    check_learned(stored, WITH_GRADIENT)
+    one, other = WITH_GRADIENT
+    pairs = [
+        (
+            formulation(stored, one, attack, eps),
+            formulation(stored, other, attack, eps),
+        )
+        for attack in ("fgsm", "pgd-100")
+        for eps in (4, 8, 16)
+    ]
+    return alike(pairs, SIMILAR)
+
+
+def _one_step_is_enough(stored: Mapping[str, Any]) -> Finding:
+    check_learned(stored, WITH_IMAGE_ALONE)
+    pairs = [
+        (
+            formulation(stored, name, "fgsm", eps),
+            formulation(stored, name, "pgd-100", eps),
+        )
+        for name in WITH_IMAGE_ALONE
+        for eps in (4, 8)
+    ]
+    return alike(pairs, SIMILAR)
+
+
+def _gap_of_attacks(stored: Mapping[str, Any]) -> Finding:
+    found = []
+    for name in WITH_GRADIENT:
+        check_learned(stored, [name])
+        terms = [
+            (sign * other, formulation(stored, name, attack, eps))
+            for sign, eps in ((1.0, 16), (-1.0, 4))
+            for other, attack in ((1.0, "fgsm"), (-1.0, "pgd-100"))
+        ]
+        near_, far = contrast(terms[2:]), contrast(terms[:2])
+        grown = contrast(terms)
+        found.append(
+            (
+                grown.within(low=0.0),
+                f"{name}: FGSM less PGD-100 is {-near_.middle:.1f} points at "
+                f"4/255, {far.middle:.1f} at 16/255, {grown} more",
+            )
+        )
+    return Finding(
+        worst([verdict for verdict, _ in found]),
+        "; ".join(text for _, text in found),
+    )
+
+
+def _baseline_cleaner(stored: Mapping[str, Any]) -> Finding:
+    base = formulation(stored, "baseline", "clean", 0)
+    return larger(base, most_accurate(stored, "clean", 0))
+
+
+def _grad_x_least_clean(stored: Mapping[str, Any]) -> Finding:
+    check_learned(stored, DEFENDED)
+    others = [name for name in DEFENDED if name != "grad_x"]
+    return larger(
+        least(formulation(stored, name, "clean", 0) for name in others),
+        formulation(stored, "grad_x", "clean", 0),
+    )
+
+
+def _best_at_16(stored: Mapping[str, Any]) -> Finding:
+    best = most_accurate(stored, "pgd-100", 16)
+    return near(best, stated("best at 16/255"), ABOUT)
+
+
+CLAIMS = (
+    Claim(
+        "All formulations improve robustness over the baseline.",
+        "4.1", "formulations", _all_defend,
+    ),
+    Claim(
+        "Formulations with the gradient are more robust than those without.",
+        "4.1", "formulations", _gradients_help,
+    ),
+    Claim(
+        f"grad and grad_x perform alike under all attacks (by {SIMILAR:g} "
+        "points).",
+        "4.1", "formulations", _gradients_alike,
+    ),
+    Claim(
+        "With the image alone, FGSM and PGD find the same at 4 and 8/255 (by "
+        f"{SIMILAR:g} points).",
+        "4.1", "formulations", _one_step_is_enough,
+    ),
+    Claim(
+        "With gradient inputs, PGD gains on FGSM as the radius grows.",
+        "4.1", "formulations", _gap_of_attacks,
+    ),
+    Claim(
+        "The baseline is more accurate on clean images than any formulation.",
+        "4.1", "formulations", _baseline_cleaner,
+    ),
+    Claim(
+        "grad_x has the lowest clean accuracy.",
+        "4.1", "formulations", _grad_x_least_clean,
+    ),
+    Claim(
+        f"At 16/255 the best is about {stated('best at 16/255'):g} % (by "
+        f"{ABOUT:g} points).",
+        "4.1", "formulations", _best_at_16,
+    ),
+)  # fmt: skip

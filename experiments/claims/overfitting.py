@@ -1,0 +1,167 @@
+"""Sections 1, 3 and 4.1: what the number of generators and overfitting do."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from experiments.claims.claim import SIMILAR, Claim
+from experiments.comparisons import (
+    AGREES,
+    DISAGREES,
+    LEVEL,
+    UNCLEAR,
+    Finding,
+    Interval,
+    Measured,
+    MissingError,
+    contrast,
+    stronger,
+)
+from experiments.evidence import Results, measured, spreads
+from experiments.experiment import attacks_in, radii_in
+from tfgan_robust.reports.numbers import same_eps
+
+# In points: from where on a gap is overfitting.
+_OVERFIT = 10.0
+
+
+def _gap(stored: Mapping[str, Any], variant: str) -> list[tuple[float, Any]]:
+    """Training images less test images."""
+    return [
+        (sign, measured(stored, "clean", 0, variant=variant, split=split))
+        for sign, split in ((1.0, "training"), (-1.0, "test"))
+    ]
+
+
+def _overfits(stored: Mapping[str, Any]) -> Finding:
+    terms = _gap(stored, "paper")
+    gap = contrast(terms)
+    told = _told(terms, gap) + _trained_on(stored)
+    return Finding(gap.within(low=_OVERFIT), told)
+
+
+def _undefended_does_not(stored: Mapping[str, Any]) -> Finding:
+    terms = _gap(stored, "undefended")
+    gap = contrast(terms)
+    told = _told(terms, gap) + _trained_on(stored)
+    return Finding(gap.within(-SIMILAR, SIMILAR), told)
+
+
+def _trained_on(stored: Mapping[str, Any]) -> str:
+    """On how many images, where that is not all."""
+    counts = {
+        row.get("resolved", row.get("settings", {})).get("train_images")
+        for row in stored["rows"]
+    }
+    shown = ", ".join(str(count) for count in counts if count)
+    return f", trained on {shown} images" if shown else ""
+
+
+def _pairs_overfit_less(stored: Mapping[str, Any]) -> Finding:
+    one, two = _gap(stored, "one generator"), _gap(stored, "paper")
+    less = contrast([*one, *((-weight, each) for weight, each in two)])
+    return Finding(
+        less.within(low=0.0),
+        f"{_told(one, contrast(one))}; {_told(two, contrast(two))}; {less}",
+    )
+
+
+def _told(terms: Sequence[tuple[float, Measured]], sum_: Interval) -> str:
+    return f"{', '.join(str(found) for _, found in terms)} %: {sum_} points"
+
+
+def _variants(one: str, other: str) -> Callable[[Mapping[str, Any]], Finding]:
+    """Tests that the first ablation is more robust than the second."""
+
+    def test(stored: Mapping[str, Any]) -> Finding:
+        attack, eps = _hardest(stored)
+        return stronger(
+            measured(stored, attack, eps, variant=one, split="test"),
+            measured(stored, attack, eps, variant=other, split="test"),
+        )
+
+    return test
+
+
+def _hardest(stored: Mapping[str, Any]) -> tuple[str, float]:
+    """The last attack at 8/255, or at the middle radius."""
+    rows = [row for row in stored["rows"] if row["split"] == "test"]
+    if not rows:
+        raise MissingError("no test images")
+    radii = radii_in(rows)
+    eps = 8 if any(same_eps(r, 8 / 255) for r in radii) else 255 * radii[-1]
+    return attacks_in(rows)[-1], eps
+
+
+CLAIMS = (
+    Claim(
+        "Defended classifiers overfit: training images are over "
+        f"{_OVERFIT:g} points more accurate than test images.",
+        "4.1", "ablations", _overfits,
+    ),
+    Claim(
+        "The undefended classifier does not: they are alike (by "
+        f"{SIMILAR:g} points).",
+        "4.1", "ablations", _undefended_does_not,
+    ),
+    Claim(
+        "Two generators defend better than one.",
+        "1 and 3", "ablations", _variants("paper", "one generator"),
+    ),
+    Claim(
+        "Two generators overfit less than one.",
+        "3", "ablations", _pairs_overfit_less,
+    ),
+    Claim(
+        "Generators x2 are slightly better than x1.",
+        "4", "ablations", _variants("generators x2", "paper"),
+    ),
+)  # fmt: skip
+
+
+class Explanation(NamedTuple):
+    """What an ablation does to overfitting.
+
+    Attributes:
+        variant: Its name.
+        gap: Training less test accuracy on clean images, in points.
+        change: Of the gap, from that of the paper's settings; None for these.
+        verdict: "less", "more" or "not distinguishable"; "-" for these.
+        test: Accuracy of test images, clean.
+    """
+
+    variant: str
+    gap: Interval
+    change: Interval | None
+    verdict: str
+    test: Measured
+
+
+def explanations(results: Results) -> list[Explanation]:
+    """Returns by how much each ablation changes the overfitting.
+
+    Each change is tested at its share of the level.
+    """
+    if "ablations" not in results:
+        return []
+    stored = {**results["ablations"], "spreads": spreads(results)}
+    gaps = {}
+    for variant in dict.fromkeys(row["variant"] for row in stored["rows"]):
+        try:
+            gaps[variant] = _gap(stored, variant)
+        except MissingError:
+            continue
+    if "paper" not in gaps:
+        return []
+    level = LEVEL / max(1, len(gaps) - 1)
+    found = []
+    for variant, terms in gaps.items():
+        change, verdict = None, "-"
+        if variant != "paper":
+            less = [(-weight, each) for weight, each in gaps["paper"]]
+            change = contrast([*terms, *less], level)
+            verdict = {AGREES: "less", DISAGREES: "more"}.get(
+                change.within(high=0.0), UNCLEAR
+            )
+        gap = contrast(terms)
+        found.append(Explanation(variant, gap, change, verdict, terms[1][1]))
+    return found
