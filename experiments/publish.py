@@ -16,7 +16,7 @@ from typing import Any
 
 from tfgan_robust.classifiers.loading import load_classifier
 from tfgan_robust.errors import TfganRobustError, UsageError
-from tfgan_robust.evaluation.session import of_classifier
+from tfgan_robust.evaluation.inputs import of_classifier
 from tfgan_robust.files import read_json_object, sha256, write_json
 from tfgan_robust.identity import differences
 from tfgan_robust.networks import pretrained

@@ -22,7 +22,7 @@ from tfgan_robust.data.loading import load_test, load_training
 from tfgan_robust.data.registry import DATASETS
 from tfgan_robust.data.splits import Split
 from tfgan_robust.errors import UsageError
-from tfgan_robust.evaluation import session
+from tfgan_robust.evaluation import auditing, session
 from tfgan_robust.evaluation.merging import read_parts
 from tfgan_robust.evaluation.options import EvaluateSettings
 from tfgan_robust.evaluation.session import evaluate
@@ -209,8 +209,8 @@ def test_an_audit_belongs_to_the_undefended_network(tmp_path, monkeypatch):
         audited.append(undefended.identity["weights"])
         return [Check("made_up", "PASS", {}, "fine")]
 
-    monkeypatch.setattr(session, "audit_classifier", audit)
-    assert session.audit_classifier is not audit_classifier
+    monkeypatch.setattr(auditing, "audit_classifier", audit)
+    assert auditing.audit_classifier is not audit_classifier
     given = {
         "run_dir": str(tmp_path / "run"),
         "undefended": str(tmp_path / "u.keras"),
@@ -246,7 +246,7 @@ def test_an_audit_belongs_to_what_was_measured_and_to_its_checks(
         )  # fmt: skip
         return read_results(tmp_path / "run")["audit"][0]["verdict"]
 
-    monkeypatch.setattr(session, "audit_classifier", audit)
+    monkeypatch.setattr(auditing, "audit_classifier", audit)
     assert verdict("fgsm") == verdict("fgsm") == "PASS"
     assert verdict("fgsm,square-5") == "FAIL"
     names = [names for names, _ in audited]

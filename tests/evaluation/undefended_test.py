@@ -6,7 +6,7 @@ import pytest
 from saved import QUICK, read_results, save_classifier
 
 from tfgan_robust.data.registry import DATASETS
-from tfgan_robust.evaluation import session
+from tfgan_robust.evaluation import auditing
 from tfgan_robust.evaluation.options import EvaluateSettings
 from tfgan_robust.evaluation.session import evaluate
 from tfgan_robust.evaluation.undefended import FOLDER
@@ -27,7 +27,7 @@ def briefly(monkeypatch):
         undefended={"epochs": 1, "train_images": 128, "classifier_width": 0.1},
     )
     monkeypatch.setattr(DATASETS, "_rows", {**DATASETS, "digits": row})
-    monkeypatch.setattr(session, "audit_classifier", audit)
+    monkeypatch.setattr(auditing, "audit_classifier", audit)
     return networks
 
 

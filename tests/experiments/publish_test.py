@@ -11,7 +11,7 @@ from saved import QUICK, read_results, save_classifier, save_run
 import tfgan_robust as tr
 from tfgan_robust.data.loading import load_test
 from tfgan_robust.errors import UsageError
-from tfgan_robust.evaluation import session
+from tfgan_robust.evaluation import auditing
 from tfgan_robust.evaluation.options import EvaluateSettings
 from tfgan_robust.evaluation.session import evaluate
 from tfgan_robust.identity import with_digest
@@ -39,7 +39,7 @@ def measured(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         check = Check("made_up", "PASS", {}, "fine")
         patch.setattr(
-            session, "audit_classifier", lambda *given, **more: [check]
+            auditing, "audit_classifier", lambda *given, **more: [check]
         )
         evaluate(
             EvaluateSettings(**settings, run_dir=str(run), output=str(output))
