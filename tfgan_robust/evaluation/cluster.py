@@ -9,19 +9,18 @@ import dataclasses
 import logging
 import os
 import shutil
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from tfgan_robust.cli import importing, signals
 from tfgan_robust.errors import TfganRobustError, UsageError, in_one_line
+from tfgan_robust.evaluation.cluster_worker import Board, run
 from tfgan_robust.evaluation.merging import Parts, read_parts
 from tfgan_robust.evaluation.options import EvaluateSettings
 from tfgan_robust.evaluation.shards import FOLDER, ClusterSettings, Shard
 from tfgan_robust.lazy import load
-from tfgan_robust.reports.progress import Settled, progress_bar, say
+from tfgan_robust.reports.progress import progress_bar, say
 
 # For each worker, so that none waits long for the last one.
 _PARTS_PER_WORKER = 4
@@ -183,12 +182,12 @@ def _measure(
     pinned = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
     # On this machine, which is lost only with this process.
     board = (
-        ray.remote(_Board)
+        ray.remote(Board)
         .options(num_cpus=0, scheduling_strategy=pinned(here, soft=False))
         .remote()
     )
     # A new process for each: TensorFlow gives no memory back.
-    task = ray.remote(max_calls=1, max_retries=_MOST_LOSSES)(_run)
+    task = ray.remote(max_calls=1, max_retries=_MOST_LOSSES)(run)
     if workers.resources.get("num_gpus"):
         threads = None
     else:
@@ -229,7 +228,7 @@ def _wait(
         ray: The module.
         pending: The parts by Ray's references; those that are done are taken
             out.
-        board: The `_Board`.
+        board: The `Board`.
         stop: Whether somebody wants it to end.
         workers: Who measures, as there were at first.
 
@@ -294,95 +293,3 @@ def _recounted(ray: Any, before: _Workers) -> _Workers:
     waiting = "" if now else "; parts wait until there are"
     say(f"the cluster has {now} workers now, and had {before.number}{waiting}")
     return before._replace(number=now)
-
-
-class _Board:
-    """Where workers tell how far they are; a Ray actor."""
-
-    def __init__(self) -> None:
-        self._progress: dict[str, tuple[int, int]] = {}
-        self._starts: dict[str, int] = {}
-
-    def start(self, part: str) -> None:
-        """Notes that a worker begins with a part, or goes on with it."""
-        self._starts[part] = self._starts.get(part, 0) + 1
-
-    def tell(self, part: str, done: int, total: int) -> None:
-        """Notes how far a part is."""
-        self._progress[part] = done, total
-
-    def read(self) -> tuple[dict[str, tuple[int, int]], dict[str, int]]:
-        """Returns how far all parts are, and how often each was started."""
-        return self._progress, self._starts
-
-
-def _run(
-    settings: dict[str, Any],
-    modules: Sequence[str],
-    folder: str,
-    threads: int | None,
-    board: Any,
-) -> TfganRobustError | None:
-    """Measures a part on a worker.
-
-    Args:
-        settings: Of the part, by name.
-        modules: A user's own, which are imported first.
-        folder: Where the command was given; paths begin there.
-        threads: Of TensorFlow; None for its own choice.
-        board: The `_Board`.
-
-    Returns:
-        What it is refused for.
-    """
-    part = settings["shard"]
-    board.start.remote(part)
-    try:
-        _enter(folder)
-        if threads is not None:
-            os.environ["TF_NUM_INTRAOP_THREADS"] = str(threads)
-        if modules:
-            importing.import_modules(",".join(modules))
-        load("tfgan_robust.evaluation.session:evaluate")(
-            EvaluateSettings(**settings),
-            progress=_telling(
-                lambda done, total: board.tell.remote(part, done, total)
-            ),
-        )
-    except TfganRobustError as error:
-        return type(error)(f"Part {part}: {error}")
-    return None
-
-
-def _enter(folder: str) -> None:
-    try:
-        os.chdir(folder)
-    except OSError as error:
-        raise UsageError(
-            f"A worker cannot enter {folder}, where the command was given: "
-            f"{error.strerror}. All machines must see the same folders."
-        ) from None
-
-
-def _telling(tell: Callable[[int, int], object]) -> Any:
-    """Returns what stands for `reports.progress.evaluation_progress`."""
-
-    @contextmanager
-    def progress(
-        title: str, total: int
-    ) -> Iterator[Callable[[str, float, int, int, float], None]]:
-        settled, last = Settled(), 0.0
-
-        def told(
-            attack: str, eps: float, done: int, of: int, accuracy: float
-        ) -> None:
-            nonlocal last
-            settled.add(done, of)
-            if time.monotonic() - last > _SECONDS_BETWEEN_LOOKS:
-                last = time.monotonic()
-                tell(settled.count, total)
-
-        yield told
-        tell(total, total)
-
-    return progress
