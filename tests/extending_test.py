@@ -99,6 +99,7 @@ def assert_refused(printed, *fragments):
         assert fragment in printed
 
 
+@pytest.mark.slow
 def test_an_attack(recipe, model, tmp_path):
     measure = ["evaluate", *model, "--audit=false", "--eps=0.2", "--output=o"]
     helped, done, refused, wrong = recipe("an attack")(

@@ -357,6 +357,7 @@ def test_divergence_stops_with_3_and_keeps_the_last_good(tmp_path):
     assert all(np.all(np.isfinite(v)) for v in stored.values())
 
 
+@pytest.mark.slow
 def test_a_batch_larger_than_the_data_is_refused(tmp_path):
     folder = tmp_path / "few"
     refused = train(folder, train_images=64)

@@ -496,6 +496,7 @@ def test_a_worker_that_is_not_there_is_named(tmp_path, index, told):
     assert "--worker_timeout" in line
 
 
+@pytest.mark.slow
 def test_a_batch_that_workers_cannot_share_is_refused(tmp_path):
     addresses = [f"127.0.0.1:{port}" for port in free_ports(5)]
     code, line = refused(tmp_path, tf_config(addresses, 0))
