@@ -220,6 +220,16 @@ def spreads(results: Results) -> dict[str, float]:
     return found
 
 
+def with_spreads(results: Results, name: str) -> dict[str, Any]:
+    """Returns what an experiment published, and how far seeds are apart.
+
+    Args:
+        results: See `read`.
+        name: Of an experiment that is there.
+    """
+    return {**results[name], "spreads": spreads(results)}
+
+
 def measured(
     stored: Mapping[str, Any], attack: str, eps: float, **where: Any
 ) -> Measured:

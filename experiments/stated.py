@@ -7,7 +7,7 @@ from experiments import marks
 from experiments.claims.attacks import table_2
 from experiments.claims.formulations import formulation, most_accurate
 from experiments.comparisons import Measured, MissingError, interval
-from experiments.evidence import Results, measured, spreads
+from experiments.evidence import Results, measured, with_spreads
 
 
 class Stated(NamedTuple):
@@ -81,7 +81,7 @@ def numbers(results: Results) -> Iterator[Stated]:
         here, less = f"experiments.{experiment} was not run", ""
         if stored is not None and marks.applies(stored["rows"]):
             try:
-                found = find({**stored, "spreads": spreads(results)})
+                found = find(with_spreads(results, experiment))
             except MissingError as missing:
                 here = str(missing)
             else:

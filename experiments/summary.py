@@ -17,11 +17,10 @@ from experiments.comparisons import (
     UNKNOWN,
     Finding,
     MissingError,
-    compare,
     difference,
 )
 from experiments.efficiency import UNIT
-from experiments.evidence import Results, spreads
+from experiments.evidence import Results, with_spreads
 from experiments.report_sections import withstanding
 from experiments.report_tables import conditions
 from tfgan_robust.errors import UsageError
@@ -101,22 +100,21 @@ def efficient(results: Results) -> Iterator[str]:
     """Yields who leaves the most accuracy in each training time."""
     if "efficiency" not in results:
         return
-    stored = {**results["efficiency"], "spreads": spreads(results)}
+    stored = with_spreads(results, "efficiency")
     for budget in sorted({row["budget"] for row in stored["rows"]}):
         try:
             learned, other = rivals(stored, budget)
         except MissingError:
             continue
-        more = compare(learned, other)
+        gap = difference(learned, other)
         words = {
-            1: "generators leave more accuracy than whatever does without",
-            -1: "generators leave less accuracy than what does without",
-            0: "generators are not told from what does without",
-        }[more]
+            AGREES: "generators leave more accuracy than whatever does without",
+            DISAGREES: "generators leave less accuracy than what does without",
+            UNCLEAR: "generators are not told from what does without",
+        }[gap.within(low=0.0)]
         yield (
             f"In the time of {budget} epochs of {UNIT}, {words}: at best "
-            f"{learned} %, against {other} %; {difference(learned, other)} "
-            "points."
+            f"{learned} %, against {other} %; {gap} points."
         )
 
 

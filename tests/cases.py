@@ -5,20 +5,15 @@ import pytest
 
 def slow(*cases):
     """Marks cases as slow, each a value or a tuple of values."""
-    return [
-        pytest.param(
-            *(case if isinstance(case, tuple) else (case,)),
-            marks=pytest.mark.slow,
-        )
-        for case in cases
-    ]
+    return [_slow(case) for case in cases]
 
 
 def all_slow_but(quick, cases):
     """Marks those of the cases as slow that are not among the quick ones."""
     assert set(quick) <= set(cases)
-    return [
-        marked
-        for case in cases
-        for marked in ([case] if case in quick else slow(case))
-    ]
+    return [case if case in quick else _slow(case) for case in cases]
+
+
+def _slow(case):
+    values = case if isinstance(case, tuple) else (case,)
+    return pytest.param(*values, marks=pytest.mark.slow)

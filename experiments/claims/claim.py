@@ -14,7 +14,7 @@ from experiments.comparisons import (
     Measured,
     MissingError,
 )
-from experiments.evidence import Results, spreads
+from experiments.evidence import Results, with_spreads
 
 # In points: how far apart accuracies of one classifier are alike, and those
 # of two; how far "about" goes.
@@ -39,13 +39,12 @@ class Claim:
 
     def judge(self, results: Results) -> Finding:
         """Returns what results say."""
-        found = results.get(self.experiment)
-        if found is None:
+        if self.experiment not in results:
             return Finding(
                 UNKNOWN, f"experiments.{self.experiment} was not run"
             )
         try:
-            return self.test({**found, "spreads": spreads(results)})
+            return self.test(with_spreads(results, self.experiment))
         except MissingError as missing:
             return Finding(UNKNOWN, str(missing))
 

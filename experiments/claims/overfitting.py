@@ -16,7 +16,7 @@ from experiments.comparisons import (
     contrast,
     stronger,
 )
-from experiments.evidence import Results, measured, spreads
+from experiments.evidence import Results, measured, with_spreads
 from experiments.experiment import attacks_in, radii_in
 from tfgan_robust.reports.numbers import same_eps
 
@@ -143,7 +143,7 @@ def explanations(results: Results) -> list[Explanation]:
     """
     if "ablations" not in results:
         return []
-    stored = {**results["ablations"], "spreads": spreads(results)}
+    stored = with_spreads(results, "ablations")
     gaps = {}
     for variant in dict.fromkeys(row["variant"] for row in stored["rows"]):
         try:

@@ -566,7 +566,6 @@ def test_an_undefended_network_that_knows_nothing_says_nothing(
     assert run("transfer", looked).verdict == "FAIL"
 
 
-@pytest.mark.slow
 def test_what_is_reported_must_count_what_the_audit_finds(context, natural):
     weak = wrong_on((0, 9))
     found = run("reported", context(natural, measured={"fgsm": weak}))
@@ -786,7 +785,6 @@ class Tried(Sly):
 """
 
 
-@pytest.mark.slow
 def test_a_network_that_a_fresh_process_finds_out_is_found(
     digits, tmp_path, monkeypatch
 ):

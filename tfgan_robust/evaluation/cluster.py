@@ -15,7 +15,11 @@ from typing import Any, NamedTuple
 
 from tfgan_robust.cli import importing, signals
 from tfgan_robust.errors import TfganRobustError, UsageError, in_one_line
-from tfgan_robust.evaluation.cluster_worker import Board, run
+from tfgan_robust.evaluation.cluster_worker import (
+    SECONDS_BETWEEN_LOOKS,
+    Board,
+    run,
+)
 from tfgan_robust.evaluation.merging import Parts, read_parts
 from tfgan_robust.evaluation.options import EvaluateSettings
 from tfgan_robust.evaluation.shards import FOLDER, ClusterSettings, Shard
@@ -26,7 +30,6 @@ from tfgan_robust.reports.progress import progress_bar, say
 _PARTS_PER_WORKER = 4
 # How often a part may lose its worker.
 _MOST_LOSSES = 5
-_SECONDS_BETWEEN_LOOKS = 1.0
 _SECONDS_TO_STOP = 30.0
 
 
@@ -242,7 +245,7 @@ def _wait(
         while pending:
             stop.raise_if_asked()
             done, _ = ray.wait(
-                list(pending), timeout=_SECONDS_BETWEEN_LOOKS, fetch_local=False
+                list(pending), timeout=SECONDS_BETWEEN_LOOKS, fetch_local=False
             )
             progress, starts = ray.get(board.read.remote())
             if progress:

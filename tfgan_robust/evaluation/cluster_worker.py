@@ -12,7 +12,8 @@ from tfgan_robust.evaluation.options import EvaluateSettings
 from tfgan_robust.lazy import load
 from tfgan_robust.reports.progress import Settled
 
-_SECONDS_BETWEEN_WORDS = 1.0
+# Of workers that tell how far they are, and of whoever waits for them.
+SECONDS_BETWEEN_LOOKS = 1.0
 
 
 class Board:
@@ -97,7 +98,7 @@ def _telling(tell: Callable[[int, int], object]) -> Any:
         ) -> None:
             nonlocal last
             settled.add(done, of)
-            if time.monotonic() - last > _SECONDS_BETWEEN_WORDS:
+            if time.monotonic() - last > SECONDS_BETWEEN_LOOKS:
                 last = time.monotonic()
                 tell(settled.count, total)
 
