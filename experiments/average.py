@@ -29,7 +29,7 @@ from tfgan_robust.runs.images import training_images
 from tfgan_robust.training.averaging import BATCHES
 from tfgan_robust.training.build import build_model
 from tfgan_robust.training.checkpoints import save_networks
-from tfgan_robust.training.loop import batches_of
+from tfgan_robust.training.feeding import batches_of
 
 _WHICH = "last"
 

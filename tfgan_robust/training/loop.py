@@ -2,15 +2,11 @@
 
 import contextlib
 import math
-import time
 from typing import Any
 
 import tensorflow as tf
 
-from tfgan_robust import files
 from tfgan_robust.cli.signals import StopRequest
-from tfgan_robust.data.batches import training_batches
-from tfgan_robust.data.registry import DATASETS
 from tfgan_robust.data.splits import DatasetInfo, Split
 from tfgan_robust.errors import (
     DivergenceError,
@@ -22,44 +18,21 @@ from tfgan_robust.reports.progress import say
 from tfgan_robust.runs import directory
 from tfgan_robust.runs.config import TrainConfig
 from tfgan_robust.runs.directory import RunDirectory
-from tfgan_robust.training import alarms
 from tfgan_robust.training.averaging import BATCHES
 from tfgan_robust.training.build import build_model
-from tfgan_robust.training.checkpoints import RunState, save_networks
+from tfgan_robust.training.checkpoints import RunState
+from tfgan_robust.training.chief import Chief
+from tfgan_robust.training.feeding import (
+    batches_of,
+    distributed_batches,
+    images_per_second,
+)
 from tfgan_robust.training.precision import Precision, choose
-from tfgan_robust.training.records import MetricsFile
-from tfgan_robust.training.reporting import Reporter, Silent
+from tfgan_robust.training.reporting import Silent
 from tfgan_robust.training.team import Team
-from tfgan_robust.training.tensorboard_files import VALIDATION
-from tfgan_robust.training.validation import Validator
 
 # Reading the running means waits for the device.
 _LOG_EVERY = 20
-_PIPELINE_BATCHES = 20
-_SHOWN_IMAGES = 8
-
-
-def batches_of(
-    config: TrainConfig, training: Split, **more: Any
-) -> tf.data.Dataset:
-    """Yields the batches of a run without end.
-
-    Args:
-        config: The run's settings.
-        training: The images.
-        **more: See `training_batches`.
-    """
-    flip = config.horizontal_flip
-    if flip is None:
-        flip = DATASETS[config.dataset].mirrored
-    return training_batches(
-        training,
-        batch_size=config.batch_size,
-        seed=config.seed,
-        horizontal_flip=flip,
-        max_shift=config.max_shift,
-        **more,
-    )
 
 
 class Trainer:
@@ -98,7 +71,7 @@ class Trainer:
         config = config.replace(precision=self.precision.name)
         self._config, self._run = config, run
         self._strategy, self._team = strategy, team
-        self._training, self._class_names = training, info.class_names
+        self._training = training
         self._steps_per_epoch = len(training.labels) // config.batch_size
         if self._steps_per_epoch == 0:
             raise UsageError(
@@ -114,11 +87,18 @@ class Trainer:
                 total_steps=self._total_steps,
                 num_images=len(training.labels),
             )
-        if team.leads:
-            self._validator = Validator(
-                self.model, config, training, validation
-            )
         self._state = RunState(self.model, run.checkpoints)
+        self._chief: Chief | None = None
+        if team.leads:
+            self._chief = Chief(
+                self.model,
+                config,
+                run,
+                self._state,
+                info.class_names,
+                training,
+                validation,
+            )
 
     def train(self) -> int:
         """Trains to the last epoch or until a signal.
@@ -141,15 +121,16 @@ class Trainer:
                 "best_epoch": 0,
                 "alarms": [],
             }
-        if self._team.leads:
-            epochs = self._step // self._steps_per_epoch
-            self._metrics = MetricsFile(self._run.metrics, epochs)
-            self._metrics.check(epochs, self._state.progress.get("metrics"))
+        if self._chief:
+            self._chief.read_metrics(self._step // self._steps_per_epoch)
         if self._step >= self._total_steps:
             return 0
-        self._reporter: Silent = Silent()
-        if self._team.leads:
-            self._begin(resumed)
+        self._reporter = Silent()
+        if self._chief:
+            self._reporter = self._chief.begin(self._step, self._total_steps)
+            self._introduce(self._chief, resumed)
+            if not resumed:
+                self._state.save(0)
         with contextlib.closing(self._reporter), StopRequest() as stop:
             code = self._loop(stop)
         if code:
@@ -172,22 +153,6 @@ class Trainer:
                 "start over."
             )
 
-    def _begin(self, resumed: bool) -> None:
-        """Does what the chief does before the first step."""
-        self._reporter = self._records = Reporter(
-            self._config,
-            self._run,
-            self.model,
-            self._metrics,
-            self._class_names,
-            total_steps=self._total_steps,
-            step=self._step,
-        )
-        self._introduce(resumed)
-        self._write_alarms()
-        if not resumed:
-            self._state.save(0)
-
     def _asked_to_stop(self, stop: StopRequest) -> int:
         """Returns the exit code of a signal to any worker, else 0.
 
@@ -197,7 +162,12 @@ class Trainer:
 
     def _loop(self, stop: StopRequest) -> int:
         train_step = self._compiled_step()
-        batches = iter(self._distributed_batches())
+        config, training = self._config, self._training
+        batches = iter(
+            distributed_batches(
+                self._strategy, config, training, **self._going_on()
+            )
+        )
         self._reporter.restart_clock(self._step)
         while self._step < self._total_steps and not self._asked_to_stop(stop):
             train_step(batches)
@@ -214,34 +184,10 @@ class Trainer:
             self._save()
         return code
 
-    def _distributed_batches(self) -> Any:
-        """Each worker's own part of each batch, a piece for each device."""
-        replicas = self._strategy.num_replicas_in_sync
-
-        def read(context: tf.distribute.InputContext) -> tf.data.Dataset:
-            part = context.input_pipeline_id, context.num_input_pipelines
-            own = self._batches(self._step, part)
-            if replicas > part[1]:
-                own = own.rebatch(self._config.batch_size // replicas)
-            # Else workers would agree, in each step, that it has not ended.
-            return own.apply(
-                tf.data.experimental.assert_cardinality(
-                    tf.data.INFINITE_CARDINALITY
-                )
-            )
-
-        return self._strategy.distribute_datasets_from_function(read)
-
-    def _batches(
-        self, start_step: int, part: tuple[int, int] = (0, 1)
-    ) -> tf.data.Dataset:
-        return batches_of(
-            self._config,
-            self._training,
-            start_step=start_step,
-            with_places=self.model.method.remembers,
-            part=part,
-        )
+    def _going_on(self) -> dict[str, Any]:
+        """Which batches come next; see `training_batches`."""
+        remembers = self.model.method.remembers
+        return {"start_step": self._step, "with_places": remembers}
 
     def _compiled_step(self) -> Any:
         step = self.model.train_step
@@ -283,83 +229,25 @@ class Trainer:
             keeps or epoch % config.eval_every == 0 or epoch == config.epochs
         )
         if measures and self.model.averaged is not None:
-            batches = self._batches(self._step).take(BATCHES)
+            batches = batches_of(
+                config, self._training, **self._going_on()
+            ).take(BATCHES)
             self.model.recompute_statistics(batches)
-        if self._team.leads:
-            self._record(epoch, figures, measures=measures, keeps=keeps)
+        if self._chief:
+            self._chief.end_epoch(
+                epoch, figures, measures=measures, keeps=keeps
+            )
         for tracker in self.model.trackers.values():
             tracker.reset_state()
         self._reporter.restart_clock(self._step)
 
-    def _record(
-        self,
-        epoch: int,
-        figures: dict[str, float],
-        *,
-        measures: bool,
-        keeps: bool,
-    ) -> None:
-        """Measures and writes what belongs to an epoch."""
-        if measures:
-            figures |= self._validate(epoch)
-        if keeps:
-            kept = self._run.networks(f"epoch-{epoch}")
-            save_networks(self.model, kept)
-        self._records.report_epoch(epoch, figures)
-        if measures:
-            self._raise_alarms()
-
-    def _validate(self, epoch: int) -> dict[str, float]:
-        measured = self._validator.measure()
-        self._records.tensorboard.scalars(VALIDATION, measured, self._step)
-        self._show_images()
-        progress = self._state.progress
-        score = measured[self.model.method.selects_by]
-        if score > progress["best_score"]:
-            progress["best_score"] = score
-            progress["best_epoch"] = epoch
-            save_networks(self.model, self._run.networks("best"))
-        save_networks(self.model, self._run.networks("last"))
-        return measured
-
-    def _show_images(self) -> None:
-        method = self.model.method
-        images, labels = self._validator.sample(_SHOWN_IMAGES)
-        perturbed = method.perturb(images, labels, tf.constant([0, 0]))
-        answers = [tf.argmax(self.model(each), -1) for each in perturbed]
-        self._records.tensorboard.images(
-            images.numpy(),
-            labels.numpy(),
-            {
-                name: (batch.numpy(), answer.numpy())
-                for name, batch, answer in zip(
-                    method.names, perturbed, answers, strict=True
-                )
-            },
-            self._step,
-        )
-
-    def _raise_alarms(self) -> None:
-        for alarm in alarms.raised(
-            self._metrics.measured,
-            self._validator.num_attacked,
-            defended=bool(self.model.method.names),
-        ):
-            self._state.progress["alarms"].append(alarm)
-            say(f"ALARM: {alarm['message']}")
-        self._write_alarms()
-
-    def _write_alarms(self) -> None:
-        files.write_json(self._run.alarms, self._state.progress["alarms"])
-
     def _save(self) -> None:
         self._figures()  # Refuses to replace a good checkpoint by a bad one.
         self._state.collect()
-        if self._team.leads:
-            self._state.progress["metrics"] = self._metrics.digest
-            self._state.save(self._step)
+        if self._chief:
+            self._chief.save(self._step)
 
-    def _introduce(self, resumed: bool) -> None:
+    def _introduce(self, chief: Chief, resumed: bool) -> None:
         for player in self.model.players():
             say(f"{player.name}: {player.network.count_params():,} parameters")
         device = describe_devices(self._config.num_devices)
@@ -369,18 +257,10 @@ class Trainer:
             f"{len(self._training.labels):,} training images, "
             f"{self._steps_per_epoch} steps an epoch, "
             f"{device}, attacks compiled with "
-            f"{'XLA' if self._validator.jit_compile else 'the plain graph'}"
+            f"{'XLA' if chief.jit_compile else 'the plain graph'}"
         )
         say(f"precision {self.precision.name}: {self.precision.reason}")
-        say(f"input pipeline alone: {self._pipeline_rate():,.0f} images/s")
+        rate = images_per_second(self._config, self._training)
+        say(f"input pipeline alone: {rate:,.0f} images/s")
         if resumed:
             say(f"resuming at step {self._step} of {self._total_steps}")
-
-    def _pipeline_rate(self) -> float:
-        batches = iter(self._batches(0))
-        next(batches)
-        start = time.monotonic()
-        for _ in range(_PIPELINE_BATCHES):
-            next(batches)
-        images = _PIPELINE_BATCHES * self._config.batch_size
-        return images / (time.monotonic() - start)
