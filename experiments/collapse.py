@@ -2,7 +2,7 @@
 
 Training by one gradient step can overfit to that step: accuracy under FGSM
 goes up, under PGD to nothing (arXiv:2001.03994). Variants of
-`experiments.efficiency` train at a large radius for a long time; validation
+`experiments.variants` train at a large radius for a long time; validation
 images show when accuracy falls, and `alarms.json` what was said.
 """
 
@@ -12,7 +12,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from experiments import efficiency
+from experiments import variants
 from experiments.command import main
 from experiments.experiment import Experiment, Row
 from experiments.options import Preset, Section
@@ -27,17 +27,17 @@ NAME = "collapse"
 def trials(preset: Preset, study: Study) -> list[Trial]:
     """Returns a run for each method, of which the last networks count."""
     section = preset.section(NAME)
-    budget, variants = section["budget"], section["variants"]
-    settings = efficiency.settings_of(variants, section, study, budget)
+    budget, names = section["budget"], section["variants"]
+    settings = variants.settings_of(names, section, study, budget)
     return [
         Trial(
-            f"{NAME}/{efficiency.trial_name(variant, budget, seed)}",
+            f"{NAME}/{variants.trial_name(variant, budget, seed)}",
             {**settings[variant], "seed": seed},
             (Measurement("last", {**section.measuring, "checkpoint": "last"}),),
             {"variant": variant},
         )
         for seed in section["seeds"]
-        for variant in variants
+        for variant in names
     ]
 
 

@@ -12,17 +12,14 @@ shortest time, and then of a longer one the best few, with the best generator
 and the best without one among them, so that these two have equally many seeds.
 """
 
-import math
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments import costs
 from experiments.command import main
 from experiments.experiment import (
     Experiment,
@@ -35,146 +32,23 @@ from experiments.experiment import (
 )
 from experiments.options import Preset, Section
 from experiments.study import Measurement, Study, Trial
-from tfgan_robust.methods.generator_settings import GeneratorSettings
-from tfgan_robust.methods.gradient_settings import FGSM_STEP
+from experiments.variants import (
+    FAMILIES,
+    UNIT,
+    relative_costs,
+    settings_of,
+    sides,
+    trial_name,
+)
 from tfgan_robust.reports.numbers import mcnemar
 from tfgan_robust.reports.plot_style import GREY, MARKERS, PALETTE
 
 NAME = "efficiency"
-UNIT = "fgsm"
 # Column of a training's time, in epochs of the unit.
 TIME = f"time in {UNIT} epochs"
-GENERATORS = {"generator_width": 0.0625}
-
-# What generators see, and what else they are told.
-_START: dict[str, Any] = {"method": "start", **GENERATORS}
-# Before it learns, its step is that of FGSM, whatever the tanh takes off.
-_GAN: dict[str, Any] = {
-    "method": "gan",
-    "clean_weight": 0.0,
-    "generator_step": FGSM_STEP / math.tanh(GeneratorSettings.gradient_skip),
-    **GENERATORS,
-}
-
-# By name: what each trial changes. Generators of the paper's method, those
-# that say where a step begins, their controls, and the yardsticks.
-VARIANTS: dict[str, dict[str, Any]] = {
-    "nfgsm": {"method": "nfgsm"},
-    "fgsm": {"method": "fgsm"},
-    "start x": {**_START, "formulation": "x"},
-    "start noise": {"method": "start", "start_from": "noise"},
-    "gan": _GAN,
-    "pgd-2": {"method": "pgd", "attack_steps": 2},
-    "start grad_x": {**_START, "formulation": "grad_x"},
-    "start x, free": {
-        **_START,
-        "formulation": "x",
-        "start_noise": 1.0,
-        "clip_to_ball": False,
-    },
-    "nfgsm, awp": {"method": "nfgsm", "weight_perturbation": 0.01},
-    "pgd-7": {"method": "pgd", "attack_steps": 7},
-    "start universal": {
-        "method": "start",
-        "start_from": "universal",
-        "generator_learning_rate": 0.01,
-    },
-    "start remembered": {"method": "start", "start_from": "remembered"},
-    "trades": {"method": "trades"},
-    "gan, as it was": {
-        "method": "gan",
-        "generator_assignment": "all",
-        "zero_output": False,
-        "generator_width": 0.25,
-        "generator_step": 1.25,
-        "clean_weight": 0.5,
-    },
-    "start grad": {**_START, "formulation": "grad"},
-    "start xz": {**_START, "formulation": "xz"},
-    "gan, magnitude": {
-        **_GAN,
-        "direction": "multiplied",
-        # Times a magnitude of 1/2 at first.
-        "generator_step": 2 * FGSM_STEP,
-    },
-    # As whoever names a formulation alone trains, without being told more.
-    "gan, smaller step": {**_GAN, "generator_step": FGSM_STEP},
-    "gan, both terms": {
-        "method": "gan",
-        "clean_weight": 0.5,
-        "generator_step": FGSM_STEP,
-    },
-    "start x, paired": {**_START, "formulation": "x", "pairing_weight": 1.0},
-    "start noise, paired": {
-        "method": "start",
-        "start_from": "noise",
-        "pairing_weight": 1.0,
-    },
-}
-
-
-# The panels of the plot; the reference is drawn in each.
+# Drawn in each panel.
 REFERENCE = "nfgsm"
 COLORS = (*PALETTE, "#000000")
-FAMILIES = {
-    "yardsticks": [
-        name for name in VARIANTS if not name.startswith(("gan", "start"))
-    ],
-    "generators move images": [
-        name for name in VARIANTS if name.startswith("gan")
-    ],
-    "generators say where to start": [
-        name for name in VARIANTS if "formulation" in VARIANTS[name]
-    ],
-    "in a generator's place": [
-        name
-        for name in VARIANTS
-        if name.startswith("start") and "formulation" not in VARIANTS[name]
-    ],
-}
-
-
-# Those with generators.
-LEARNED = [
-    *FAMILIES["generators move images"],
-    *FAMILIES["generators say where to start"],
-]
-
-
-def trial_name(variant: str, budget: int, seed: int) -> str:
-    """Returns the name of a training."""
-    words = variant.replace(",", "").replace("/", "_").split()
-    return f"{NAME}/{'-'.join([*words, str(budget), str(seed)])}"
-
-
-def settings_of(
-    variants: Sequence[str], section: Section, study: Study, budget: int
-) -> dict[str, dict[str, Any]]:
-    """Returns what variants are trained with for a budget, without a seed.
-
-    Args:
-        variants: Of `VARIANTS`, whose steps are timed together.
-        section: What all share.
-        study: Where costs of steps are kept.
-        budget: Their time, in epochs of `UNIT`.
-    """
-    wanted = _wanted(variants, section)
-    epochs = costs.equal_time(_costs(study), wanted, UNIT, budget)
-    return {name: {**wanted[name], "epochs": epochs[name]} for name in variants}
-
-
-def _wanted(
-    variants: Sequence[str], section: Section
-) -> dict[str, dict[str, Any]]:
-    """Returns settings without epochs, the unit's too."""
-    return {
-        name: {**section.training, **VARIANTS[name]}
-        for name in dict.fromkeys((UNIT, *variants))
-    }
-
-
-def _costs(study: Study) -> Path:
-    return study.results / "costs.json"
 
 
 def trials(preset: Preset, study: Study) -> list[Trial]:
@@ -243,10 +117,10 @@ def _trials(
     """Returns trainings for one of the budgets, with their measurement."""
     budget = section["budgets"][number]
     settings = settings_of(variants, section, study, budget)
-    steps = costs.relative(_costs(study), _wanted(variants, section), UNIT)
+    steps = relative_costs(variants, section, study)
     return [
         Trial(
-            trial_name(variant, budget, seed),
+            f"{NAME}/{trial_name(variant, budget, seed)}",
             {**settings[variant], "seed": seed},
             (Measurement("validation", section.measuring),),
             {
@@ -286,15 +160,6 @@ def best(reached: Mapping[str, float], count: int) -> list[str]:
     for side in sides(ordered):
         chosen += [name for name in side[:1] if name not in chosen]
     return sorted(chosen, key=ordered.index)
-
-
-def sides(variants: Iterable[str]) -> tuple[list[str], list[str]]:
-    """Returns the variants with a generator, and those without, in order."""
-    names = list(variants)
-    return (
-        [name for name in names if name in LEARNED],
-        [name for name in names if name not in LEARNED],
-    )
 
 
 def decisive(row: Row) -> float:

@@ -19,10 +19,10 @@ from experiments.comparisons import (
     MissingError,
     difference,
 )
-from experiments.efficiency import UNIT
 from experiments.evidence import Results, with_spreads
 from experiments.report_sections import withstanding
 from experiments.report_tables import conditions
+from experiments.variants import UNIT
 from tfgan_robust.errors import UsageError
 from tfgan_robust.reports.tables import markdown_table
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from experiments import efficiency
+from experiments import variants
 from experiments.claims.claim import SIMILAR, Claim, best
 from experiments.comparisons import (
     Finding,
@@ -41,7 +41,7 @@ def rivals(stored: Mapping[str, Any], budget: int) -> tuple[Measured, Measured]:
         for name in dict.fromkeys(row["variant"] for row in rows)
     }
     learned, others = (
-        [found[name] for name in side] for side in efficiency.sides(found)
+        [found[name] for name in side] for side in variants.sides(found)
     )
     if not (learned and others):
         raise MissingError("generators and yardsticks at one budget")
@@ -58,7 +58,7 @@ def _efficient(stored: Mapping[str, Any]) -> Finding:
     budget = max((row["budget"] for row in stored["rows"]), default=0)
     said = stronger(*rivals(stored, budget))
     names = {r["variant"] for r in stored["rows"] if r["budget"] == budget}
-    learned, others = map(len, efficiency.sides(names))
+    learned, others = map(len, variants.sides(names))
     return Finding(
         said.verdict,
         f"{said.figures}; the best of {learned} generators and of {others} "

@@ -21,6 +21,7 @@ costs = pytest.importorskip("experiments.costs")
 options = pytest.importorskip("experiments.options")
 pretended = pytest.importorskip("pretended")
 study = pytest.importorskip("experiments.study")
+variants = pytest.importorskip("experiments.variants")
 
 SHAPE = (16, 16, 3)
 
@@ -52,14 +53,14 @@ def test_a_curve_has_mean_and_range_of_its_seeds():
     drawn = figure.axes[1].lines[0].get_xdata()
     assert list(drawn) == [9.5, 30]
     titles = [panel.get_title() for panel in figure.axes]
-    assert titles == list(efficiency.FAMILIES)
+    assert titles == list(variants.FAMILIES)
 
 
 def test_every_variant_is_drawn_and_looks_like_no_other():
-    rows = [row(name, 10, 0.3) for name in efficiency.VARIANTS]
+    rows = [row(name, 10, 0.3) for name in variants.VARIANTS]
     panels = efficiency.draw(rows, None).axes
     drawn = [line for panel in panels for line in panel.lines]
-    assert {line.get_label() for line in drawn} == set(efficiency.VARIANTS)
+    assert {line.get_label() for line in drawn} == set(variants.VARIANTS)
     for panel in panels:
         looks = [(x.get_color(), x.get_marker()) for x in panel.lines]
         assert len(set(looks)) == len(looks)
@@ -80,7 +81,7 @@ def test_generators_start_as_fgsm_with_a_random_start(variant):
     shared = {"dataset": "digits", "classifier_width": 0.05}
     gan, fgsm = (
         build_model(
-            resolve({**shared, **efficiency.VARIANTS[name]}), SHAPE, 10
+            resolve({**shared, **variants.VARIANTS[name]}), SHAPE, 10
         ).method
         for name in (variant, "fgsm")
     )
@@ -101,14 +102,14 @@ def test_generators_start_as_fgsm_with_a_random_start(variant):
 
 def test_names_of_trainings_differ():
     names = {
-        efficiency.trial_name(variant, budget, seed)
-        for variant in efficiency.VARIANTS
+        variants.trial_name(variant, budget, seed)
+        for variant in variants.VARIANTS
         for budget in (10, 30)
         for seed in (0, 1)
     }
-    assert len(names) == 4 * len(efficiency.VARIANTS)
-    assert efficiency.trial_name("gan, as it was", 10, 2) == (
-        "efficiency/gan-as-it-was-10-2"
+    assert len(names) == 4 * len(variants.VARIANTS)
+    assert variants.trial_name("gan, as it was", 10, 2) == (
+        "gan-as-it-was-10-2"
     )
 
 

@@ -12,11 +12,11 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 apart = pytest.importorskip("experiments.apart")
 costs = pytest.importorskip("experiments.costs")
-efficiency = pytest.importorskip("experiments.efficiency")
 formulations = pytest.importorskip("experiments.formulations")
 options = pytest.importorskip("experiments.options")
 run_all = pytest.importorskip("experiments.run_all")
 study = pytest.importorskip("experiments.study")
+variants = pytest.importorskip("experiments.variants")
 
 
 @pytest.fixture
@@ -64,11 +64,11 @@ def test_paper_trains_what_the_paper_states(place):
 @pytest.mark.parametrize("name", ["cpu", "paper"])
 def test_generators_meet_their_controls_in_equal_time(name):
     section = options.Preset.load(name).section("efficiency")
-    for variants in (section["variants"], section["longer"]):
-        for family in efficiency.FAMILIES.values():
-            assert set(family) & set(variants)
-        if "start x, paired" in variants:
-            assert "start noise, paired" in variants
+    for names in (section["variants"], section["longer"]):
+        for family in variants.FAMILIES.values():
+            assert set(family) & set(names)
+        if "start x, paired" in names:
+            assert "start noise, paired" in names
     assert set(section["longer"]) <= set(section["variants"])
 
 

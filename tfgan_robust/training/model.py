@@ -29,9 +29,6 @@ from tfgan_robust.training.optimizers import spare_vectors
 from tfgan_robust.training.players import Player, descend, follow
 from tfgan_robust.training.refinements import NONE, Refinements
 
-# At first a moving average is over about a quarter of the steps so far.
-_EARLY = 4
-
 
 @keras.saving.register_keras_serializable(package="tfgan_robust")
 class AdversarialClassifier(KerasFile):
@@ -95,7 +92,9 @@ class AdversarialClassifier(KerasFile):
         self.refinements = refinements
         self.method.label_smoothing = refinements.label_smoothing
         if refinements.eps_warmup:
-            self.method.warmup = self._warmup
+            self.method.warmup = lambda: refinements.radius_at(
+                self.optimizer.iterations
+            )
         self.averaged: keras.Model | None = None
         if refinements.averaging:
             self.averaged = copy_network(classifier)
@@ -256,7 +255,8 @@ class AdversarialClassifier(KerasFile):
         if memory is not None:
             memory.write(places, found.gradient)
         if self.averaged is not None:
-            follow(self.averaged, self.classifier, self._memory_of_weights())
+            momentum = self.refinements.momentum_at(self.optimizer.iterations)
+            follow(self.averaged, self.classifier, momentum)
         return metrics.update(self.trackers, logs)
 
     def test_step(self, data: tuple[tf.Tensor, ...]) -> dict[str, Any]:
@@ -309,21 +309,8 @@ class AdversarialClassifier(KerasFile):
     ) -> list[tf.Tensor]:
         with tf.GradientTape() as tape:
             loss = objective(self.classifier)
-        refinements = self.refinements
-        begun = (
-            self.optimizer.iterations >= refinements.weight_perturbation_start
-        )
-        length = refinements.weight_perturbation * tf.cast(begun, tf.float32)
+        length = self.refinements.perturbation_at(self.optimizer.iterations)
         return weights.steps_up(self.classifier, tape, loss, length)
-
-    def _memory_of_weights(self) -> tf.Tensor:
-        """The average's momentum, shorter at first, to forget the start."""
-        step = tf.cast(self.optimizer.iterations, tf.float32)
-        return tf.minimum(self.refinements.averaging, step / (step + _EARLY))
-
-    def _warmup(self) -> tf.Tensor:
-        step = tf.cast(self.optimizer.iterations, tf.float32) + 1
-        return tf.minimum(1.0, step / self.refinements.eps_warmup)
 
     def _next_seed(self) -> tf.Tensor:
         seed = tf.cast(self.noise_seed.next(), tf.int32)

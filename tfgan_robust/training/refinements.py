@@ -3,6 +3,11 @@
 import dataclasses
 from typing import Any
 
+import tensorflow as tf
+
+# At first a moving average is over about a quarter of the steps so far.
+_EARLY = 4
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Refinements:
@@ -44,6 +49,33 @@ class Refinements:
             weight_perturbation=config.weight_perturbation,
             weight_perturbation_start=round(start * steps),
         )
+
+    def radius_at(self, iterations: Any) -> tf.Tensor:
+        """Returns the share of the radius in a step, where it is warmed up.
+
+        Args:
+            iterations: The classifier's steps before it.
+        """
+        step = tf.cast(iterations, tf.float32) + 1
+        return tf.minimum(1.0, step / self.eps_warmup)
+
+    def momentum_at(self, iterations: Any) -> tf.Tensor:
+        """Returns the momentum of the average, which forgets the start.
+
+        Args:
+            iterations: The classifier's steps so far.
+        """
+        step = tf.cast(iterations, tf.float32)
+        return tf.minimum(self.averaging, step / (step + _EARLY))
+
+    def perturbation_at(self, iterations: Any) -> tf.Tensor:
+        """Returns how far kernels are moved in a step, 0 before that begins.
+
+        Args:
+            iterations: The classifier's steps before it.
+        """
+        begun = iterations >= self.weight_perturbation_start
+        return self.weight_perturbation * tf.cast(begun, tf.float32)
 
 
 NONE = Refinements()

@@ -1,0 +1,168 @@
+"""What is compared in equal training time: generators, controls, yardsticks.
+
+Each control is what a generator's place can be filled with that learns
+nothing, or less.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from experiments import costs
+from experiments.options import Section
+from experiments.study import Study
+from tfgan_robust.methods.generator_settings import GeneratorSettings
+from tfgan_robust.methods.gradient_settings import FGSM_STEP
+
+# Whose steps training time is counted in.
+UNIT = "fgsm"
+GENERATORS = {"generator_width": 0.0625}
+
+# What generators see, and what else they are told.
+_START: dict[str, Any] = {"method": "start", **GENERATORS}
+# Before it learns, its step is that of FGSM, whatever the tanh takes off.
+_GAN: dict[str, Any] = {
+    "method": "gan",
+    "clean_weight": 0.0,
+    "generator_step": FGSM_STEP / math.tanh(GeneratorSettings.gradient_skip),
+    **GENERATORS,
+}
+
+# By name: what each trial changes. Generators of the paper's method, those
+# that say where a step begins, their controls, and the yardsticks.
+VARIANTS: dict[str, dict[str, Any]] = {
+    "nfgsm": {"method": "nfgsm"},
+    "fgsm": {"method": "fgsm"},
+    "start x": {**_START, "formulation": "x"},
+    "start noise": {"method": "start", "start_from": "noise"},
+    "gan": _GAN,
+    "pgd-2": {"method": "pgd", "attack_steps": 2},
+    "start grad_x": {**_START, "formulation": "grad_x"},
+    "start x, free": {
+        **_START,
+        "formulation": "x",
+        "start_noise": 1.0,
+        "clip_to_ball": False,
+    },
+    "nfgsm, awp": {"method": "nfgsm", "weight_perturbation": 0.01},
+    "pgd-7": {"method": "pgd", "attack_steps": 7},
+    "start universal": {
+        "method": "start",
+        "start_from": "universal",
+        "generator_learning_rate": 0.01,
+    },
+    "start remembered": {"method": "start", "start_from": "remembered"},
+    "trades": {"method": "trades"},
+    "gan, as it was": {
+        "method": "gan",
+        "generator_assignment": "all",
+        "zero_output": False,
+        "generator_width": 0.25,
+        "generator_step": 1.25,
+        "clean_weight": 0.5,
+    },
+    "start grad": {**_START, "formulation": "grad"},
+    "start xz": {**_START, "formulation": "xz"},
+    "gan, magnitude": {
+        **_GAN,
+        "direction": "multiplied",
+        # Times a magnitude of 1/2 at first.
+        "generator_step": 2 * FGSM_STEP,
+    },
+    # As whoever names a formulation alone trains, without being told more.
+    "gan, smaller step": {**_GAN, "generator_step": FGSM_STEP},
+    "gan, both terms": {
+        "method": "gan",
+        "clean_weight": 0.5,
+        "generator_step": FGSM_STEP,
+    },
+    "start x, paired": {**_START, "formulation": "x", "pairing_weight": 1.0},
+    "start noise, paired": {
+        "method": "start",
+        "start_from": "noise",
+        "pairing_weight": 1.0,
+    },
+}
+
+# By kind.
+FAMILIES = {
+    "yardsticks": [
+        name for name in VARIANTS if not name.startswith(("gan", "start"))
+    ],
+    "generators move images": [
+        name for name in VARIANTS if name.startswith("gan")
+    ],
+    "generators say where to start": [
+        name for name in VARIANTS if "formulation" in VARIANTS[name]
+    ],
+    "in a generator's place": [
+        name
+        for name in VARIANTS
+        if name.startswith("start") and "formulation" not in VARIANTS[name]
+    ],
+}
+
+# Those with generators.
+LEARNED = [
+    *FAMILIES["generators move images"],
+    *FAMILIES["generators say where to start"],
+]
+
+
+def trial_name(variant: str, budget: int, seed: int) -> str:
+    """Returns the name of a training, without its experiment's."""
+    words = variant.replace(",", "").replace("/", "_").split()
+    return "-".join([*words, str(budget), str(seed)])
+
+
+def settings_of(
+    variants: Sequence[str], section: Section, study: Study, budget: int
+) -> dict[str, dict[str, Any]]:
+    """Returns what variants are trained with for a budget, without a seed.
+
+    Args:
+        variants: Of `VARIANTS`, whose steps are timed together.
+        section: What all share.
+        study: Where costs of steps are kept.
+        budget: Their time, in epochs of `UNIT`.
+    """
+    wanted = _wanted(variants, section)
+    epochs = costs.equal_time(_costs(study), wanted, UNIT, budget)
+    return {name: {**wanted[name], "epochs": epochs[name]} for name in variants}
+
+
+def relative_costs(
+    variants: Sequence[str], section: Section, study: Study
+) -> dict[str, float]:
+    """Returns how many steps of `UNIT` last as long as one of each.
+
+    Args:
+        variants: Of `VARIANTS`.
+        section: What all share.
+        study: Where costs of steps are kept.
+    """
+    return costs.relative(_costs(study), _wanted(variants, section), UNIT)
+
+
+def sides(variants: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Returns the variants with a generator, and those without, in order."""
+    names = list(variants)
+    return (
+        [name for name in names if name in LEARNED],
+        [name for name in names if name not in LEARNED],
+    )
+
+
+def _wanted(
+    variants: Sequence[str], section: Section
+) -> dict[str, dict[str, Any]]:
+    """Returns settings without epochs, the unit's too."""
+    return {
+        name: {**section.training, **VARIANTS[name]}
+        for name in dict.fromkeys((UNIT, *variants))
+    }
+
+
+def _costs(study: Study) -> Path:
+    return study.results / "costs.json"
