@@ -5,7 +5,7 @@ and restarts, one after another in one process on the CPU:
 
     pip install -e . -r experiments/requirements-bench.txt
     pip install --no-deps torchattacks==3.5.1
-    python experiments/benchmark_attacks.py --data_dir=DIR \
+    python -m experiments.benchmark_attacks --data_dir=DIR \
         --run_dir=experiments/cifar10/grad_x --output=/tmp/attacks.json
 
 Run it on an idle machine. A stopped run goes on with the same command. Rows say
@@ -171,7 +171,7 @@ def cleverhans(subject: Subject) -> Peer:
 
 def torchattacks(subject: Subject) -> Peer:
     """Returns those of torchattacks, on PyTorch."""
-    from torch_attacks import attacks_on_twin
+    from experiments.torch_attacks import attacks_on_twin
 
     return attacks_on_twin(
         subject.model, subject.images, subject.in_batches, **subject.how

@@ -6,7 +6,7 @@ training and to FGSM with the same terms of the loss. Beside PyTorch's, if
 `torch` of `requirements-bench.txt` is installed, stand ours in both precisions;
 others have that which `auto` picks.
 
-    python experiments/benchmark_training.py --data_dir=DIR
+    python -m experiments.benchmark_training --data_dir=DIR
 
 Run it on an otherwise idle machine.
 """
@@ -114,7 +114,7 @@ def compiled_step(settings: dict[str, Any]) -> Step:
 
 def step_in_torch(settings: dict[str, Any], *, bfloat16: bool) -> Step:
     """Returns the same in PyTorch, of a method without generators."""
-    from torch_training import torch_step
+    from experiments.torch_training import torch_step
 
     config: Any = resolve({**settings, "precision": "float32"})
     count = {"natural": 0, "fgsm": 1}.get(config.method)

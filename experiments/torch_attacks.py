@@ -12,8 +12,13 @@ import numpy as np
 import torch
 import torchattacks
 from torch import nn
-from torch_twin import largest_difference, to_numpy, to_torch, torch_twin
 
+from experiments.torch_twin import (
+    largest_difference,
+    to_numpy,
+    to_torch,
+    torch_twin,
+)
 from tfgan_robust.attacks.plan import Stage
 
 # From images and labels to attacked images.

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
-from torch_twin import to_torch, torch_twin
+
+from experiments.torch_twin import to_torch, torch_twin
 
 
 def torch_step(

@@ -32,6 +32,7 @@ from tfgan_robust.reports.results import accuracy_fields
 from tfgan_robust.reports.verdicts import Check
 from tfgan_robust.runs import directory
 from tfgan_robust.runs.directory import RunDirectory
+from tfgan_robust.runs.images import identities
 
 
 def options(**given):
@@ -73,8 +74,8 @@ def test_a_run_is_measured_on_its_test_images_at_the_usual_radii(tmp_path):
 
 @pytest.mark.parametrize("split", ["training", "validation"])
 def test_images_of_a_run_are_those_that_it_had(tmp_path, split):
-    parts = {"train_images": 60, "validation_images": 40, "seed": 3}
-    model = save_run(tmp_path, **parts)
+    parts = {"train_images": 60, "validation_images": 40}
+    model = save_run(tmp_path, **parts, seed=3)
     found = evaluate(
         options(run_dir=str(tmp_path), split=split, num_images=None)
     )
@@ -84,6 +85,26 @@ def test_images_of_a_run_are_those_that_it_had(tmp_path, split):
     assert found.results[0].num_images == len(images.labels)
     assert found.results[0].num_correct == count_correct(model, images)
     assert read_results(tmp_path)["dataset"]["split"] == split
+
+
+@pytest.mark.parametrize("other", [None, "training", "validation"])
+def test_images_that_a_run_did_not_have_are_refused(tmp_path, other):
+    parts = {"train_images": 60, "validation_images": 40}
+    save_run(tmp_path, **parts)
+    found = identities(*load_training("digits", image_size=16, **parts))
+    if other:
+        found[other] = {**found[other], "images": "others"}
+    config = tmp_path / "config.json"
+    stored = json.loads(config.read_text("utf-8"))
+    stored["dataset"] = {"identity": found}
+    config.write_text(json.dumps(stored), "utf-8")
+    given = options(run_dir=str(tmp_path), split="validation", num_images=20)
+    if other:
+        with pytest.raises(UsageError, match=f"images of {other}.*data_dir"):
+            evaluate(given)
+        assert not (tmp_path / "results.json").exists()
+    else:
+        assert evaluate(given).results[0].num_images == 20
 
 
 def test_results_go_elsewhere_and_cover_all_images(tmp_path):

@@ -1,6 +1,6 @@
 """The port of the classifier that attacks of PyTorch's libraries run on."""
 
-import importlib
+import sys
 from pathlib import Path
 
 import keras
@@ -13,20 +13,10 @@ from tfgan_robust.attacks.plan import parse_attack
 from tfgan_robust.networks.losses import cross_entropy
 
 pytest.importorskip("torch")
-
-EXPERIMENTS = Path(__file__).parents[2] / "experiments"
-
-
-@pytest.fixture
-def imported(monkeypatch):
-    """Imports a module of the benchmarks."""
-    monkeypatch.syspath_prepend(str(EXPERIMENTS))
-    return importlib.import_module
-
-
-@pytest.fixture
-def twin(imported):
-    return imported("torch_twin")
+sys.path.insert(0, str(Path(__file__).parents[2]))
+attacks = pytest.importorskip("experiments.torch_attacks")
+training = pytest.importorskip("experiments.torch_training")
+twin = pytest.importorskip("experiments.torch_twin")
 
 
 @pytest.fixture
@@ -47,16 +37,16 @@ def images():
     return np.random.default_rng(1).random((4, 16, 32, 3), np.float32)
 
 
-def test_the_twin_answers_as_the_original(twin, model, images):
+def test_the_twin_answers_as_the_original(model, images):
     ported = twin.torch_twin(model)
     assert twin.largest_difference(model, ported, images) < 1e-4
 
 
-def test_images_come_back_as_they_went(twin, images):
+def test_images_come_back_as_they_went(images):
     np.testing.assert_array_equal(twin.to_numpy(twin.to_torch(images)), images)
 
 
-def test_a_layer_without_a_port_is_refused(twin):
+def test_a_layer_without_a_port_is_refused():
     model = keras.Sequential(
         [keras.Input((8, 8, 3)), keras.layers.AveragePooling2D(2, name="mean")]
     )
@@ -65,9 +55,9 @@ def test_a_layer_without_a_port_is_refused(twin):
 
 
 @pytest.mark.parametrize("name", ["pgd-2", "apgd-ce-3", "square-3"])
-def test_attacks_stay_in_the_ball(imported, model, images, name):
+def test_attacks_stay_in_the_ball(model, images, name):
     pytest.importorskip("torchattacks")
-    builders = imported("torch_attacks").attacks_on_twin(
+    builders = attacks.attacks_on_twin(
         model, images, lambda attack: attack, eps=0.1, seed=0
     )
     plan = parse_attack(name)
@@ -78,21 +68,22 @@ def test_attacks_stay_in_the_ball(imported, model, images, name):
     assert np.abs(attacked - images).max() <= 0.1 + 1e-6
 
 
-def kept(imported, training):
+@pytest.fixture
+def networks(monkeypatch):
     """Lists the networks that are trained."""
-    networks = []
-    port = imported("torch_twin").torch_twin
-    training.torch_twin = lambda *args, **kwargs: (
-        networks.append(port(*args, **kwargs)) or networks[-1]
-    )
-    return networks
+    found = []
+
+    def kept(*args, **kwargs):
+        found.append(twin.torch_twin(*args, **kwargs))
+        return found[-1]
+
+    monkeypatch.setattr(training, "torch_twin", kept)
+    return found
 
 
-def test_a_step_is_that_of_keras(imported, model, images):
+def test_a_step_is_that_of_keras(networks, model, images):
     """Momentum's first step with Nesterov's is 1.9 rates of the gradient."""
-    training = imported("torch_training")
     labels = np.arange(4)
-    networks = kept(imported, training)
     training.torch_step(
         model, images, labels, num_steps=0, eps=0.1, step_size=0.1,
         bfloat16=False,
@@ -110,9 +101,7 @@ def test_a_step_is_that_of_keras(imported, model, images):
 
 @pytest.mark.parametrize("num_steps", [0, 2])
 @pytest.mark.parametrize("bfloat16", [False, True])
-def test_steps_move_all_weights(imported, model, images, num_steps, bfloat16):
-    training = imported("torch_training")
-    networks = kept(imported, training)
+def test_steps_move_all_weights(networks, model, images, num_steps, bfloat16):
     run = training.torch_step(
         model, images, np.arange(4), num_steps=num_steps, eps=0.1,
         step_size=0.1, bfloat16=bfloat16,

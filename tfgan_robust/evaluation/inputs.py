@@ -1,8 +1,8 @@
 """What is measured: the networks of an evaluation, and its images."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import tfgan_robust
 from tfgan_robust import identity
@@ -18,7 +18,11 @@ from tfgan_robust.evaluation.options import EvaluateSettings
 from tfgan_robust.evaluation.radii import L2_EPS
 from tfgan_robust.identity import Identity
 from tfgan_robust.runs import directory
-from tfgan_robust.runs.images import training_images
+from tfgan_robust.runs.images import (
+    changed_images,
+    identities,
+    training_images,
+)
 
 
 class Inputs(NamedTuple):
@@ -119,6 +123,7 @@ def load_inputs(options: EvaluateSettings) -> Inputs:
         info, *parts = training_images(
             config, data_dir=data_dir, class_names=names
         )
+        _check_same_images(options.run_dir, identities(info, *parts))
         split = parts[options.split == "validation"]
     if names is None and networks.classifier.num_classes != info.num_classes:
         raise UsageError(
@@ -134,6 +139,23 @@ def load_inputs(options: EvaluateSettings) -> Inputs:
     check_images(*first, networks.classifier)
     networks = networks.fed_as_made(*first, options.batch_size)
     return Inputs(options, networks, dataset, data_dir, info, first)
+
+
+def _check_same_images(run: str | None, here: Mapping[str, Any]) -> None:
+    """Refuses images that a run did not train on, or did not hold out.
+
+    Raises:
+        UsageError: saying what differs.
+    """
+    there = directory.stored_dataset(str(run)).get("identity")
+    changed = changed_images(there, here) if there else []
+    if changed:
+        raise UsageError(
+            f"These are not the images that {run} was trained with: different "
+            f"are {', '.join(changed)}. Give the `data_dir` that it had, or "
+            "`split=test`; earlier versions held out other images for each "
+            "seed."
+        )
 
 
 def _asking_for_images(

@@ -1,7 +1,7 @@
 """Prepares devices, data and folders, and trains in them."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -16,7 +16,7 @@ from tfgan_robust.cli import importing
 from tfgan_robust.data.splits import DatasetInfo
 from tfgan_robust.errors import UsageError
 from tfgan_robust.files import sha256
-from tfgan_robust.identity import differences, of_arrays, of_images
+from tfgan_robust.identity import differences, of_arrays
 from tfgan_robust.networks.devices import describe_devices
 from tfgan_robust.networks.pretrained import locate
 from tfgan_robust.networks.registry import NETWORKS
@@ -25,7 +25,11 @@ from tfgan_robust.runs import directory
 from tfgan_robust.runs.cluster import Cluster
 from tfgan_robust.runs.config import TrainConfig
 from tfgan_robust.runs.directory import RunDirectory
-from tfgan_robust.runs.images import training_images
+from tfgan_robust.runs.images import (
+    changed_images,
+    identities,
+    training_images,
+)
 from tfgan_robust.training import devices
 from tfgan_robust.training.loop import Trainer
 from tfgan_robust.training.team import Team
@@ -128,10 +132,7 @@ def _train_all(
 ) -> int:
     first = plan[0][1]
     info, training, validation = training_images(first)
-    belongs_to = {
-        "training": of_images(*training, info.class_names),
-        "validation": of_images(*validation, info.class_names),
-    }
+    belongs_to = identities(info, training, validation)
     team.check_equal("images", belongs_to, changed_images)
     if team.leads:
         for note in info.notes:
@@ -186,23 +187,6 @@ def _check_same_data(run: RunDirectory, belongs_to: dict[str, Any]) -> None:
             f"{', '.join(changed)}. Restore them, or train "
             "with another `run_dir`."
         )
-
-
-def changed_images(
-    there: Mapping[str, Any], here: Mapping[str, Any]
-) -> list[str]:
-    """Returns what differs between the images of two trainings.
-
-    Args:
-        there: Identities of the images by what they are for.
-        here: The same of others.
-    """
-    changed = [
-        f"{name} of {part}" if name != "class names" else name
-        for part, identity in here.items()
-        for name in differences(there.get(part, {}), identity)
-    ]
-    return list(dict.fromkeys(changed))
 
 
 def _describe_run(
