@@ -104,10 +104,10 @@ def load_inputs(options: EvaluateSettings) -> Inputs:
         DataNotFoundError: if the data set is not there.
     """
     networks, config = load_networks(options, _asking_for_images(options)), None
-    learnt: Sequence[str] = ()
+    stored: Mapping[str, Any] = {}
     if options.run_dir is not None:
         config = directory.load_run_config(options.run_dir)
-        learnt = directory.stored_dataset(options.run_dir).get("notes") or ()
+        stored = directory.stored_dataset(options.run_dir)
     trained = options if config is None else config
     dataset = str(options.images_of if config is None else config.dataset)
     names = networks.classifier.class_names
@@ -123,7 +123,8 @@ def load_inputs(options: EvaluateSettings) -> Inputs:
         info, *parts = training_images(
             config, data_dir=data_dir, class_names=names
         )
-        _check_same_images(options.run_dir, identities(info, *parts))
+        here = identities(info, *parts)
+        _check_same_images(options.run_dir, stored.get("identity"), here)
         split = parts[options.split == "validation"]
     if names is None and networks.classifier.num_classes != info.num_classes:
         raise UsageError(
@@ -132,6 +133,7 @@ def load_inputs(options: EvaluateSettings) -> Inputs:
             f"{info.num_classes} classes in {info.source}."
         )
     # Such as copies of test images among the training images.
+    learnt = stored.get("notes") or ()
     notes = dict.fromkeys((*info.notes, *(f"in training, {n}" for n in learnt)))
     info = dataclasses.replace(info, notes=tuple(notes))
     first = Split(*(part[: options.num_images] for part in split))
@@ -141,13 +143,14 @@ def load_inputs(options: EvaluateSettings) -> Inputs:
     return Inputs(options, networks, dataset, data_dir, info, first)
 
 
-def _check_same_images(run: str | None, here: Mapping[str, Any]) -> None:
+def _check_same_images(
+    run: str | None, there: Mapping[str, Any] | None, here: Mapping[str, Any]
+) -> None:
     """Refuses images that a run did not train on, or did not hold out.
 
     Raises:
         UsageError: saying what differs.
     """
-    there = directory.stored_dataset(str(run)).get("identity")
     changed = changed_images(there, here) if there else []
     if changed:
         raise UsageError(

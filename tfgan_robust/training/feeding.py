@@ -72,14 +72,17 @@ def distributed_batches(
     return strategy.distribute_datasets_from_function(read)
 
 
-def images_per_second(config: TrainConfig, training: Split) -> float:
+def images_per_second(
+    config: TrainConfig, training: Split, **more: Any
+) -> float:
     """Returns how many images come if nothing is computed with them.
 
     Args:
         config: The run's settings.
         training: The images.
+        **more: See `training_batches`.
     """
-    batches = iter(batches_of(config, training))
+    batches = iter(batches_of(config, training, **more))
     next(batches)
     start = time.monotonic()
     for _ in range(_TIMED_BATCHES):

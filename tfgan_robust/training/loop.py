@@ -260,7 +260,11 @@ class Trainer:
             f"{'XLA' if chief.jit_compile else 'the plain graph'}"
         )
         say(f"precision {self.precision.name}: {self.precision.reason}")
-        rate = images_per_second(self._config, self._training)
+        rate = images_per_second(
+            self._config,
+            self._training,
+            with_places=self.model.method.remembers,
+        )
         say(f"input pipeline alone: {rate:,.0f} images/s")
         if resumed:
             say(f"resuming at step {self._step} of {self._total_steps}")
