@@ -7,9 +7,7 @@ before another class overtakes, for many test images.
 """
 
 import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -20,168 +18,16 @@ from experiments import epochs
 from experiments.apart import apart
 from experiments.command import main
 from experiments.experiment import Experiment, save_figure
-from experiments.options import Preset, Section
+from experiments.options import Preset
 from experiments.study import Study, Trial
+from experiments.walk import DIRECTIONS, Walk, crossings, walk
 from tfgan_robust.files import replacing, write_json
 from tfgan_robust.reports.numbers import format_eps
 from tfgan_robust.reports.plot_style import GREY, PALETTE, STYLE
 from tfgan_robust.reports.reading import read_arrays
 
 NAME = "directions"
-GAUSSIAN = "Gaussian noise"
-# By name in the figure: the attack whose perturbation it is.
-ATTACKS = {"FGSM": "fgsm", "PGD": "pgd-100", "generator": "generators"}
-DIRECTIONS = (GAUSSIAN, *ATTACKS)
 COLORS = dict(zip(DIRECTIONS, (GREY, *PALETTE), strict=False))
-# Multiples of a direction, both ways.
-POINTS = 65
-_BATCH = 500
-
-
-class Walk(NamedTuple):
-    """What was seen on the way along directions.
-
-    Attributes:
-        lengths: float32 [points], signed multiples of a direction, on the
-            [0, 1] pixel scale.
-        overtaken: float32 [directions, images], the smallest positive length
-            at which another class has the largest logit; NaN for never.
-        images: float32 [shown, height, width, channels] in [0, 1].
-        labels: int64 [shown].
-        perturbations: float32 [attacks, shown, height, width, channels].
-        logits: float32 [directions, shown, points, classes].
-        eps: The radius of the perturbations.
-        class_names: Of the logits.
-    """
-
-    lengths: np.ndarray
-    overtaken: np.ndarray
-    images: np.ndarray
-    labels: np.ndarray
-    perturbations: np.ndarray
-    logits: np.ndarray
-    eps: Any
-    class_names: np.ndarray
-
-
-def crossings(lengths: np.ndarray, logits: np.ndarray, labels: Any) -> Any:
-    """Returns where another class overtakes the true one.
-
-    Args:
-        lengths: float32 [points], rising.
-        logits: float32 [images, points, classes].
-        labels: int64 [images].
-
-    Returns:
-        float32 [images], between points by linear interpolation of the
-        margin; NaN where no class overtakes at a positive length.
-    """
-    rows = np.arange(len(labels))
-    true = logits[rows, :, labels]
-    others = logits.copy()
-    others[rows, :, labels] = -np.inf
-    margin = true - others.max(axis=-1)
-    found = np.full(len(labels), np.nan, np.float32)
-    start = int(np.searchsorted(lengths, 0))
-    for row in rows:
-        for n in range(start + 1, len(lengths)):
-            if margin[row, n] < 0 <= margin[row, n - 1]:
-                before, after = margin[row, n - 1], margin[row, n]
-                share = before / (before - after)
-                step = lengths[n] - lengths[n - 1]
-                found[row] = lengths[n - 1] + share * step
-                break
-    return found
-
-
-def walk(trial: Trial, section: Section, study: Study) -> Walk:
-    """Computes the directions of test images, and the logits along them."""
-    import tensorflow as tf
-
-    import tfgan_robust as tr
-    from tfgan_robust.attacks.engine.runner import AttackRunner
-    from tfgan_robust.attacks.generators import GeneratorAttack
-    from tfgan_robust.evaluation.networks import load_networks
-    from tfgan_robust.evaluation.options import EvaluateSettings
-    from tfgan_robust.networks.logits import as_floats
-
-    settings = EvaluateSettings(
-        run_dir=str(study.run(trial).path),
-        checkpoint=section["checkpoint"],
-        attacks=ATTACKS["generator"],
-    )
-    networks, config = load_networks(settings), trial.config
-    classifier = networks.classifier
-    info, test = tr.load_test(
-        config.dataset, data_dir=study.data_dir, image_size=config.image_size,
-        class_names=classifier.class_names,
-    )  # fmt: skip
-    runner = AttackRunner(
-        classifier.logits_fn,
-        classifier.num_classes,
-        generators=[GeneratorAttack(*networks.generators[0])],
-    )
-    clean = runner.clean(test.images, test.labels)
-    where = np.flatnonzero(clean.correct)[: section["images"]]
-    images, labels = as_floats(test.images[where]), test.labels[where]
-    eps = config.eps
-    found = [
-        np.random.default_rng(config.seed).standard_normal(
-            images.shape, np.float32
-        )
-    ]
-    clean = runner.clean(images, labels)
-    for name in ATTACKS.values():
-        plan = tr.parse_attack(name, protocol="final")
-        outcome = runner.begin(plan, labels, clean)
-        attacked = images.copy()
-        for done in runner.run(
-            plan, images, labels, clean, outcome, eps=eps, seed=config.seed
-        ):
-            attacked[done.number] = done.image
-        found.append((attacked - images) / eps)
-    look = tf.function(classifier.logits_fn)
-    lengths = np.linspace(-1, 1, POINTS, dtype=np.float32) * section["length"]
-    shown = _chosen(labels, info.class_names, section["shown"])
-    logits = []
-    overtaken = []
-    for direction in found:
-        along = np.stack(
-            [
-                _answers(look, np.clip(images + t * direction, 0, 1))
-                for t in lengths
-            ],
-            axis=1,
-        )
-        overtaken.append(crossings(lengths, along, labels))
-        logits.append(along[shown])
-    return Walk(
-        lengths,
-        np.stack(overtaken),
-        images[shown],
-        labels[shown],
-        np.stack([eps * direction[shown] for direction in found[1:]]),
-        np.stack(logits),
-        np.float32(eps),
-        np.array(info.class_names),
-    )
-
-
-def _answers(look: Any, images: np.ndarray) -> np.ndarray:
-    parts = [
-        look(images[n : n + _BATCH]).numpy()
-        for n in range(0, len(images), _BATCH)
-    ]
-    return np.concatenate(parts)
-
-
-def _chosen(
-    labels: np.ndarray, names: Sequence[str], wanted: Sequence[str]
-) -> list[int]:
-    """The first image of each of these classes that has one, or of all."""
-    firsts = [np.flatnonzero(labels == names.index(name)) for name in wanted]
-    found = [int(places[0]) for places in firsts if len(places)]
-    return found or list(range(len(labels)))[:1]
 
 
 def trials(preset: Preset, study: Study) -> list[Trial]:

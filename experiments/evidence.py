@@ -40,7 +40,7 @@ def read(results: Path, names: Iterable[str]) -> dict[str, dict[str, Any]]:
     Rows of one network and split become one. They get `resolved` (settings),
     `trained in` (a precision), `health`, `alarms` and `classes`, and their
     accuracies `images`, `image set`, `mask`, `how` and `seconds`, where that
-    is kept; `directions` gets `overtaken` (see `directions.Walk`), by name.
+    is kept; `directions` gets `overtaken` (see `walk.Walk`), by name.
 
     Args:
         results: The folder of a preset's results.

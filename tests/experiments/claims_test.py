@@ -11,7 +11,7 @@ sys.path.insert(0, str(ROOT))
 comparisons = pytest.importorskip("experiments.comparisons")
 every = pytest.importorskip("experiments.claims.every")
 overfitting = pytest.importorskip("experiments.claims.overfitting")
-directions = pytest.importorskip("experiments.directions")
+walk = pytest.importorskip("experiments.walk")
 marks = pytest.importorskip("experiments.marks")
 
 
@@ -251,6 +251,6 @@ def test_the_point_where_another_class_overtakes():
         ],
         np.float32,
     )
-    found = directions.crossings(lengths, logits, np.array([0, 0]))
+    found = walk.crossings(lengths, logits, np.array([0, 0]))
     assert found[0] == pytest.approx(0.5)
     assert np.isnan(found[1])
