@@ -3,30 +3,20 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from tfgan_robust import files, identity
+from tfgan_robust import identity
 from tfgan_robust.attacks.engine.outcome import CleanPass, Outcome, StageTotals
-from tfgan_robust.attacks.plan import CLEAN
-from tfgan_robust.cli.fields import field_names
-from tfgan_robust.errors import UsageError, shown
-from tfgan_robust.evaluation.kept import (
-    DamagedError,
-    Entry,
-    Kept,
-    read_kept,
-)
+from tfgan_robust.errors import UsageError
+from tfgan_robust.evaluation.kept import Entry, Kept
 from tfgan_robust.evaluation.options import EvaluateSettings
-from tfgan_robust.evaluation.shards import FOLDER, Shard, whole_identity
-from tfgan_robust.evaluation.store import PROGRESS, RESULTS
+from tfgan_robust.evaluation.part import Part, part_folders, read_part
+from tfgan_robust.evaluation.shards import FOLDER, Shard
 from tfgan_robust.identity import Identity
-from tfgan_robust.reports.reading import parse_evaluation
-from tfgan_robust.reports.results import Smallest, result_name
+from tfgan_robust.reports.results import Smallest
 
-# What a part was asked for.
-_SETTINGS = "shard.json"
 # What can be said anew where parts are put together: where things are there,
 # and how to audit.
 _FREE = (
@@ -77,28 +67,6 @@ class Parts:
         return EvaluateSettings(**{**self.settings, **whole, **moved, **given})
 
 
-class _Part(NamedTuple):
-    """What one folder holds."""
-
-    folder: Path
-    shard: Shard
-    facts: dict[str, Any]
-    complete: bool
-    identity: Identity
-    kept: Kept
-    settings: dict[str, Any]
-    conditions: Any
-    jit_compile: bool
-
-
-def write_settings(options: EvaluateSettings) -> None:
-    """Writes what a part was asked for beside what it will measure."""
-    if options.folder is not None:
-        files.write_json(
-            options.folder / _SETTINGS, dataclasses.asdict(options)
-        )
-
-
 def read_parts(folder: Path) -> Parts:
     """Reads all parts of an evaluation, and puts them together.
 
@@ -109,15 +77,13 @@ def read_parts(folder: Path) -> Parts:
         UsageError: naming parts that are damaged, of another evaluation than
             the others, doubled, missing or not finished.
     """
-    found = sorted(
-        path.parent for path in folder.glob(f"{FOLDER}/*/{_SETTINGS}")
-    )
+    found = part_folders(folder)
     if not found:
         raise UsageError(
             f"There are no parts in {folder / FOLDER}. Measure them with "
             "`shard` and the same `output`."
         )
-    parts = [_read(each) for each in found]
+    parts = [read_part(each) for each in found]
     _refuse_foreign(parts)
     parts.sort(key=lambda part: part.shard)
     _refuse_doubled(parts)
@@ -125,78 +91,9 @@ def read_parts(folder: Path) -> Parts:
     return _joined(folder, parts)
 
 
-def _read(folder: Path) -> _Part:
-    """Reads one part, as far as it is measured."""
-    results = folder / RESULTS
-    try:
-        settings = _read_settings(folder / _SETTINGS)
-        known, kept = read_kept(folder / PROGRESS) or (None, Kept())
-        if known is None or not results.is_file():
-            # Its first attack has not come to its end.
-            shard = Shard.parse(str(settings.get("shard")))
-            return _Part(
-                folder, shard, {}, False, {}, kept, settings, None, False
-            )
-        evaluation, conditions = parse_evaluation(
-            files.read_json_object(results), str(results)
-        )
-        if conditions.identity != known:
-            raise UsageError(f"{RESULTS} and {PROGRESS} are of two evaluations")
-        shard, whole = whole_identity(known)
-        names = {
-            result_name(result.attack, result.eps): result.num_correct
-            for result in evaluation.results
-            if result.attack != CLEAN
-        }
-        # What it was once asked for beside that is left out.
-        entries = {name: kept.entries[name] for name in names}
-        for name, count in names.items():
-            if np.count_nonzero(entries[name].outcome.correct) != count:
-                raise UsageError(f"{RESULTS} and {PROGRESS} differ in {name}")
-        if evaluation.complete and kept.clean is None:
-            raise UsageError(f"{PROGRESS} lacks the clean images")
-        facts = {
-            "number of parts": shard.parts,
-            **whole,
-            "attacks": identity.of_settings(
-                {name: entry.plan for name, entry in entries.items()}
-            ),
-            "XLA": evaluation.jit_compile,
-        }
-    except (DamagedError, KeyError, UsageError) as error:
-        raise UsageError(
-            f"{folder} is no part of an evaluation, or damaged: {error}. "
-            "Measure it again, or remove it."
-        ) from None
-    if not evaluation.complete:
-        # It may lack attacks.
-        del facts["attacks"]
-    return _Part(
-        folder, shard, facts, evaluation.complete, whole,
-        dataclasses.replace(kept, entries=entries), settings, conditions,
-        evaluation.jit_compile,
-    )  # fmt: skip
-
-
-def _read_settings(path: Path) -> dict[str, Any]:
-    """Reads what a part was asked for; values are checked when it is used.
-
-    Raises:
-        UsageError: if it names what nobody can ask for.
-    """
-    settings = files.read_json_object(path)
-    unknown = settings.keys() - set(field_names(EvaluateSettings))
-    if unknown:
-        raise UsageError(
-            f"{_SETTINGS} has unknown settings: "
-            f"{shown(', '.join(sorted(unknown)))}"
-        )
-    return settings
-
-
-def _refuse_foreign(parts: Sequence[_Part]) -> None:
+def _refuse_foreign(parts: Sequence[Part]) -> None:
     """Refuses parts that are not of the evaluation that most are of."""
-    groups: list[list[_Part]] = []
+    groups: list[list[Part]] = []
     for part in parts:
         if not part.facts:
             continue
@@ -222,7 +119,7 @@ def _refuse_foreign(parts: Sequence[_Part]) -> None:
     )
 
 
-def _different(one: _Part, other: _Part) -> list[str]:
+def _different(one: Part, other: Part) -> list[str]:
     """Names what differs of that which is known of both."""
     common = one.facts.keys() & other.facts.keys()
     first, second = (
@@ -232,7 +129,7 @@ def _different(one: _Part, other: _Part) -> list[str]:
     return identity.differences(first, second)
 
 
-def _refuse_doubled(parts: Sequence[_Part]) -> None:
+def _refuse_doubled(parts: Sequence[Part]) -> None:
     folders: dict[Shard, list[str]] = {}
     for part in parts:
         folders.setdefault(part.shard, []).append(str(part.folder))
@@ -248,7 +145,7 @@ def _refuse_doubled(parts: Sequence[_Part]) -> None:
         )
 
 
-def _refuse_missing(folder: Path, parts: Sequence[_Part]) -> None:
+def _refuse_missing(folder: Path, parts: Sequence[Part]) -> None:
     count = max(part.shard.parts for part in parts)
     there = {part.shard for part in parts}
     wanted = [Shard(number, count) for number in range(1, count + 1)]
@@ -269,7 +166,7 @@ def _refuse_missing(folder: Path, parts: Sequence[_Part]) -> None:
         )
 
 
-def _joined(folder: Path, parts: Sequence[_Part]) -> Parts:
+def _joined(folder: Path, parts: Sequence[Part]) -> Parts:
     first = parts[0]
     kept = [part.kept for part in parts]
     conditions = [part.conditions for part in parts]
@@ -326,7 +223,7 @@ def _joined_arrays(found: Sequence[Any], kind: Any) -> dict[str, np.ndarray]:
     }
 
 
-def _joined_smallest(parts: Sequence[_Part]) -> Smallest:
+def _joined_smallest(parts: Sequence[Part]) -> Smallest:
     joined = Smallest()
     for part in parts:
         first = part.shard.images(part.identity["number of images"]).start

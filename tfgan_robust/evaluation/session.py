@@ -15,8 +15,9 @@ from tfgan_robust.evaluation.measure import (
     Progress,
     evaluate_classifier,
 )
-from tfgan_robust.evaluation.merging import Parts, write_settings
+from tfgan_robust.evaluation.merging import Parts
 from tfgan_robust.evaluation.options import NONE, EvaluateSettings
+from tfgan_robust.evaluation.part import write_settings
 from tfgan_robust.evaluation.store import EvaluationStore, locked
 from tfgan_robust.identity import Identity
 from tfgan_robust.networks.devices import describe_devices
