@@ -20,12 +20,9 @@ import numpy as np
 from tfgan_robust.classifiers.loading import load_float32
 from tfgan_robust.errors import TfganRobustError, UsageError
 from tfgan_robust.files import read_json_object, write_json
-from tfgan_robust.runs.directory import (
-    RunDirectory,
-    load_run_config,
-    stored_dataset,
-)
+from tfgan_robust.runs.directory import RunDirectory
 from tfgan_robust.runs.images import training_images
+from tfgan_robust.runs.stored import load_run_config, stored_dataset
 from tfgan_robust.training.averaging import BATCHES
 from tfgan_robust.training.build import build_model
 from tfgan_robust.training.checkpoints import save_networks

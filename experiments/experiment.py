@@ -23,7 +23,7 @@ from tfgan_robust.reports import plot_style
 from tfgan_robust.reports.numbers import same_eps
 from tfgan_robust.reports.plot_style import STYLE
 from tfgan_robust.reports.tables import audit_line
-from tfgan_robust.runs.directory import stored_precision
+from tfgan_robust.runs.stored import stored_precision
 
 ROOT = Path(__file__).parent
 # Words for a row in a table: one measurement of a trial.

@@ -23,7 +23,8 @@ from tfgan_robust.networks import pretrained
 from tfgan_robust.networks.registry import NETWORKS
 from tfgan_robust.reports.reading import StoredEvaluation, read_evaluation
 from tfgan_robust.reports.results import Pointwise, Result
-from tfgan_robust.runs.directory import RunDirectory, load_run_config
+from tfgan_robust.runs.directory import RunDirectory
+from tfgan_robust.runs.stored import load_run_config
 
 # What depends on where it was trained.
 _LOCAL = ("data_dir", "num_devices", "jit_compile")

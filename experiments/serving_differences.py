@@ -37,7 +37,7 @@ from tfgan_robust.networks.devices import describe_devices
 from tfgan_robust.networks.logits import as_floats, classifier_logits
 from tfgan_robust.reports.numbers import format_eps
 from tfgan_robust.reports.tables import markdown_table
-from tfgan_robust.runs.directory import load_run_config, stored_dataset
+from tfgan_robust.runs.stored import load_run_config, stored_dataset
 
 BATCHES = (1, 7, 64)
 # Divided by each of the sizes above.

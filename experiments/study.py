@@ -23,8 +23,9 @@ from tfgan_robust.errors import TfganRobustError, UsageError
 from tfgan_robust.files import read_json_object, replacing, write_json
 from tfgan_robust.reports.reading import StoredEvaluation, read_evaluation
 from tfgan_robust.runs.config import TrainConfig
-from tfgan_robust.runs.directory import RunDirectory, load_run_config
+from tfgan_robust.runs.directory import RunDirectory
 from tfgan_robust.runs.presets import resolve
+from tfgan_robust.runs.stored import load_run_config
 
 Settings = Mapping[str, Any]
 # What is kept of a run, and of an evaluation; what says that it went to its

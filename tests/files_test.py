@@ -7,8 +7,9 @@ import pytest
 
 from tfgan_robust.errors import UsageError
 from tfgan_robust.files import PATTERNS, check_no_pattern, read_json_object
-from tfgan_robust.runs.directory import RunDirectory, check_configuration
+from tfgan_robust.runs.directory import RunDirectory
 from tfgan_robust.runs.presets import resolve
+from tfgan_robust.runs.stored import check_configuration
 from tfgan_robust.serving.export import ExportSettings, export
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from toys import small_vgg
 
 from tfgan_robust import files
-from tfgan_robust.runs import directory, presets
+from tfgan_robust.runs import presets, stored
 
 SHAPE = (16, 16, 3)
 NAMES = ["nought", "one", "two"]
@@ -70,7 +70,7 @@ def make_run(
         path / "config.json",
         {
             "settings": dataclasses.asdict(settings),
-            "versions": directory.versions(),
+            "versions": stored.versions(),
             "seed": 0,
             "device": "CPU",
             "dataset": {

@@ -12,7 +12,8 @@ import pytest
 from saved import save_run
 
 from tfgan_robust import train
-from tfgan_robust.runs.directory import RunDirectory, load_run_config
+from tfgan_robust.runs.directory import RunDirectory
+from tfgan_robust.runs.stored import load_run_config
 
 
 def test_a_training_ends_in_its_table_and_what_comes_next(tmp_path, capsys):

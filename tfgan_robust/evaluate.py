@@ -16,7 +16,7 @@ from tfgan_robust.lazy import load
 from tfgan_robust.networks.pretrained import locate
 from tfgan_robust.reports.tables import format_report
 from tfgan_robust.reports.verdicts import format_audit
-from tfgan_robust.runs.directory import load_run_config
+from tfgan_robust.runs.stored import load_run_config
 
 USAGE = """
 Measures a classifier's accuracy on clean and on attacked images.

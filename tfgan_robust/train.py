@@ -17,7 +17,7 @@ from tfgan_robust.lazy import load
 from tfgan_robust.methods.registry import METHODS
 from tfgan_robust.networks.registry import NETWORKS
 from tfgan_robust.reports.tables import format_report
-from tfgan_robust.runs import cluster, directory, presets
+from tfgan_robust.runs import cluster, directory, presets, stored
 from tfgan_robust.runs.common import RUN_GROUP
 from tfgan_robust.runs.config import TrainConfig
 from tfgan_robust.runs.directory import RunDirectory
@@ -118,7 +118,7 @@ def _run(given: dict[str, Any]) -> int:
     # Other workers have no folder of the run, and see none.
     if spanned is None or spanned.leads:
         for each, settled in plan:
-            directory.check_configuration(each, settled)
+            stored.check_configuration(each, settled)
         report = functools.partial(_report, plan, flags)
     if spanned is not None:
         command.leave_at_once()
@@ -128,7 +128,7 @@ def _run(given: dict[str, Any]) -> int:
 
 def _plan(flags: TrainFlags, settings: dict[str, Any]) -> _Plan:
     """Returns what to train and where, which is known to fit together."""
-    from_file = directory.load_settings(flags.config) if flags.config else {}
+    from_file = stored.load_settings(flags.config) if flags.config else {}
     configuration = presets.resolve(from_file, settings)
     run = RunDirectory(
         Path(flags.run_dir or directory.default_run_directory(configuration))

@@ -18,8 +18,8 @@ from tfgan_robust.methods.gradient_settings import NFGSMSettings, PGDSettings
 from tfgan_robust.methods.registry import METHODS
 from tfgan_robust.runs import config, presets
 from tfgan_robust.runs.config import TrainConfig
-from tfgan_robust.runs.directory import load_settings
 from tfgan_robust.runs.presets import baseline_of, resolve
+from tfgan_robust.runs.stored import load_settings
 
 # Each setting with the last class that has it.
 FIELDS = {

@@ -16,9 +16,8 @@ from tfgan_robust.errors import UsageError
 from tfgan_robust.networks import pretrained
 from tfgan_robust.networks.logits import set_precision, to_float32
 from tfgan_robust.reports.progress import say
-from tfgan_robust.runs.directory import (
-    RunDirectory,
-    check_checkpoint,
+from tfgan_robust.runs.directory import RunDirectory, check_checkpoint
+from tfgan_robust.runs.stored import (
     load_run_config,
     naming_imports,
     stored_dataset,

@@ -17,12 +17,12 @@ from tfgan_robust.evaluation.networks import EvaluationNetworks, load_networks
 from tfgan_robust.evaluation.options import EvaluateSettings
 from tfgan_robust.evaluation.radii import L2_EPS
 from tfgan_robust.identity import Identity
-from tfgan_robust.runs import directory
 from tfgan_robust.runs.images import (
     changed_images,
     identities,
     training_images,
 )
+from tfgan_robust.runs.stored import load_run_config, stored_dataset
 
 
 class Inputs(NamedTuple):
@@ -106,8 +106,8 @@ def load_inputs(options: EvaluateSettings) -> Inputs:
     networks, config = load_networks(options, _asking_for_images(options)), None
     stored: Mapping[str, Any] = {}
     if options.run_dir is not None:
-        config = directory.load_run_config(options.run_dir)
-        stored = directory.stored_dataset(options.run_dir)
+        config = load_run_config(options.run_dir)
+        stored = stored_dataset(options.run_dir)
     trained = options if config is None else config
     dataset = str(options.images_of if config is None else config.dataset)
     names = networks.classifier.class_names

@@ -28,7 +28,8 @@ from tfgan_robust.methods.generator_settings import (
 )
 from tfgan_robust.runs import directory, presets
 from tfgan_robust.runs.config import TrainConfig
-from tfgan_robust.runs.directory import RunDirectory, load_run_config
+from tfgan_robust.runs.directory import RunDirectory
+from tfgan_robust.runs.stored import load_run_config
 
 
 @dataclasses.dataclass(frozen=True)

@@ -23,7 +23,7 @@ from tfgan_robust.identity import Identity
 from tfgan_robust.networks.devices import describe_devices
 from tfgan_robust.reports.numbers import format_eps
 from tfgan_robust.reports.progress import evaluation_progress, say
-from tfgan_robust.runs import directory
+from tfgan_robust.runs import stored
 from tfgan_robust.runs.directory import RunDirectory
 from tfgan_robust.training.records import MetricsFile
 from tfgan_robust.training.tensorboard_files import write_results
@@ -114,7 +114,7 @@ def _open_store(
         },
         "date": datetime.date.today().isoformat(),
         "device": describe_devices(),
-        "versions": directory.versions(),
+        "versions": stored.versions(),
         "replaceable": replaceable,
         **(parts.conditions if parts is not None else {}),
     }
@@ -215,7 +215,7 @@ def _show_in_tensorboard(
 
 def _last_step(run: RunDirectory) -> int:
     """Returns the step to which a run came; 0, with a NOTE, if it is lost."""
-    epochs = directory.load_run_config(run.path).epochs
+    epochs = stored.load_run_config(run.path).epochs
     try:
         rows = MetricsFile(run.metrics, epochs).rows
         step = int(rows[-1]["step"]) if rows else 0

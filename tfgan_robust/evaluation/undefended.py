@@ -14,7 +14,7 @@ from tfgan_robust.data.splits import DatasetInfo
 from tfgan_robust.errors import TfganRobustError, UsageError
 from tfgan_robust.lazy import load
 from tfgan_robust.reports.progress import say
-from tfgan_robust.runs import directory
+from tfgan_robust.runs import stored
 from tfgan_robust.runs.directory import RunDirectory
 from tfgan_robust.runs.presets import resolve
 
@@ -71,7 +71,7 @@ def train_undefended(
 def _train(path: str, settings: str) -> int:
     """Trains in the process that was started for it; returns its exit code."""
     run, config = RunDirectory(Path(path)), resolve(json.loads(settings))
-    directory.check_configuration(run, config)
+    stored.check_configuration(run, config)
     code: int = load("tfgan_robust.training.session:train_all")([(run, config)])
     return code
 

@@ -15,7 +15,7 @@ from tfgan_robust.cli.fields import setting
 from tfgan_robust.errors import TfganRobustError, UsageError, in_one_line
 from tfgan_robust.lazy import load
 from tfgan_robust.reports.reading import parse_evaluation
-from tfgan_robust.runs import directory
+from tfgan_robust.runs import directory, stored
 from tfgan_robust.runs.directory import RunDirectory
 from tfgan_robust.serving.card import model_card
 from tfgan_robust.serving.formats import FORMATS
@@ -118,7 +118,7 @@ def export(options: ExportSettings) -> Exported:
             written = Path(staging) / "model"
             written.mkdir()
             lasting = {copied: original, written: target}
-            with directory.naming_imports(run.path), _naming(lasting):
+            with stored.naming_imports(run.path), _naming(lasting):
                 difference = _write_and_check(
                     options.format, copied, written, metadata
                 )
@@ -151,7 +151,7 @@ def _naming(lasting: Mapping[Path, Path]) -> Iterator[None]:
 
 def _describe(run: RunDirectory, options: ExportSettings) -> dict[str, Any]:
     """Returns the metadata that are known before anything is written."""
-    directory.load_run_config(run.path)
+    stored.load_run_config(run.path)
     described = files.read_json_object(run.config)
     dataset = described.get("dataset")
     names = dataset.get("class_names") if isinstance(dataset, dict) else None
@@ -170,7 +170,7 @@ def _describe(run: RunDirectory, options: ExportSettings) -> dict[str, Any]:
         "checkpoint": options.checkpoint,
         "precision": "float32",
         "training": described,
-        "export_versions": directory.versions(),
+        "export_versions": stored.versions(),
         "robustness": _measured_robustness(run, options.checkpoint),
     }
 

@@ -15,7 +15,7 @@ from tfgan_robust.errors import (
 )
 from tfgan_robust.networks.devices import describe_devices
 from tfgan_robust.reports.progress import say
-from tfgan_robust.runs import directory
+from tfgan_robust.runs import stored
 from tfgan_robust.runs.config import TrainConfig
 from tfgan_robust.runs.directory import RunDirectory
 from tfgan_robust.training.averaging import BATCHES
@@ -63,7 +63,7 @@ class Trainer:
     ) -> None:
         # A run goes on as it began, on another machine too, and computes in
         # one precision on all of them.
-        kept = directory.stored_precision(run.path) if team.leads else {}
+        kept = stored.stored_precision(run.path) if team.leads else {}
         chosen = choose(kept.get("name", config.precision))
         if "reason" in kept:
             chosen = chosen._replace(reason=kept["reason"])

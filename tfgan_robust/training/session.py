@@ -21,7 +21,7 @@ from tfgan_robust.networks.devices import describe_devices
 from tfgan_robust.networks.pretrained import locate
 from tfgan_robust.networks.registry import NETWORKS
 from tfgan_robust.reports.progress import say
-from tfgan_robust.runs import directory
+from tfgan_robust.runs import directory, stored
 from tfgan_robust.runs.cluster import Cluster
 from tfgan_robust.runs.config import TrainConfig
 from tfgan_robust.runs.directory import RunDirectory
@@ -80,7 +80,7 @@ def _settings(
     plan: Sequence[tuple[RunDirectory, TrainConfig]],
 ) -> list[dict[str, Any]]:
     """What all workers must have been given alike, and be."""
-    versions = directory.versions()
+    versions = stored.versions()
     return [
         {
             **dataclasses.asdict(config),
@@ -121,7 +121,7 @@ def _differing(
     return [
         line
         for here, there in zip(chief, other, strict=True)
-        for line in directory.changed_settings(there, here)
+        for line in stored.changed_settings(there, here)
     ]
 
 
@@ -173,7 +173,7 @@ def _check_same_data(run: RunDirectory, belongs_to: dict[str, Any]) -> None:
     Raises:
         UsageError: saying what changed.
     """
-    there = directory.stored_dataset(run.path).get("identity")
+    there = stored.stored_dataset(run.path).get("identity")
     if there is None:
         say(
             f"NOTE: {run.path} is of an earlier version, which did not keep "
@@ -195,7 +195,7 @@ def _describe_run(
     """What `config.json` holds."""
     return {
         "settings": dataclasses.asdict(config),
-        "versions": directory.versions(),
+        "versions": stored.versions(),
         "imports": importing.IMPORTED,
         "seed": config.seed,
         "device": describe_devices(config.num_devices),
