@@ -19,6 +19,7 @@ from experiments.experiment import (
     Row,
     accuracy,
     attacks_in,
+    on_training_images,
     radii_in,
 )
 from experiments.options import Preset, Section
@@ -41,7 +42,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "generator_mode": "training",
     },
     "generators x2": {"generator_width": "x2"},
-    "perturbed images alone": {"clean_weight": 0.0},
+    "generators see training mode": {"generator_mode": "training"},
     "undefended": {"method": "natural"},
 }
 
@@ -65,14 +66,7 @@ def trials(preset: Preset, _: Study) -> list[Trial]:
     section = preset.section(NAME)
     measurements = (
         Measurement("test", section.measuring),
-        Measurement(
-            "training",
-            {
-                **section.measuring,
-                "split": "training",
-                "attacks": section["training attacks"],
-            },
-        ),
+        on_training_images(section),
     )
     return [
         Trial(

@@ -3,14 +3,15 @@
 All that is said of a quantity comes from its 95 % interval. It is paired
 image by image where the masks of the same images are kept; for two
 classifiers of one seed each it is then no narrower than McNemar's exact test.
-It is widened by the spread of seeds, since another seed is another classifier.
+It is widened by how far seeds are apart, since another seed is another
+classifier.
 """
 
 import dataclasses
 import math
 import statistics
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -31,14 +32,56 @@ class Finding:
     Attributes:
         verdict: One of the four above.
         figures: On what it rests.
+        conditions: What was smaller here than in the paper.
     """
 
     verdict: str
     figures: str
+    conditions: str = ""
 
 
 class MissingError(Exception):
     """Something that was not measured, or that answers nothing."""
+
+
+class Seeds(NamedTuple):
+    """How far accuracies of several seeds are from their mean.
+
+    Attributes:
+        deviation: The standard deviation, in points.
+        degrees: Of freedom, from which it is known; 0 if nothing was repeated.
+    """
+
+    deviation: float = 0.0
+    degrees: int = 0
+
+    @classmethod
+    def pooled(cls, groups: Iterable[Sequence[float]]) -> "Seeds":
+        """Returns what trainings have in common, each of several seeds.
+
+        Args:
+            groups: The accuracies of each training, in %.
+        """
+        squares, degrees = 0.0, 0
+        for values in groups:
+            if len(values) > 1:
+                squares += statistics.variance(values) * (len(values) - 1)
+                degrees += len(values) - 1
+        return cls(math.sqrt(squares / max(1, degrees)), degrees)
+
+    def half_width(self, count: int, level: float) -> float:
+        """Returns by how much the mean over seeds may miss, in points.
+
+        Args:
+            count: Of seeds.
+            level: How often it may be more.
+        """
+        if not self.degrees:
+            return 0.0
+        from scipy.stats import t
+
+        ends = float(t.ppf(1 - level / 2, self.degrees))
+        return ends * self.deviation / math.sqrt(count)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +96,7 @@ class Measured:
             they are not kept.
         image_set: Which images, so that others can be paired with them.
         networks: Whose accuracies these are, one for each seed.
-        floor: A spread of seeds that was measured elsewhere, in points.
+        elsewhere: How far seeds of other trainings are apart.
         chance: What a constant answer reaches, in %; None if unknown.
     """
 
@@ -65,18 +108,13 @@ class Measured:
     )
     image_set: str = ""
     networks: tuple[str, ...] = ()
-    floor: float = 0.0
+    elsewhere: Seeds = Seeds()
     chance: float | None = None
 
     @property
     def mean(self) -> float:
         """Over seeds."""
         return statistics.mean(self.values)
-
-    @property
-    def spread(self) -> float:
-        """Largest less smallest."""
-        return max(self.values) - min(self.values)
 
     @property
     def is_above_chance(self) -> bool:
@@ -144,8 +182,7 @@ def contrast(terms: Terms, level: float = LEVEL) -> Interval:
         level: How often the interval may miss.
     """
     middle = sum(weight * found.mean for weight, found in terms)
-    spread = _spread(terms)
-    below = above = spread**2
+    below = above = _of_seeds(terms, level) ** 2
     for group in _by_images(terms):
         down, up = _sampling(group, level)
         below += down**2
@@ -205,20 +242,33 @@ def _paired(terms: Terms, level: float) -> tuple[float, float]:
     )
 
 
-def _spread(terms: Terms) -> float:
-    """What another seed may change, in points."""
-    networks = {found.networks for _, found in terms}
-    if len(terms) > 1 and len(networks) == 1 and networks != {()}:
-        # The same networks: only how the sum differs between them counts.
-        sums = [
-            sum(weight * value for weight, value in seed)
-            for seed in zip(
-                *([(w, v) for v in found.values] for w, found in terms),
-                strict=True,
-            )
-        ]
-        return max(sums) - min(sums)
-    return max(max(found.spread, found.floor) for _, found in terms)
+def _of_seeds(terms: Terms, level: float) -> float:
+    """What other seeds may change, in points."""
+    groups: dict[Any, list[tuple[float, Measured]]] = {}
+    for number, (weight, found) in enumerate(terms):
+        groups.setdefault(found.networks or number, []).append((weight, found))
+    # Of the same networks, only how the sum differs between them counts.
+    same = len(terms) > 1 and len(groups) == 1
+    return math.hypot(*(_moved(each, level, same) for each in groups.values()))
+
+
+def _moved(terms: Terms, level: float, same: bool) -> float:
+    """By how much other seeds may move what is said of some networks."""
+    sums = [
+        sum(weight * value for weight, value in seed)
+        for seed in zip(
+            *([(w, v) for v in found.values] for w, found in terms),
+            strict=True,
+        )
+    ]
+    own = Seeds.pooled([sums])
+    _, first = terms[0]
+    if not same and first.elsewhere.degrees > own.degrees:
+        # Accuracies of one network on several images move together.
+        moved = max(abs(weight) for weight, _ in terms)
+        deviation = max(own.deviation, moved * first.elsewhere.deviation)
+        own = Seeds(deviation, first.elsewhere.degrees)
+    return own.half_width(len(sums), level)
 
 
 def _z(level: float) -> float:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.comparisons import Measured, MissingError
+from experiments.comparisons import Measured, MissingError, Seeds
 from experiments.experiment import Row, entry, seeds_in
 from experiments.study import read_metrics
 from tfgan_robust.attacks.plan import CLEAN
@@ -30,6 +30,8 @@ from tfgan_robust.runs.directory import RunDirectory
 Results = Mapping[str, Mapping[str, Any]]
 # Where seeds are repeated most.
 _REPEATED = ("efficiency", "precision")
+# Beside clean images.
+ATTACKED = "attacked"
 # Of the figures of a run, those that say why it is robust, or is not.
 _HEALTH = ("fgsm_success", "train_mode_accuracy", "inference_mode_accuracy")
 
@@ -198,36 +200,52 @@ def seeds_of(rows: Iterable[Row]) -> str:
     return seeds_in(rows, method_of)
 
 
-def spreads(results: Results) -> dict[str, float]:
-    """Returns the largest spreads of seeds that were measured, in points.
+def seeds_apart(results: Results) -> dict[str, Seeds]:
+    """Returns how far seeds are apart wherever trainings were repeated.
 
-    What was trained once may be as far from another seed as these are.
+    What was trained once may be as far from another seed.
 
     Returns:
-        Of "clean" and of "attacked" images; 0 where nothing was repeated.
+        Of "clean" and of "attacked" images.
     """
     groups: dict[Any, list[float]] = {}
     for name in _REPEATED:
         for row in results.get(name, {}).get("rows", ()):
             for each in row["accuracy"]:
-                kind = CLEAN if each["attack"] == CLEAN else "attacked"
+                kind = CLEAN if each["attack"] == CLEAN else ATTACKED
                 key = (kind, method_of(row), row["split"], row["checkpoint"],
                        each["attack"], round(each["eps"], 6))  # fmt: skip
                 groups.setdefault(key, []).append(100 * each["accuracy"])
-    found = {CLEAN: 0.0, "attacked": 0.0}
-    for (kind, *_), values in groups.items():
-        found[kind] = max(found[kind], max(values) - min(values))
-    return found
+    return {
+        kind: Seeds.pooled(
+            each for key, each in groups.items() if key[0] == kind
+        )
+        for kind in (CLEAN, ATTACKED)
+    }
 
 
-def with_spreads(results: Results, name: str) -> dict[str, Any]:
+def with_seeds(results: Results, name: str) -> dict[str, Any]:
     """Returns what an experiment published, and how far seeds are apart.
 
     Args:
         results: See `read`.
         name: Of an experiment that is there.
     """
-    return {**results[name], "spreads": spreads(results)}
+    return {**results[name], "seeds apart": seeds_apart(results)}
+
+
+def reduced(rows: Iterable[Row]) -> str:
+    """Returns what of the paper's size is smaller here, in a few words."""
+    every = [row.get("resolved") or row.get("settings") or {} for row in rows]
+    widths = sorted({each.get("classifier_width", 1.0) for each in every})
+    counts = sorted({each.get("train_images") or 0 for each in every})
+    told = [f"width {' and '.join(f'{width:g}' for width in widths)}"]
+    if widths in ([], [1.0]):
+        told = []
+    if any(counts):
+        shown = " and ".join(f"{n:,}" if n else "all" for n in counts)
+        told.append(f"{shown} training images")
+    return ", ".join(told)
 
 
 def measured(
@@ -236,8 +254,8 @@ def measured(
     """Returns an accuracy of the rows that have these values.
 
     Args:
-        stored: What an experiment published; its `spreads`, if it has some,
-            are what seeds are taken to differ by at least.
+        stored: What an experiment published, of which `seeds apart`, if that
+            is there, says how far another seed may be.
         attack: Such as "clean".
         eps: In 255ths; 0 for clean images.
         **where: Columns by name, with "_" for spaces.
@@ -260,7 +278,7 @@ def measured(
     masks = [each["mask"] for each in each_of if "mask" in each]
     sets = {each.get("image set", "") for each in each_of}
     paired = len(sets) == 1 and len(masks) == len(each_of)
-    kind = CLEAN if attack == CLEAN else "attacked"
+    kind = CLEAN if attack == CLEAN else ATTACKED
     classes = found[0][0].get("classes")
     return Measured(
         f"{name}: {attack}" + (f" {eps:g}/255" if eps else ""),
@@ -273,6 +291,6 @@ def measured(
             for row, _ in found
             if "trial" in row
         ),
-        floor=stored.get("spreads", {}).get(kind, 0.0),
+        elsewhere=stored.get("seeds apart", {}).get(kind, Seeds()),
         chance=100 / classes if classes else None,
     )

@@ -278,6 +278,16 @@ def seeds_in(
     return f"{words} seed{'s' if counts[-1] > 1 else ''}"
 
 
+def on_training_images(section: Section) -> Measurement:
+    """Returns what is measured on images that were learnt."""
+    flags = {
+        **section.measuring,
+        "split": "training",
+        "attacks": section["training attacks"],
+    }
+    return Measurement("training", flags)
+
+
 def on_test_images(section: Section) -> tuple[Measurement, ...]:
     """Returns what is measured at all radii, and AutoAttack in full at one."""
     flags = {**section.measuring, **section["autoattack"]}

@@ -20,6 +20,7 @@ from experiments.experiment import (
     accuracy,
     attacks_in,
     on_test_images,
+    on_training_images,
     radii_in,
     sweeping,
 )
@@ -41,7 +42,7 @@ SETTINGS = {"paper": "the paper's settings", "ours": "a learned start"}
 def trials(preset: Preset, _: Study) -> list[Trial]:
     """Returns baseline and formulations, under both kinds of settings."""
     section = preset.section(NAME)
-    measurements = on_test_images(section)
+    measurements = (*on_test_images(section), on_training_images(section))
     return [
         Trial(
             f"{NAME}/{formulation}-{kind}-{seed}",
@@ -68,6 +69,7 @@ def _variants(section: Section) -> Iterator[tuple[str, str, dict[str, Any]]]:
 
 def draw(rows: Sequence[Row], _: Section) -> Figure:
     """Draws accuracy over the radius, a panel for each attack and settings."""
+    rows = [row for row in rows if row["split"] == "test"]
     attacks, radii = sweeping(rows), [0.0, *radii_in(rows)]
     others = [name for name in attacks_in(rows) if name not in attacks]
     figure = Figure(figsize=(3.3 * len(attacks), 6.2), layout="constrained")

@@ -17,7 +17,7 @@ from experiments import marks, options, summary, table1
 from experiments.claims.claim import Claim
 from experiments.claims.every import QUESTIONS
 from experiments.comparisons import Finding
-from experiments.evidence import Results, read, spreads
+from experiments.evidence import Results, read, seeds_apart
 from experiments.experiment import ROOT
 from experiments.report_sections import added
 from experiments.report_tables import accuracies, conditions, how, over_seeds
@@ -108,9 +108,15 @@ def claims_table(
 ) -> str:
     """Returns claims, with what was found."""
     return markdown_table(
-        ("claim", "section", "here", "on what that rests"),
+        ("claim", "section", "here", "on what that rests", "smaller here"),
         [
-            (claim.text, claim.source, finding.verdict, finding.figures)
+            (
+                claim.text,
+                claim.source,
+                finding.verdict,
+                finding.figures,
+                finding.conditions,
+            )
             for claim, finding in found
         ],
     )
@@ -118,23 +124,27 @@ def claims_table(
 
 def how_compared(results: Results) -> str:
     """Returns when two accuracies are called different."""
-    floor = spreads(results)
+    apart = seeds_apart(results)
     known = (
-        f"{floor['clean']:.1f} points on clean and {floor['attacked']:.1f} on "
-        "attacked images"
-        if any(floor.values())
-        else "0 as long as no seeds are repeated there, which makes intervals "
-        "too narrow"
+        "nothing is repeated there yet, which makes intervals too narrow"
+        if not any(each.degrees for each in apart.values())
+        else "; ".join(
+            f"{each.deviation:.1f} points on {kind} images, "
+            f"{each.degrees} degrees of freedom"
+            for kind, each in apart.items()
+        )
     )
     return (
         "Accuracies are called different where the 95 % interval of their "
         "difference leaves out 0, and alike where it lies within the points "
         "that the claim names. It is paired by image where both are of the "
-        "same images (McNemar's test, with one seed each), and widened by the "
-        "spread of seeds where networks differ: that of the two, or where it "
-        "is larger the largest of `efficiency` and `precision` "
-        f"({known}). What is not above a constant answer defends nothing. Each "
-        "claim is tested by itself: of twenty, one may be misjudged by chance."
+        "same images (McNemar's test, with one seed each), and widened by how "
+        "far seeds are apart where networks differ (Student's t, from the "
+        "standard deviation of all that `efficiency` and `precision` repeat, "
+        f"or a training's own if that is larger: {known}). What is not above "
+        "a constant answer defends nothing. Accuracies that the paper states "
+        "are asked of networks of its size alone. Each claim is tested by "
+        "itself: of twenty, one may be misjudged by chance."
     )
 
 

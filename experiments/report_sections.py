@@ -9,7 +9,7 @@ from experiments import marks
 from experiments.claims.formulations import DEFENDED, formulation
 from experiments.claims.overfitting import explanations
 from experiments.comparisons import MissingError, compare
-from experiments.evidence import Results, spreads
+from experiments.evidence import Results, with_seeds
 from experiments.experiment import Row, accuracy, entry
 from experiments.report_tables import settings
 from tfgan_robust.reports.numbers import format_eps
@@ -44,9 +44,8 @@ def added(name: str, results: Results, folder: Path) -> Iterator[str]:
 
 def reasons(results: Results, _: Path) -> Iterator[str]:
     """Yields why formulations withstand PGD, or do not."""
-    stored = {**results["formulations"], "spreads": spreads(results)}
     rows = sorted(
-        stored["rows"],
+        (r for r in results["formulations"]["rows"] if r["split"] == "test"),
         key=lambda row: (
             ("baseline", *DEFENDED).index(row["formulation"]),
             row["settings by"] != "paper",
@@ -146,8 +145,9 @@ def withstanding(results: Results) -> Iterator[tuple[str, bool | None]]:
 
     None where that was not measured.
     """
-    stored = results.get("formulations", {"rows": []})
-    stored = {**stored, "spreads": spreads(results)}
+    stored: Mapping[str, Any] = {"rows": []}
+    if "formulations" in results:
+        stored = with_seeds(results, "formulations")
     for name in DEFENDED:
         try:
             found = formulation(stored, name, "pgd-100", 8)

@@ -7,7 +7,7 @@ from experiments import marks
 from experiments.claims.attacks import table_2
 from experiments.claims.formulations import formulation, most_accurate
 from experiments.comparisons import Measured, MissingError, interval
-from experiments.evidence import Results, measured, with_spreads
+from experiments.evidence import Results, with_seeds
 
 
 class Stated(NamedTuple):
@@ -28,28 +28,20 @@ class Stated(NamedTuple):
     less: str
 
 
-def _split(variant: str, split: str) -> Callable[[Any], Measured]:
-    return lambda stored: measured(
-        stored, "clean", 0, variant=variant, split=split
-    )
+def _undefended(split: str) -> Callable[[Any], Measured]:
+    return lambda stored: formulation(stored, "baseline", "clean", 0, split)
+
+
+def _defended(split: str) -> Callable[[Any], Measured]:
+    return lambda stored: most_accurate(stored, "clean", 0, split)
 
 
 # By name in paper.json: whose results say something of it, and what.
 _OURS: tuple[tuple[str, str, Callable[[Mapping[str, Any]], Measured]], ...] = (
-    (
-        "undefended, test",
-        "formulations",
-        lambda stored: formulation(stored, "baseline", "clean", 0),
-    ),
-    ("undefended, training", "ablations", _split("undefended", "training")),
-    ("undefended, test", "ablations", _split("undefended", "test")),
-    (
-        "defended, test",
-        "formulations",
-        lambda stored: most_accurate(stored, "clean", 0),
-    ),
-    ("defended, training", "ablations", _split("paper", "training")),
-    ("defended, test", "ablations", _split("paper", "test")),
+    ("undefended, test", "formulations", _undefended("test")),
+    ("undefended, training", "formulations", _undefended("training")),
+    ("defended, test", "formulations", _defended("test")),
+    ("defended, training", "formulations", _defended("training")),
     (
         "best at 16/255",
         "formulations",
@@ -81,7 +73,7 @@ def numbers(results: Results) -> Iterator[Stated]:
         here, less = f"experiments.{experiment} was not run", ""
         if stored is not None and marks.applies(stored["rows"]):
             try:
-                found = find(with_spreads(results, experiment))
+                found = find(with_seeds(results, experiment))
             except MissingError as missing:
                 here = str(missing)
             else:

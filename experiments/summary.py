@@ -19,7 +19,7 @@ from experiments.comparisons import (
     MissingError,
     difference,
 )
-from experiments.evidence import Results, with_spreads
+from experiments.evidence import Results, with_seeds
 from experiments.report_sections import withstanding
 from experiments.report_tables import conditions
 from experiments.variants import UNIT
@@ -47,7 +47,11 @@ def paragraphs(results: Results) -> Iterator[str]:
     """Yields what was found on claims, formulations and overfitting."""
     found = judged(results)
     for verdict, words in _WORDS.items():
-        texts = [claim.text for claim, each in found if each.verdict == verdict]
+        texts = [
+            f"{claim.text}{f' Here: {each.conditions}.' * bool(each.conditions)}"
+            for claim, each in found
+            if each.verdict == verdict
+        ]
         if texts:
             listed = "\n".join(f"- {text}" for text in texts)
             yield f"{words} ({len(texts)} of {len(found)}):\n\n{listed}"
@@ -100,7 +104,7 @@ def efficient(results: Results) -> Iterator[str]:
     """Yields who leaves the most accuracy in each training time."""
     if "efficiency" not in results:
         return
-    stored = with_spreads(results, "efficiency")
+    stored = with_seeds(results, "efficiency")
     for budget in sorted({row["budget"] for row in stored["rows"]}):
         try:
             learned, other = rivals(stored, budget)
@@ -151,12 +155,13 @@ def _block(results: Results, folder: Path, beside: Path) -> Iterator[str]:
     )
     found = judged(results)
     answered = [
-        (claim.text, claim.source, finding.verdict)
+        (claim.text, claim.source, finding.verdict, finding.conditions)
         for claim, finding in found
         if finding.verdict != UNKNOWN
     ]
     if answered:
-        yield markdown_table(("claim", "section", "here"), answered)
+        columns = ("claim", "section", "here", "smaller here")
+        yield markdown_table(columns, answered)
     if missing := len(found) - len(answered):
         yield (
             f"{missing} of {len(found)} claims have no answer; REPORT.md says "

@@ -6,7 +6,14 @@ from typing import Any
 import numpy as np
 
 from experiments import marks
-from experiments.claims.claim import ABOUT, SAME, Claim, stated, worst
+from experiments.claims.claim import (
+    ABOUT,
+    SAME,
+    Claim,
+    check_size,
+    stated,
+    worst,
+)
 from experiments.claims.formulations import DEFENDED, check_learned, formulation
 from experiments.comparisons import (
     Finding,
@@ -87,6 +94,7 @@ def table_2(stored: Mapping[str, Any], attack: str, eps: float) -> Measured:
 
 def _at_8(stored: Mapping[str, Any]) -> Finding:
     found = table_2(stored, "pgd-100", 8)
+    check_size(stored, found)
     return near(found, stated("at 8/255"), ABOUT)
 
 

@@ -14,7 +14,7 @@ from experiments.comparisons import (
     Measured,
     MissingError,
 )
-from experiments.evidence import Results, with_spreads
+from experiments.evidence import Results, reduced, with_seeds
 
 # In points: how far apart accuracies of one classifier are alike, and those
 # of two; how far "about" goes.
@@ -44,14 +44,27 @@ class Claim:
                 UNKNOWN, f"experiments.{self.experiment} was not run"
             )
         try:
-            return self.test(with_spreads(results, self.experiment))
+            found = self.test(with_seeds(results, self.experiment))
         except MissingError as missing:
-            return Finding(UNKNOWN, str(missing))
+            found = Finding(UNKNOWN, str(missing))
+        rows = results[self.experiment].get("rows", ())
+        return dataclasses.replace(found, conditions=reduced(rows))
 
 
 def stated(name: str) -> float:
     """Returns an accuracy that the paper's text states, in %."""
     return float(marks.STATED["text"][name]["accuracy"])
+
+
+def check_size(stored: Mapping[str, Any], found: Measured) -> None:
+    """Refuses to hold what is smaller than the paper's to its figures.
+
+    Raises:
+        MissingError: saying what is smaller.
+    """
+    smaller = reduced(stored["rows"])
+    if smaller:
+        raise MissingError(f"{found} %, of {smaller}")
 
 
 def best(found: Iterable[Measured]) -> Measured:

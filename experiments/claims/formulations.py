@@ -8,6 +8,7 @@ from experiments.claims.claim import (
     SIMILAR,
     Claim,
     best,
+    check_size,
     least,
     stated,
     worst,
@@ -22,6 +23,7 @@ from experiments.comparisons import (
     alike,
     compare,
     contrast,
+    interval,
     larger,
     near,
     stronger,
@@ -33,17 +35,25 @@ DEFENDED = (*WITH_IMAGE_ALONE, *WITH_GRADIENT)
 
 
 def formulation(
-    stored: Mapping[str, Any], name: str, attack: str, eps: float
+    stored: Mapping[str, Any],
+    name: str,
+    attack: str,
+    eps: float,
+    split: str = "test",
 ) -> Measured:
     """Returns an accuracy of a formulation under the paper's settings."""
-    return measured(stored, attack, eps, formulation=name, settings_by="paper")
+    return measured(
+        stored, attack, eps, formulation=name, settings_by="paper", split=split
+    )
 
 
 def most_accurate(
-    stored: Mapping[str, Any], attack: str, eps: float
+    stored: Mapping[str, Any], attack: str, eps: float, split: str = "test"
 ) -> Measured:
     """Returns the best of the paper's formulations."""
-    return best(formulation(stored, name, attack, eps) for name in DEFENDED)
+    return best(
+        formulation(stored, name, attack, eps, split) for name in DEFENDED
+    )
 
 
 def check_learned(stored: Mapping[str, Any], names: Sequence[str]) -> None:
@@ -63,15 +73,25 @@ def _all_defend(stored: Mapping[str, Any]) -> Finding:
     found = []
     for name in DEFENDED:
         each = formulation(stored, name, "pgd-100", 8)
-        # A constant answer is robust too, and better than 0 %.
-        defends = each.is_above_chance
-        told = AGREES if compare(each, base) == 1 else UNCLEAR
-        found.append((told if defends else DISAGREES, str(each)))
+        found.append((_defends(each, base), str(each)))
     verdict = worst([said for said, _ in found])
     figures = ", ".join(text for said, text in found if said == verdict)
     return Finding(
         verdict, f"{figures}, {base} %; a constant answer {base.chance:g} %"
     )
+
+
+def _defends(found: Measured, base: Measured) -> str:
+    """Tells whether it is above the baseline, and above a constant answer.
+
+    Such an answer is robust too, and better than 0 %.
+    """
+    if found.is_above_chance and compare(found, base) == 1:
+        return AGREES
+    most = interval(found).high
+    if most <= (found.chance or 0) or compare(found, base) == -1:
+        return DISAGREES
+    return UNCLEAR
 
 
 def _gradients_help(stored: Mapping[str, Any]) -> Finding:
@@ -149,6 +169,7 @@ def _grad_x_least_clean(stored: Mapping[str, Any]) -> Finding:
 
 def _best_at_16(stored: Mapping[str, Any]) -> Finding:
     best = most_accurate(stored, "pgd-100", 16)
+    check_size(stored, best)
     return near(best, stated("best at 16/255"), ABOUT)
 
 

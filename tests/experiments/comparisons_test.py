@@ -88,16 +88,35 @@ def test_seeds_on_the_same_images_are_not_more_images():
 
 def test_other_seeds_are_as_far_away_as_those_that_were_measured():
     many = 10**6
-    one, other = (unpaired(v, images=many, floor=4.0) for v in (53, 50))
+    # Of two networks; t of 10 degrees of freedom is 2.23.
+    apart = {"images": many, "elsewhere": comparisons.Seeds(1.0, 10)}
+    one, other = (unpaired(v, **apart) for v in (53, 50))
+    found = comparisons.difference(one, other)
+    assert found.high - 3 == pytest.approx(2.228 * math.sqrt(2), abs=0.15)
     assert comparisons.compare(one, other) == 0
-    assert comparisons.compare(unpaired(53, images=many), other) == 0
-    far = unpaired(55, images=many, floor=4.0)
+    assert comparisons.compare(unpaired(53, images=many), other) == 1
+    far = unpaired(55, **apart)
     assert comparisons.compare(far, other) == 1
+    # Of three seeds each, the means are surer.
+    more = [unpaired(v - 1, v, v + 1, **apart) for v in (53, 50)]
+    assert comparisons.compare(*more) == 1
     # One network under two attacks is what it is, whatever its seed.
-    same = [
-        unpaired(v, images=many, floor=4.0, networks=("a",)) for v in (53, 50)
-    ]
+    same = [unpaired(v, networks=("a",), **apart) for v in (53, 50)]
     assert comparisons.compare(*same) == 1
+
+
+def test_seeds_of_many_trainings_are_pooled():
+    found = comparisons.Seeds.pooled([(1.0, 3.0), (10.0,), (5.0, 5.0, 8.0)])
+    # Squares 2 and 6, of 1 and 2 degrees.
+    assert found == (pytest.approx(math.sqrt(8 / 3)), 3)
+    assert comparisons.Seeds.pooled([(1.0,), ()]).half_width(1, 0.05) == 0
+    # A training's own seeds count where they are further apart, or alone.
+    many = {"images": 10**6}
+    alone = comparisons.interval(unpaired(49.0, 51.0, **many))
+    assert alone.high - 50 == pytest.approx(12.706, abs=0.01)
+    known = comparisons.Seeds(0.5, 10)
+    own = comparisons.interval(unpaired(49.0, 51.0, elsewhere=known, **many))
+    assert own.high - 50 == pytest.approx(2.228, abs=0.01)
 
 
 def test_independent_distances_add_as_squares():

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -190,7 +191,7 @@ def test_seeds_are_counted_for_each_row():
     assert "audit: PASS (22 PASS), audit: not run" in tables.conditions(rows)
 
 
-def test_the_largest_spread_of_seeds_is_known():
+def test_how_far_seeds_are_apart_is_known():
     def of(name, values):
         return {
             "rows": [
@@ -200,10 +201,13 @@ def test_the_largest_spread_of_seeds_is_known():
         }
 
     results = {"efficiency": of("efficiency", (60, 64, 62))}
-    assert evidence.spreads(results) == {"clean": 0.0, "attacked": 2.0}
+    # In % these are 30, 32 and 31.
+    found = evidence.seeds_apart(results)
+    assert found == {"clean": (0.0, 2), "attacked": (1.0, 2)}
     results["precision"] = of("precision", (50, 60))
-    assert evidence.spreads(results)["attacked"] == 5.0
-    assert evidence.spreads({}) == {"clean": 0.0, "attacked": 0.0}
+    deviation, degrees = evidence.seeds_apart(results)["attacked"]
+    assert (deviation, degrees) == (pytest.approx(math.sqrt(14.5 / 3)), 3)
+    assert evidence.seeds_apart({}) == {"clean": (0, 0), "attacked": (0, 0)}
 
 
 def test_seeds_have_mean_and_range():
@@ -437,7 +441,7 @@ def test_a_report_of_some_experiments_is_written(tmp_path):
                            "baseline.")  # fmt: skip
     assert claim[2] == "agrees"
     assert "It disagrees" in text or "agrees with the paper" in text
-    assert "no seeds are repeated" in text
+    assert "nothing is repeated there yet" in text
     (results / "formulations.json").write_text("{")
     done = subprocess.run(
         [
