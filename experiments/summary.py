@@ -48,7 +48,7 @@ def paragraphs(results: Results) -> Iterator[str]:
     found = judged(results)
     for verdict, words in _WORDS.items():
         texts = [
-            f"{claim.text}{f' Here: {each.conditions}.' * bool(each.conditions)}"
+            _under_conditions(claim, each)
             for claim, each in found
             if each.verdict == verdict
         ]
@@ -56,6 +56,11 @@ def paragraphs(results: Results) -> Iterator[str]:
             listed = "\n".join(f"- {text}" for text in texts)
             yield f"{words} ({len(texts)} of {len(found)}):\n\n{listed}"
     yield from _told(results)
+
+
+def _under_conditions(claim: Claim, found: Finding) -> str:
+    here = f" Here: {found.conditions}." if found.conditions else ""
+    return f"{claim.text}{here}"
 
 
 def _told(results: Results) -> Iterator[str]:
