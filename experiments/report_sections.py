@@ -114,6 +114,9 @@ def signs(row: Row) -> Iterator[str]:
     if clean and "classes" in row and clean["low"] <= 1 / row["classes"]:
         yield "it learned nothing"
     fgsm, generator, training, inference = health(row)
+    if row.get("resolved", {}).get("method") == "start":
+        # What it says is where a step begins, not where that leads.
+        generator = None
     if None not in (training, inference) and (
         abs((training or 0) - (inference or 0)) > MODE_GAP
     ):

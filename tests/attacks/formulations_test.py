@@ -32,6 +32,15 @@ def test_unknown_parts_are_refused(parts):
         del FORMULATIONS._rows["wrong"]
 
 
+def test_the_gradient_comes_first():
+    FORMULATIONS.add("wrong", ("image", "gradient"))
+    try:
+        with pytest.raises(UsageError, match="comes first"):
+            input_channels("wrong", 3, 1)
+    finally:
+        del FORMULATIONS._rows["wrong"]
+
+
 def test_unknown_formulations_are_refused():
     with pytest.raises(UsageError, match="known are x, xz, grad, grad_x"):
         input_channels("y", 3, 1)

@@ -79,3 +79,24 @@ def test_without_a_random_start_against_numpy(method, length):
     up = (1 - 2 * labels.numpy())[:, None, None, None] * signs
     expected = np.clip(images.numpy() + length * up, 0, 1)
     np.testing.assert_allclose(perturbed, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("mode", ["inference", "training"])
+def test_in_training_mode_gradients_are_those_of_the_cross_entropy(mode):
+    """A batch's own statistics put the losses of others into each gradient."""
+    images, labels = batch()
+
+    def logits_fn(these):
+        mean = tf.reduce_mean(these, axis=0, keepdims=True)
+        return 30 * linear_logits(
+            these - tf.cast(mode == "training", tf.float32) * mean
+        )
+
+    settings = FGSMSettings(random_start=0, attack_mode=mode)
+    (found,) = FGSM(settings, EPS, logits_fn).perturb(images, labels, SEED)
+    with tf.GradientTape() as tape:
+        tape.watch(images)
+        loss = tf.reduce_sum(cross_entropy(labels, logits_fn(images)))
+    up = np.sign(tape.gradient(loss, images))
+    expected = np.clip(images.numpy() + EPS * up, 0, 1)
+    np.testing.assert_allclose(found, expected, atol=1e-6)

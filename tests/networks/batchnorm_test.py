@@ -115,6 +115,13 @@ def test_against_numpy(shape):
     np.testing.assert_allclose(layer(inputs, training=False), expected, 1e-4)
 
 
+def test_without_images_averages_stay():
+    layer, _ = pair()
+    before = layer.get_weights()
+    layer(images(shape=(0, *SHAPE[1:])), training=True)
+    np.testing.assert_array_equal(layer.get_weights(), before)
+
+
 def test_masks_are_keras_own():
     mask = tf.constant(np.random.default_rng(2).random(SHAPE[:3]) < 0.5)
     ours, theirs = (

@@ -212,6 +212,16 @@ def test_limits_are_exact(name):
             "goes with method pgd",
         ),
         (
+            {"weight_perturbation": 0.01, "precision": "mixed_float16"},
+            "weight_perturbation=0.01 with precision=mixed_float16",
+            "mixed_bfloat16 or float32",
+        ),
+        (
+            {"formulation": "x", "batch_size": 1},
+            "num_generators=2 with batch_size=1",
+            "needs an image",
+        ),
+        (
             {"attack_step_size": 0.1, "method": "gan"},
             "attack_step_size=0.1 with method=gan",
             "goes with method fgsm or pgd",
@@ -441,6 +451,8 @@ def test_runs_are_called_after_what_distinguishes_them():
     assert resolve({"formulation": "grad"}).run_label == "grad"
     assert resolve({"formulation": "xz"}).run_label == "start-xz"
     assert resolve({"method": "pgd"}).run_label == "pgd"
+    control = resolve({"method": "start", "start_from": "noise"})
+    assert control.run_label == "start-noise"
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,19 @@ def natural():
     return build(method="natural", dropout_scale=0)
 
 
+def test_generators_meet_the_classifier_that_they_play_against():
+    """Not its average, whose gradient nobody gave them."""
+    model, validator = build(formulation="grad_x", averaging=0.9)
+    figures = validator.measure()
+    model.averaged.set_weights(
+        [np.zeros_like(each) for each in model.averaged.get_weights()]
+    )
+    again = validator.measure()
+    assert again["val_clean_accuracy"] != figures["val_clean_accuracy"]
+    for name in ("fgsm_success", "generator_0_success"):
+        assert again[name] == figures[name] > 0
+
+
 def test_figures_are_those_of_a_direct_measurement(natural):
     model, validator = natural
     figures = validator.measure()

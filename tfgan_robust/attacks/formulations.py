@@ -34,7 +34,8 @@ def input_channels(
         latent_channels: Channels of the noise.
 
     Raises:
-        UsageError: for an unknown formulation, or one of unknown parts.
+        UsageError: for an unknown formulation, one of unknown parts, or one
+            whose gradient does not come first.
     """
     channels = {
         "image": image_channels,
@@ -47,5 +48,10 @@ def input_channels(
         raise UsageError(
             f"A formulation joins some of {', '.join(channels)}. Received: "
             f"{', '.join(parts) or 'nothing'} for {formulation}."
+        )
+    if "gradient" in parts[1:]:
+        raise UsageError(
+            "The gradient comes first in a formulation, where networks look "
+            f"for its sign. Received: {', '.join(parts)} for {formulation}."
         )
     return sum(channels[part] for part in parts)

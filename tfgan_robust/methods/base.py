@@ -16,7 +16,7 @@ from tfgan_robust.lazy import load
 from tfgan_robust.methods.registry import METHODS
 from tfgan_robust.methods.settings import MethodSettings
 from tfgan_robust.networks.logits import LogitsFn, followed_logits
-from tfgan_robust.networks.losses import cross_entropy
+from tfgan_robust.networks.losses import cross_entropy, log_odds
 
 
 class Perturbed(NamedTuple):
@@ -62,6 +62,7 @@ class Method:
         adversarial_weight: Weight of perturbed images.
         pairing_weight: Weight of the squared differences between logits of
             perturbed images and their pairs.
+        followed: The loss whose gradient perturbs, from labels and logits.
         label_smoothing: Share of a label that is spread over all classes.
         warmup: The share of eps that is the radius of now.
         batching: "joint" or "separate": how the classifier sees batches.
@@ -94,6 +95,10 @@ class Method:
         self.adversarial_weight = getattr(settings, "adversarial_weight", 1.0)
         self.pairing_weight = getattr(settings, "pairing_weight", 0.0)
         self.batching = getattr(settings, "batching", "joint")
+        # In training mode an image's gradient holds the losses of others, by
+        # weights that only the loss itself gives them.
+        alone = getattr(settings, "attack_mode", "inference") == "inference"
+        self.followed = log_odds if alone else cross_entropy
         self.label_smoothing = 0.0
         self.warmup: Callable[[], float | tf.Tensor] = lambda: 1.0
         if len(generators) != self.num_generators:

@@ -38,6 +38,7 @@ class PGD(Method):
             num_steps=num_steps,
             step_size=step_size,
             seed=fold_in(seed, _START) if starts_anywhere else None,
+            loss_fn=self.followed,
         )
         return [attacked]
 

@@ -64,8 +64,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
         if by_batch:
             count = tf.cast(tf.size(inputs) // channels[0], tf.float32)
             biased = variance * tf.maximum(count - 1, 1) / count
-            self._average(self.moving_mean, mean)
-            self._average(self.moving_variance, biased)
+            self._average(self.moving_mean, mean, count > 0)
+            self._average(self.moving_variance, biased, count > 0)
         return tf.cast(outputs, dtype)
 
     def _has_kernel(
@@ -81,9 +81,13 @@ class BatchNormalization(keras.layers.BatchNormalization):
             and not (by_batch and self.synchronized and _spans_devices())
         )
 
-    def _average(self, average: keras.Variable, new: tf.Tensor) -> None:
+    def _average(
+        self, average: keras.Variable, new: tf.Tensor, seen: tf.Tensor
+    ) -> None:
+        """Moves an average, unless there is nothing whose mean it follows."""
         share = self.momentum
-        average.assign(average * share + tf.stop_gradient(new) * (1 - share))
+        moved = average * share + tf.stop_gradient(new) * (1 - share)
+        average.assign(tf.where(seen, moved, average))
 
 
 def _value(variable: Any, default: Any, shape: Any) -> tf.Tensor:

@@ -6,7 +6,7 @@ TensorFlow.
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tfgan_robust.cli import fields
@@ -63,6 +63,25 @@ class TrainConfig(LearningSettings, CommonSettings):
                 if wrong:
                     raise UsageError(remedy)
 
+    def problems(self) -> Iterator[tuple[bool, str]]:
+        """Yields what settings of several classes must not be together."""
+        yield (
+            self.weight_perturbation > 0 and self.precision == "mixed_float16",
+            "`weight_perturbation` follows gradients that float16 loses; use "
+            "mixed_bfloat16 or float32. Received: "
+            f"weight_perturbation={self.weight_perturbation:g} with "
+            "precision=mixed_float16.",
+        )
+        generators = getattr(self, "num_generators", 1)
+        images = self.batch_size // (self.num_devices or 1)
+        yield (
+            images < generators,
+            "Each generator needs an image of a device's batch: "
+            f"{generators} at least. Received: num_generators={generators} "
+            f"with batch_size={self.batch_size} and "
+            f"num_devices={self.num_devices or 1}.",
+        )
+
     def replace(self, **changes: Any) -> "TrainConfig":
         """Returns a checked copy with some values changed."""
         return from_values({**dataclasses.asdict(self), **changes})
@@ -81,6 +100,9 @@ class TrainConfig(LearningSettings, CommonSettings):
             return self.method
         if self.method == "gan":
             return str(formulation)
+        begins = getattr(self, "start_from", "generator")
+        if begins != "generator":
+            return f"{self.method}-{begins}"
         return f"{self.method}-{formulation}"
 
 

@@ -70,8 +70,12 @@ class Validator:
         )
         self._health: Callable[..., dict[str, tf.Tensor]] | None = None
         if model.generators:
+            # Those whom the generators play against, of which the average
+            # that is measured above is another.
             health = functools.partial(
-                generator_health, model.method, inference
+                generator_health,
+                model.method,
+                attacked_logits(model.classifier, "inference"),
             )
             self._health = tf.function(health, autograph=False)
 
