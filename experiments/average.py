@@ -19,7 +19,7 @@ import numpy as np
 
 from tfgan_robust.classifiers.loading import load_float32
 from tfgan_robust.errors import TfganRobustError, UsageError
-from tfgan_robust.files import read_json_object, write_json
+from tfgan_robust.files import check_free, read_json_object, write_json
 from tfgan_robust.runs.directory import RunDirectory
 from tfgan_robust.runs.images import training_images
 from tfgan_robust.runs.stored import load_run_config, stored_dataset
@@ -134,8 +134,7 @@ def _check(runs: Sequence[RunDirectory], output: Path) -> None:
                 f"{run.path} was trained on other images than "
                 f"{runs[-1].path}: its average would be of two things."
             )
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise UsageError(f"{output} is in use; choose another `output`.")
+    check_free("output", output)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from experiments.rounding import BITS_KEPT
 from tfgan_robust.classifiers.loading import load_classifier
 from tfgan_robust.errors import TfganRobustError, UsageError
 from tfgan_robust.evaluation.inputs import of_classifier
@@ -93,7 +94,7 @@ def publish(run_dir: Path, evaluation: Path, name: str, images: str) -> None:
             "class_names": list(classifier.class_names),
             "images": images,
             "settings": _told(dataclasses.asdict(config)),
-            **_averaged(run_dir),
+            **_derived(run_dir),
             "measured": measured(stored),
         },
     )
@@ -108,11 +109,15 @@ def _told(settings: Mapping[str, Any]) -> dict[str, Any]:
     return told
 
 
-def _averaged(run_dir: Path) -> dict[str, Any]:
-    """Returns what the runs were whose average it is, if it is one."""
+def _derived(run_dir: Path) -> dict[str, Any]:
+    """Returns whose average it is, and to what it was rounded, if it was."""
     stored = read_json_object(RunDirectory(run_dir).config)
-    runs = stored.get("averaged", [])
-    return {"averaged": [_told(each) for each in runs]} if runs else {}
+    found = {}
+    if "averaged" in stored:
+        found["averaged"] = [_told(each) for each in stored["averaged"]]
+    if BITS_KEPT in stored:
+        found[BITS_KEPT] = stored[BITS_KEPT]
+    return found
 
 
 def check_whole(stored: StoredEvaluation, folder: Path) -> None:

@@ -35,6 +35,20 @@ def check_no_pattern(name: str, path: str | Path) -> None:
         )
 
 
+def check_free(name: str, path: Path) -> None:
+    """Refuses a folder in which something is.
+
+    Args:
+        name: Of the setting that says which.
+        path: The folder, which need not be there.
+
+    Raises:
+        UsageError: if it is a file, or not empty.
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise UsageError(f"{path} is in use; choose another `{name}`.")
+
+
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Lets a reader see the old file or the whole new one.
