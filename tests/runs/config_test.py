@@ -212,6 +212,16 @@ def test_limits_are_exact(name):
             "goes with method pgd",
         ),
         (
+            {"method": "start", "start_from": "noise", "formulation": "x"},
+            "formulation=x with start_from=noise",
+            "goes with start_from=generator",
+        ),
+        (
+            {"method": "start", "formulation": "x", "latent_channels": 8},
+            "latent_channels=8 with formulation=x",
+            "sees noise",
+        ),
+        (
             {"weight_perturbation": 0.01, "precision": "mixed_float16"},
             "weight_perturbation=0.01 with precision=mixed_float16",
             "mixed_bfloat16 or float32",

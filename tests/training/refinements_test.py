@@ -423,7 +423,7 @@ def test_methods_that_remember_need_to_know_how_many_images_there_are():
     "settings",
     [
         {"method": "nfgsm", "eps_warmup": 0.5, "label_smoothing": 0.1},
-        {"method": "start", "formulation": "x", "start_from": "universal"},
+        {"method": "start", "start_from": "universal"},
         *slow(
             {"method": "natural", "weight_decay_kind": "decoupled"},
             {"method": "start", "formulation": "grad_x"},

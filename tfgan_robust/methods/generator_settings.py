@@ -68,6 +68,16 @@ class GeneratorNetworkSettings(Equation5Settings):
         group=NETWORK,
     )
 
+    def problems(self) -> Iterator[tuple[bool, str]]:
+        """What a formulation lacks."""
+        yield (
+            self.latent_channels != 1
+            and "noise" not in FORMULATIONS[self.formulation],
+            "`latent_channels` goes with a formulation that sees noise. "
+            f"Received: latent_channels={self.latent_channels} with "
+            f"formulation={self.formulation}.",
+        )
+
     @property
     def num_networks(self) -> int:
         """How many networks learn to perturb."""
@@ -194,13 +204,6 @@ class GeneratorSettings(GeneratorNetworkSettings, RandomStartSettings):
             f"formulation={self.formulation}.",
         )
         yield (
-            self.latent_channels != 1
-            and "noise" not in FORMULATIONS[self.formulation],
-            "`latent_channels` goes with a formulation that sees noise. "
-            f"Received: latent_channels={self.latent_channels} with "
-            f"formulation={self.formulation}.",
-        )
-        yield (
             simultaneous and self.generator_mode != "training",
             "Simultaneous updates share the classifier's training pass and "
             "need generator_mode=training. Received: "
@@ -293,10 +296,11 @@ class LearnedStartSettings(GeneratorNetworkSettings):
 
     def problems(self) -> Iterator[tuple[bool, str]]:
         """Settings of generators need generators."""
-        default = type(self).__dataclass_fields__["num_generators"].default
-        yield (
-            self.start_from != "generator" and self.num_generators != default,
-            "`num_generators` goes with start_from=generator. Received: "
-            f"num_generators={self.num_generators} with "
-            f"start_from={self.start_from}.",
-        )
+        for name in ("formulation", "num_generators"):
+            default = type(self).__dataclass_fields__[name].default
+            value = getattr(self, name)
+            yield (
+                self.start_from != "generator" and value != default,
+                f"`{name}` goes with start_from=generator. Received: "
+                f"{name}={value} with start_from={self.start_from}.",
+            )
