@@ -68,6 +68,7 @@ def trials(preset: Preset, _: Study) -> list[Trial]:
     """Returns a run for each variant and seed, base and gap first."""
     section = preset.section(NAME)
     base = {"dropout_scale": 1.0, **section.training}
+    every = {variant: changes(variant, base) for variant in VARIANTS}
     measurements = (
         Measurement("test", section.measuring),
         on_training_images(section),
@@ -75,13 +76,13 @@ def trials(preset: Preset, _: Study) -> list[Trial]:
     return [
         Trial(
             f"{NAME}/{variant.replace(' ', '-')}-{seed}",
-            {**changes(variant, base), "seed": seed},
+            {**settings, "seed": seed},
             measurements,
             {"variant": variant},
         )
         for seed in section["seeds"]
-        for variant in VARIANTS
-        if variant == BASE or changes(variant, base) != base
+        for variant, settings in every.items()
+        if variant == BASE or settings != base
     ]
 
 

@@ -14,7 +14,6 @@ from experiments.comparisons import (
     Interval,
     Measured,
     MissingError,
-    Terms,
     contrast,
     stronger,
 )
@@ -26,27 +25,30 @@ from tfgan_robust.reports.numbers import same_eps
 _OVERFIT = 10.0
 
 
-def _gap(stored: Mapping[str, Any], variant: str) -> list[tuple[float, Any]]:
-    """Training images less test images, of an ablation."""
-    return [
-        (sign, measured(stored, "clean", 0, variant=variant, split=split))
-        for sign, split in ((1.0, "training"), (-1.0, "test"))
-    ]
+def _gap(accuracy: Callable[[str], Measured]) -> list[tuple[float, Measured]]:
+    """Training images less test images, from the accuracy of a split."""
+    return [(1.0, accuracy("training")), (-1.0, accuracy("test"))]
 
 
-def _split_gap(stored: Mapping[str, Any], name: str) -> Terms:
-    """Training images less test images, of a formulation."""
+def _gap_of_ablation(
+    stored: Mapping[str, Any], variant: str
+) -> list[tuple[float, Measured]]:
+    return _gap(
+        lambda split: measured(stored, "clean", 0, variant=variant, split=split)
+    )
+
+
+def _gap_of_formulation(
+    stored: Mapping[str, Any], name: str
+) -> list[tuple[float, Measured]]:
     check_learned(stored, [name])
-    return [
-        (sign, formulation(stored, name, "clean", 0, split))
-        for sign, split in ((1.0, "training"), (-1.0, "test"))
-    ]
+    return _gap(lambda split: formulation(stored, name, "clean", 0, split))
 
 
 def _overfit(stored: Mapping[str, Any]) -> Finding:
     found = []
     for name in DEFENDED:
-        terms = _split_gap(stored, name)
+        terms = _gap_of_formulation(stored, name)
         gap = contrast(terms)
         found.append((gap.within(low=_OVERFIT), _told(terms, gap)))
     verdict = worst([said for said, _ in found])
@@ -56,13 +58,15 @@ def _overfit(stored: Mapping[str, Any]) -> Finding:
 
 
 def _undefended_does_not(stored: Mapping[str, Any]) -> Finding:
-    terms = _split_gap(stored, "baseline")
+    terms = _gap_of_formulation(stored, "baseline")
     gap = contrast(terms)
     return Finding(gap.within(-SIMILAR, SIMILAR), _told(terms, gap))
 
 
 def _pairs_overfit_less(stored: Mapping[str, Any]) -> Finding:
-    one, two = _gap(stored, "one generator"), _gap(stored, "paper")
+    one, two = (
+        _gap_of_ablation(stored, name) for name in ("one generator", "paper")
+    )
     less = contrast([*one, *((-weight, each) for weight, each in two)])
     return Finding(
         less.within(low=0.0),
@@ -152,7 +156,7 @@ def explanations(results: Results) -> list[Explanation]:
     gaps = {}
     for variant in dict.fromkeys(row["variant"] for row in stored["rows"]):
         try:
-            gaps[variant] = _gap(stored, variant)
+            gaps[variant] = _gap_of_ablation(stored, variant)
         except MissingError:
             continue
     if "paper" not in gaps:

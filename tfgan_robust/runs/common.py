@@ -254,6 +254,13 @@ class CommonSettings:
             f"devices. Received: batch_size={self.batch_size} with "
             f"{received}.",
         )
+        generators = getattr(self, "num_generators", 1)
+        yield (
+            self.batch_size // devices < generators,
+            "Each generator needs an image of a device's batch: "
+            f"{generators} at least. Received: num_generators={generators} "
+            f"with batch_size={self.batch_size} and {received}.",
+        )
         yield (
             self.precision == "mixed_float16" and devices > 1,
             "Loss scaling, which mixed_float16 needs, does not span devices; "

@@ -72,15 +72,6 @@ class TrainConfig(LearningSettings, CommonSettings):
             f"weight_perturbation={self.weight_perturbation:g} with "
             "precision=mixed_float16.",
         )
-        generators = getattr(self, "num_generators", 1)
-        images = self.batch_size // (self.num_devices or 1)
-        yield (
-            images < generators,
-            "Each generator needs an image of a device's batch: "
-            f"{generators} at least. Received: num_generators={generators} "
-            f"with batch_size={self.batch_size} and "
-            f"num_devices={self.num_devices or 1}.",
-        )
 
     def replace(self, **changes: Any) -> "TrainConfig":
         """Returns a checked copy with some values changed."""
