@@ -15,8 +15,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from experiments.command import main
-from experiments.experiment import (
+from experiments.harness.command import main
+from experiments.harness.experiment import (
     Experiment,
     Row,
     accuracy,
@@ -24,8 +24,8 @@ from experiments.experiment import (
     on_training_images,
     radii_in,
 )
-from experiments.options import Preset, Section
-from experiments.study import Measurement, Study, Trial
+from experiments.harness.options import Preset, Section
+from experiments.harness.study import Measurement, Study, Trial
 from tfgan_robust.reports.plot_style import CLEAN_COLOR, PALETTE
 
 NAME = "ablations"

@@ -11,8 +11,8 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from experiments import costs
-from experiments.command import main
-from experiments.experiment import (
+from experiments.harness.command import main
+from experiments.harness.experiment import (
     Experiment,
     Row,
     attacks_in,
@@ -21,8 +21,8 @@ from experiments.experiment import (
     radii_in,
     sweeping,
 )
-from experiments.options import Preset, Section
-from experiments.study import Study, Trial
+from experiments.harness.options import Preset, Section
+from experiments.harness.study import Study, Trial
 from tfgan_robust.reports.plot_style import CLEAN_COLOR, PALETTE
 
 NAME = "architectures"

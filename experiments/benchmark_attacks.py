@@ -171,7 +171,7 @@ def cleverhans(subject: Subject) -> Peer:
 
 def torchattacks(subject: Subject) -> Peer:
     """Returns those of torchattacks, on PyTorch."""
-    from experiments.torch_attacks import attacks_on_twin
+    from experiments.peers.torch_attacks import attacks_on_twin
 
     return attacks_on_twin(
         subject.model, subject.images, subject.in_batches, **subject.how

@@ -24,7 +24,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from experiments.serving_runtimes import (
+from experiments.peers.serving_runtimes import (
     KERAS,
     Answer,
     add_runtimes,

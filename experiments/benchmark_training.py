@@ -116,7 +116,7 @@ def compiled_step(settings: dict[str, Any]) -> Step:
 
 def step_in_torch(settings: dict[str, Any], *, bfloat16: bool) -> Step:
     """Returns the same in PyTorch, of a method without generators."""
-    from experiments.torch_training import torch_step
+    from experiments.peers.torch_training import torch_step
 
     config: Any = resolve({**settings, "precision": "float32"})
     count = {"natural": 0, "fgsm": 1}.get(config.method)

@@ -13,10 +13,10 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from experiments import variants
-from experiments.command import main
-from experiments.experiment import Experiment, Row
-from experiments.options import Preset, Section
-from experiments.study import Measurement, Study, Trial, read_metrics
+from experiments.harness.command import main
+from experiments.harness.experiment import Experiment, Row
+from experiments.harness.options import Preset, Section
+from experiments.harness.study import Measurement, Study, Trial, read_metrics
 from tfgan_robust.reports.plot_style import PALETTE
 from tfgan_robust.runs.directory import RunDirectory
 from tfgan_robust.training.alarms import has_fallen

@@ -18,9 +18,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from experiments import options
-from experiments.apart import apart
-from experiments.study import Study, Trial
+from experiments.harness import options
+from experiments.harness.apart import apart
+from experiments.harness.study import Study, Trial
 from tfgan_robust.errors import TfganRobustError
 from tfgan_robust.files import read_json_object, write_json
 from tfgan_robust.runs.directory import RunDirectory, locked

@@ -15,11 +15,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments import epochs
-from experiments.apart import apart
-from experiments.command import main
-from experiments.experiment import Experiment, save_figure
-from experiments.options import Preset
-from experiments.study import Study, Trial
+from experiments.harness.apart import apart
+from experiments.harness.command import main
+from experiments.harness.experiment import Experiment, save_figure
+from experiments.harness.options import Preset
+from experiments.harness.study import Study, Trial
 from experiments.walk import DIRECTIONS, Walk, crossings, walk
 from tfgan_robust.files import replacing, write_json
 from tfgan_robust.reports.numbers import format_eps

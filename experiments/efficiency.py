@@ -20,8 +20,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.command import main
-from experiments.experiment import (
+from experiments.harness.command import main
+from experiments.harness.experiment import (
     Experiment,
     Row,
     accuracy,
@@ -30,8 +30,8 @@ from experiments.experiment import (
     rows_of,
     write_csv,
 )
-from experiments.options import Preset, Section
-from experiments.study import Measurement, Study, Trial
+from experiments.harness.options import Preset, Section
+from experiments.harness.study import Measurement, Study, Trial
 from experiments.variants import (
     FAMILIES,
     UNIT,

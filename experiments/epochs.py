@@ -8,17 +8,17 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from experiments import marks
-from experiments.command import main
-from experiments.experiment import (
+from experiments.findings import marks
+from experiments.harness.command import main
+from experiments.harness.experiment import (
     Experiment,
     Row,
     accuracy,
     attacks_in,
     radii_in,
 )
-from experiments.options import Preset, Section
-from experiments.study import Measurement, Study, Trial
+from experiments.harness.options import Preset, Section
+from experiments.harness.study import Measurement, Study, Trial
 from tfgan_robust.reports.plot_style import CLEAN_COLOR, PALETTE
 
 NAME = "epochs"

@@ -12,9 +12,9 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments import marks
-from experiments.command import main
-from experiments.experiment import (
+from experiments.findings import marks
+from experiments.harness.command import main
+from experiments.harness.experiment import (
     Experiment,
     Row,
     accuracy,
@@ -24,8 +24,8 @@ from experiments.experiment import (
     radii_in,
     sweeping,
 )
-from experiments.options import Preset, Section
-from experiments.study import Study, Trial
+from experiments.harness.options import Preset, Section
+from experiments.harness.study import Study, Trial
 from tfgan_robust.attacks.formulations import FORMULATIONS
 from tfgan_robust.reports.plot_style import GREY, PALETTE
 

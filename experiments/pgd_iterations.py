@@ -8,17 +8,18 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from experiments import epochs, marks
-from experiments.command import main
-from experiments.experiment import (
+from experiments import epochs
+from experiments.findings import marks
+from experiments.harness.command import main
+from experiments.harness.experiment import (
     Experiment,
     Row,
     attacks_in,
     entry,
     radii_in,
 )
-from experiments.options import Preset, Section
-from experiments.study import Measurement, Study, Trial
+from experiments.harness.options import Preset, Section
+from experiments.harness.study import Measurement, Study, Trial
 from tfgan_robust.reports.plot_style import PALETTE
 
 NAME = "pgd_iterations"

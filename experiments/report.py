@@ -13,16 +13,18 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from experiments import marks, options, summary, table1
-from experiments.claims.claim import Claim
-from experiments.claims.every import QUESTIONS
-from experiments.comparisons import Finding
-from experiments.evidence import Results, read, seeds_apart
-from experiments.experiment import ROOT
-from experiments.report_sections import added
-from experiments.report_tables import accuracies, conditions, how, over_seeds
+from experiments import table1
+from experiments.findings import marks, summary
+from experiments.findings.claims.claim import Claim
+from experiments.findings.claims.every import QUESTIONS
+from experiments.findings.comparisons import Finding
+from experiments.findings.evidence import Results, read, seeds_apart
+from experiments.findings.sections import added
+from experiments.findings.stated import numbers
+from experiments.findings.tables import accuracies, conditions, how, over_seeds
+from experiments.harness import options
+from experiments.harness.experiment import ROOT
 from experiments.run_all import EXPERIMENTS
-from experiments.stated import numbers
 from tfgan_robust.errors import TfganRobustError
 from tfgan_robust.files import read_json_object, write_text
 from tfgan_robust.reports.tables import markdown_table

@@ -16,7 +16,7 @@ from experiments import (
     pgd_iterations,
     precision,
 )
-from experiments.command import conduct
+from experiments.harness.command import conduct
 
 EXPERIMENTS = tuple(
     module.EXPERIMENT

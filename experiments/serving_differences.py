@@ -18,7 +18,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from experiments.serving_runtimes import (
+from experiments.peers.serving_runtimes import (
     KERAS,
     Answer,
     add_runtimes,

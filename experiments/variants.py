@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from experiments import costs
-from experiments.options import Section
-from experiments.study import Study
+from experiments.harness.options import Section
+from experiments.harness.study import Study
 from tfgan_robust.methods.generator_settings import GeneratorSettings
 from tfgan_robust.methods.gradient_settings import FGSM_STEP
 

@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.options import Section
-from experiments.study import Study, Trial
+from experiments.harness.options import Section
+from experiments.harness.study import Study, Trial
 
 GAUSSIAN = "Gaussian noise"
 # By name in the figure: the attack whose perturbation it is.

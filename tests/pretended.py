@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from experiments.study import Measurement, Study, Trial, title
+from experiments.harness.study import Measurement, Study, Trial, title
 from tfgan_robust.errors import TfganRobustError
 
 SETTINGS = {"dataset": "digits", "method": "natural", "epochs": 2}

@@ -8,11 +8,11 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
-comparisons = pytest.importorskip("experiments.comparisons")
-every = pytest.importorskip("experiments.claims.every")
-overfitting = pytest.importorskip("experiments.claims.overfitting")
+comparisons = pytest.importorskip("experiments.findings.comparisons")
+every = pytest.importorskip("experiments.findings.claims.every")
+overfitting = pytest.importorskip("experiments.findings.claims.overfitting")
 walk = pytest.importorskip("experiments.walk")
-marks = pytest.importorskip("experiments.marks")
+marks = pytest.importorskip("experiments.findings.marks")
 
 
 def row(accuracies, images=1000, **columns):

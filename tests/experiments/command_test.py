@@ -11,8 +11,8 @@ from tfgan_robust.runs.directory import RunDirectory, locked
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
-command = pytest.importorskip("experiments.command")
-experiment = pytest.importorskip("experiments.experiment")
+command = pytest.importorskip("experiments.harness.command")
+experiment = pytest.importorskip("experiments.harness.experiment")
 pretended = pytest.importorskip("pretended")
 Pretended, trial = pretended.Pretended, pretended.trial
 

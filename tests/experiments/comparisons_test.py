@@ -11,7 +11,7 @@ from tfgan_robust.reports.numbers import mcnemar, wilson
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
-comparisons = pytest.importorskip("experiments.comparisons")
+comparisons = pytest.importorskip("experiments.findings.comparisons")
 
 AGREES, DISAGREES = comparisons.AGREES, comparisons.DISAGREES
 UNCLEAR = comparisons.UNCLEAR

@@ -12,8 +12,8 @@ from tfgan_robust.files import write_json
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
-experiment = pytest.importorskip("experiments.experiment")
-study = pytest.importorskip("experiments.study")
+experiment = pytest.importorskip("experiments.harness.experiment")
+study = pytest.importorskip("experiments.harness.study")
 architectures = pytest.importorskip("experiments.architectures")
 formulations = pytest.importorskip("experiments.formulations")
 

@@ -10,12 +10,12 @@ from tfgan_robust.evaluation.options import EvaluateSettings
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
-apart = pytest.importorskip("experiments.apart")
+apart = pytest.importorskip("experiments.harness.apart")
 costs = pytest.importorskip("experiments.costs")
 formulations = pytest.importorskip("experiments.formulations")
-options = pytest.importorskip("experiments.options")
+options = pytest.importorskip("experiments.harness.options")
 run_all = pytest.importorskip("experiments.run_all")
-study = pytest.importorskip("experiments.study")
+study = pytest.importorskip("experiments.harness.study")
 variants = pytest.importorskip("experiments.variants")
 
 

@@ -17,13 +17,13 @@ from tfgan_robust.reports.numbers import wilson
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
-evidence = pytest.importorskip("experiments.evidence")
-experiment = pytest.importorskip("experiments.experiment")
+evidence = pytest.importorskip("experiments.findings.evidence")
+experiment = pytest.importorskip("experiments.harness.experiment")
 report = pytest.importorskip("experiments.report")
-sections = pytest.importorskip("experiments.report_sections")
-stated = pytest.importorskip("experiments.stated")
-summary = pytest.importorskip("experiments.summary")
-tables = pytest.importorskip("experiments.report_tables")
+sections = pytest.importorskip("experiments.findings.sections")
+stated = pytest.importorskip("experiments.findings.stated")
+summary = pytest.importorskip("experiments.findings.summary")
+tables = pytest.importorskip("experiments.findings.tables")
 
 IMAGES = 200
 CLEAN, FGSM, PGD = ("clean", 0.0), ("fgsm", 8 / 255), ("pgd-100", 8 / 255)

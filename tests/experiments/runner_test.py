@@ -7,8 +7,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
-runner = pytest.importorskip("experiments.runner")
-study = pytest.importorskip("experiments.study")
+runner = pytest.importorskip("experiments.harness.runner")
+study = pytest.importorskip("experiments.harness.study")
 pretended = pytest.importorskip("pretended")
 Pretended, trial = pretended.Pretended, pretended.trial
 

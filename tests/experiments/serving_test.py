@@ -17,7 +17,7 @@ for package in ("onnx", "tf2onnx", "onnxruntime", "openvino", "ai_edge_litert"):
     pytest.importorskip(package, reason="extra `dev`")
 benchmark = pytest.importorskip("experiments.benchmark_serving")
 differences = pytest.importorskip("experiments.serving_differences")
-runtimes = pytest.importorskip("experiments.serving_runtimes")
+runtimes = pytest.importorskip("experiments.peers.serving_runtimes")
 
 QUICK = ["ONNX Runtime"]
 RUNTIMES = [QUICK, pytest.param([*runtimes.RUNTIMES], marks=pytest.mark.slow)]

@@ -18,7 +18,7 @@ from tfgan_robust.files import read_json_object, write_json
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
-study = pytest.importorskip("experiments.study")
+study = pytest.importorskip("experiments.harness.study")
 
 SETTINGS = {"dataset": "digits", "method": "natural", "epochs": 2}
 MEASUREMENT = study.Measurement("test", {"attacks": "fgsm", "audit": False})
@@ -150,8 +150,8 @@ def start_training(tmp_path):
 import sys
 sys.path.insert(0, {str(ROOT)!r})
 from pathlib import Path
-from experiments import study
-from experiments.runner import run_interruptibly
+from experiments.harness import study
+from experiments.harness.runner import run_interruptibly
 trial = study.Trial(
     "long-0",
     {{"dataset": "digits", "method": "natural", "epochs": 500}},

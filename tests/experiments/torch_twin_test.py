@@ -14,9 +14,9 @@ from tfgan_robust.networks.losses import cross_entropy
 
 pytest.importorskip("torch")
 sys.path.insert(0, str(Path(__file__).parents[2]))
-attacks = pytest.importorskip("experiments.torch_attacks")
-training = pytest.importorskip("experiments.torch_training")
-twin = pytest.importorskip("experiments.torch_twin")
+attacks = pytest.importorskip("experiments.peers.torch_attacks")
+training = pytest.importorskip("experiments.peers.torch_training")
+twin = pytest.importorskip("experiments.peers.torch_twin")
 
 
 @pytest.fixture

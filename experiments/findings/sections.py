@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments import marks
-from experiments.claims.formulations import DEFENDED, formulation
-from experiments.claims.overfitting import explanations
-from experiments.comparisons import MissingError, compare
-from experiments.evidence import Results, with_seeds
-from experiments.experiment import Row, accuracy, entry
-from experiments.report_tables import settings
+from experiments.findings import marks
+from experiments.findings.claims.formulations import DEFENDED, formulation
+from experiments.findings.claims.overfitting import explanations
+from experiments.findings.comparisons import MissingError, compare
+from experiments.findings.evidence import Results, with_seeds
+from experiments.findings.tables import settings
+from experiments.harness.experiment import Row, accuracy, entry
 from tfgan_robust.reports.numbers import format_eps
 from tfgan_robust.reports.tables import markdown_table
 from tfgan_robust.training.alarms import (

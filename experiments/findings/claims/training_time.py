@@ -4,16 +4,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from experiments import variants
-from experiments.claims.claim import SIMILAR, Claim, best
-from experiments.comparisons import (
+from experiments.findings.claims.claim import SIMILAR, Claim, best
+from experiments.findings.comparisons import (
     Finding,
     Measured,
     MissingError,
     alike,
     stronger,
 )
-from experiments.evidence import measured
-from experiments.experiment import Row, attacks_in, radii_in
+from experiments.findings.evidence import measured
+from experiments.harness.experiment import Row, attacks_in, radii_in
 
 
 def rivals(stored: Mapping[str, Any], budget: int) -> tuple[Measured, Measured]:

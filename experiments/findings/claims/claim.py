@@ -4,8 +4,8 @@ import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from experiments import marks
-from experiments.comparisons import (
+from experiments.findings import marks
+from experiments.findings.comparisons import (
     AGREES,
     DISAGREES,
     UNCLEAR,
@@ -14,7 +14,7 @@ from experiments.comparisons import (
     Measured,
     MissingError,
 )
-from experiments.evidence import Results, reduced, with_seeds
+from experiments.findings.evidence import Results, reduced, with_seeds
 
 # In points: how far apart accuracies of one classifier are alike, and those
 # of two; how far "about" goes.

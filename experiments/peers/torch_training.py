@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from experiments.torch_twin import to_torch, torch_twin
+from experiments.peers.torch_twin import to_torch, torch_twin
 
 
 def torch_step(

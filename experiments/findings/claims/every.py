@@ -3,7 +3,7 @@
 `comparisons.py` says when accuracies are called different, or alike.
 """
 
-from experiments.claims import (
+from experiments.findings.claims import (
     attacks,
     formulations,
     overfitting,

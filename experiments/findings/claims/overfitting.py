@@ -3,9 +3,13 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from experiments.claims.claim import SIMILAR, Claim, worst
-from experiments.claims.formulations import DEFENDED, check_learned, formulation
-from experiments.comparisons import (
+from experiments.findings.claims.claim import SIMILAR, Claim, worst
+from experiments.findings.claims.formulations import (
+    DEFENDED,
+    check_learned,
+    formulation,
+)
+from experiments.findings.comparisons import (
     AGREES,
     DISAGREES,
     LEVEL,
@@ -17,8 +21,8 @@ from experiments.comparisons import (
     contrast,
     stronger,
 )
-from experiments.evidence import Results, measured, with_seeds
-from experiments.experiment import attacks_in, radii_in
+from experiments.findings.evidence import Results, measured, with_seeds
+from experiments.harness.experiment import attacks_in, radii_in
 from tfgan_robust.reports.numbers import same_eps
 
 # In points: from where on a gap is overfitting.

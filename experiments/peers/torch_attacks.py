@@ -13,7 +13,7 @@ import torch
 import torchattacks
 from torch import nn
 
-from experiments.torch_twin import (
+from experiments.peers.torch_twin import (
     largest_difference,
     to_numpy,
     to_torch,

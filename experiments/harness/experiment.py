@@ -16,8 +16,8 @@ from typing import Any
 import matplotlib
 from matplotlib.figure import Figure
 
-from experiments.options import Preset, Section
-from experiments.study import Measurement, Study, Trial
+from experiments.harness.options import Preset, Section
+from experiments.harness.study import Measurement, Study, Trial
 from tfgan_robust.files import write_json
 from tfgan_robust.reports import plot_style
 from tfgan_robust.reports.numbers import same_eps
@@ -25,7 +25,7 @@ from tfgan_robust.reports.plot_style import STYLE
 from tfgan_robust.reports.tables import audit_line
 from tfgan_robust.runs.stored import stored_precision
 
-ROOT = Path(__file__).parent
+ROOT = Path(__file__).parent.parent
 # Words for a row in a table: one measurement of a trial.
 Row = dict[str, Any]
 

@@ -5,12 +5,12 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from experiments import marks
-from experiments.claims.claim import Claim
-from experiments.claims.every import CLAIMS
-from experiments.claims.overfitting import explanations
-from experiments.claims.training_time import rivals
-from experiments.comparisons import (
+from experiments.findings import marks
+from experiments.findings.claims.claim import Claim
+from experiments.findings.claims.every import CLAIMS
+from experiments.findings.claims.overfitting import explanations
+from experiments.findings.claims.training_time import rivals
+from experiments.findings.comparisons import (
     AGREES,
     DISAGREES,
     UNCLEAR,
@@ -19,9 +19,9 @@ from experiments.comparisons import (
     MissingError,
     difference,
 )
-from experiments.evidence import Results, with_seeds
-from experiments.report_sections import withstanding
-from experiments.report_tables import conditions
+from experiments.findings.evidence import Results, with_seeds
+from experiments.findings.sections import withstanding
+from experiments.findings.tables import conditions
 from experiments.variants import UNIT
 from tfgan_robust.errors import UsageError
 from tfgan_robust.reports.tables import markdown_table

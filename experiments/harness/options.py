@@ -8,7 +8,7 @@ from typing import Any
 from tfgan_robust.errors import UsageError
 from tfgan_robust.files import read_json_object
 
-FOLDER = Path(__file__).parent / "presets"
+FOLDER = Path(__file__).parent.parent / "presets"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from experiments import marks
-from experiments.claims.claim import (
+from experiments.findings import marks
+from experiments.findings.claims.claim import (
     ABOUT,
     SAME,
     Claim,
@@ -14,8 +14,12 @@ from experiments.claims.claim import (
     stated,
     worst,
 )
-from experiments.claims.formulations import DEFENDED, check_learned, formulation
-from experiments.comparisons import (
+from experiments.findings.claims.formulations import (
+    DEFENDED,
+    check_learned,
+    formulation,
+)
+from experiments.findings.comparisons import (
     Finding,
     Measured,
     MissingError,
@@ -24,8 +28,8 @@ from experiments.comparisons import (
     near,
     stronger,
 )
-from experiments.evidence import measured
-from experiments.experiment import Row, attacks_in
+from experiments.findings.evidence import measured
+from experiments.harness.experiment import Row, attacks_in
 
 
 def _over_epochs(stored: Mapping[str, Any], attack: str, sign: int) -> Finding:

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.comparisons import Measured, MissingError, Seeds
-from experiments.experiment import Row, entry, seeds_in
-from experiments.study import read_metrics
+from experiments.findings.comparisons import Measured, MissingError, Seeds
+from experiments.harness.experiment import Row, entry, seeds_in
+from experiments.harness.study import read_metrics
 from tfgan_robust.attacks.plan import CLEAN
 from tfgan_robust.errors import UsageError
 from tfgan_robust.files import read_json_object

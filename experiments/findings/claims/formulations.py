@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from experiments.claims.claim import (
+from experiments.findings.claims.claim import (
     ABOUT,
     SIMILAR,
     Claim,
@@ -13,7 +13,7 @@ from experiments.claims.claim import (
     stated,
     worst,
 )
-from experiments.comparisons import (
+from experiments.findings.comparisons import (
     AGREES,
     DISAGREES,
     UNCLEAR,
@@ -28,7 +28,7 @@ from experiments.comparisons import (
     near,
     stronger,
 )
-from experiments.evidence import measured
+from experiments.findings.evidence import measured
 
 WITH_GRADIENT, WITH_IMAGE_ALONE = ("grad", "grad_x"), ("x", "xz")
 DEFENDED = (*WITH_IMAGE_ALONE, *WITH_GRADIENT)

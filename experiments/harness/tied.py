@@ -1,6 +1,6 @@
 """Runs a module that is asked to end when what started it is gone.
 
-    python -P experiments/tied.py PARENT LOCK MODULE [FLAGS]
+    python -P experiments/harness/tied.py PARENT LOCK MODULE [FLAGS]
 
 What is killed can end nothing that it started. While that ends, who starts the
 same again waits for LOCK.

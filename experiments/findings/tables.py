@@ -4,15 +4,15 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from experiments import efficiency
-from experiments.evidence import method_of, seeds_of
-from experiments.experiment import (
+from experiments.findings.evidence import method_of, seeds_of
+from experiments.harness.experiment import (
     Row,
     accuracy,
     attacks_in,
     entry,
     radii_in,
 )
-from experiments.runner import duration
+from experiments.harness.runner import duration
 from tfgan_robust.attacks.plan import CLEAN
 from tfgan_robust.reports.numbers import format_eps
 from tfgan_robust.reports.tables import audit_line, markdown_table

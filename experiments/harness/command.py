@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments import options, runner
-from experiments.experiment import ROOT, Experiment
-from experiments.options import Preset
-from experiments.study import Study, Trial
+from experiments.harness import options, runner
+from experiments.harness.experiment import ROOT, Experiment
+from experiments.harness.options import Preset
+from experiments.harness.study import Study, Trial
 from tfgan_robust.errors import TfganRobustError, exit_code_of, in_one_line
 from tfgan_robust.runs.directory import RunDirectory, locked
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from experiments.study import Measurement, Study, Trial, title
+from experiments.harness.study import Measurement, Study, Trial, title
 from tfgan_robust.cli.signals import raising_on_sigterm
 from tfgan_robust.errors import TfganRobustError
 

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from experiments import marks
-from experiments.claims.attacks import table_2
-from experiments.claims.formulations import formulation, most_accurate
-from experiments.comparisons import Measured, MissingError, interval
-from experiments.evidence import Results, with_seeds
+from experiments.findings import marks
+from experiments.findings.claims.attacks import table_2
+from experiments.findings.claims.formulations import formulation, most_accurate
+from experiments.findings.comparisons import Measured, MissingError, interval
+from experiments.findings.evidence import Results, with_seeds
 
 
 class Stated(NamedTuple):
