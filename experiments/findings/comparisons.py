@@ -1,26 +1,24 @@
-"""Accuracies over seeds, and what their differences allow to say.
+"""What accuracies over seeds allow to say of each other.
 
-All that is said of a quantity comes from its 95 % interval. It is paired
-image by image where the masks of the same images are kept; for two
-classifiers of one seed each it is then no narrower than McNemar's exact test.
-It is widened by how far seeds are apart, since another seed is another
-classifier.
+All that is said of a quantity comes from its interval.
 """
 
 import dataclasses
-import math
-import statistics
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
 
-import numpy as np
+from experiments.findings.intervals import (
+    AGREES,
+    DISAGREES,
+    LEVEL,
+    UNCLEAR,
+    Measured,
+    MissingError,
+    difference,
+    interval,
+)
 
-from tfgan_robust.reports.numbers import wilson
-
-AGREES, DISAGREES = "agrees", "disagrees"
-UNCLEAR, UNKNOWN = "not distinguishable", "no answer"
-# How often an interval may miss.
-LEVEL = 0.05
+# Where nothing can be said.
+UNKNOWN = "no answer"
 # In %: two accuracies below it say nothing of each other.
 _NOTHING = 1.0
 
@@ -30,7 +28,7 @@ class Finding:
     """What was found.
 
     Attributes:
-        verdict: One of the four above.
+        verdict: What an interval says, or UNKNOWN.
         figures: On what it rests.
         conditions: What was smaller here than in the paper.
     """
@@ -38,241 +36,6 @@ class Finding:
     verdict: str
     figures: str
     conditions: str = ""
-
-
-class MissingError(Exception):
-    """Something that was not measured, or that answers nothing."""
-
-
-class Seeds(NamedTuple):
-    """How far accuracies of several seeds are from their mean.
-
-    Attributes:
-        deviation: The standard deviation, in points.
-        degrees: Of freedom, from which it is known; 0 if nothing was repeated.
-    """
-
-    deviation: float = 0.0
-    degrees: int = 0
-
-    @classmethod
-    def pooled(cls, groups: Iterable[Sequence[float]]) -> "Seeds":
-        """Returns what trainings have in common, each of several seeds.
-
-        Args:
-            groups: The accuracies of each training, in %.
-        """
-        squares, degrees = 0.0, 0
-        for values in groups:
-            if len(values) > 1:
-                squares += statistics.variance(values) * (len(values) - 1)
-                degrees += len(values) - 1
-        return cls(math.sqrt(squares / max(1, degrees)), degrees)
-
-    def half_width(self, count: int, level: float) -> float:
-        """Returns by how much the mean over seeds may miss, in points.
-
-        Args:
-            count: Of seeds.
-            level: How often it may be more.
-        """
-        if not self.degrees:
-            return 0.0
-        from scipy.stats import t
-
-        ends = float(t.ppf(1 - level / 2, self.degrees))
-        return ends * self.deviation / math.sqrt(count)
-
-
-@dataclasses.dataclass(frozen=True)
-class Measured:
-    """One accuracy over seeds, in %.
-
-    Attributes:
-        name: Of what it is.
-        values: One for each seed.
-        images: Measured, for each seed.
-        masks: bool [images] for each seed: which are correct; empty where
-            they are not kept.
-        image_set: Which images, so that others can be paired with them.
-        networks: Whose accuracies these are, one for each seed.
-        elsewhere: How far seeds of other trainings are apart.
-        chance: What a constant answer reaches, in %; None if unknown.
-    """
-
-    name: str
-    values: tuple[float, ...]
-    images: int
-    masks: tuple[np.ndarray, ...] = dataclasses.field(
-        default=(), compare=False, repr=False
-    )
-    image_set: str = ""
-    networks: tuple[str, ...] = ()
-    elsewhere: Seeds = Seeds()
-    chance: float | None = None
-
-    @property
-    def mean(self) -> float:
-        """Over seeds."""
-        return statistics.mean(self.values)
-
-    @property
-    def is_above_chance(self) -> bool:
-        """Whether it is told from a constant answer.
-
-        Raises:
-            MissingError: if nobody knows what that reaches.
-        """
-        if self.chance is None:
-            raise MissingError(f"the number of classes of {self.name}")
-        return interval(self).low > self.chance
-
-    def __str__(self) -> str:
-        """Returns name and mean, with the range of seeds."""
-        if len(self.values) == 1:
-            return f"{self.name} {self.mean:.1f}"
-        low, high = min(self.values), max(self.values)
-        return f"{self.name} {self.mean:.1f} ({low:.1f} to {high:.1f})"
-
-
-@dataclasses.dataclass(frozen=True)
-class Interval:
-    """A quantity with the ends of its interval, in points."""
-
-    middle: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        """Returns all three, signed."""
-        return f"{self.middle:+.1f} ({self.low:+.1f} to {self.high:+.1f})"
-
-    def within(self, low: float = -math.inf, high: float = math.inf) -> str:
-        """Returns the verdict on lying strictly between two ends."""
-        if low < self.low and self.high < high:
-            return AGREES
-        if self.high < low or high < self.low:
-            return DISAGREES
-        return UNCLEAR
-
-
-# Accuracies, each with its weight in a sum.
-Terms = Sequence[tuple[float, Measured]]
-
-
-def interval(found: Measured) -> Interval:
-    """Returns an accuracy in % with its interval."""
-    return contrast([(1.0, found)])
-
-
-def difference(
-    one: Measured, other: Measured, level: float = LEVEL
-) -> Interval:
-    """Returns by how much the first is larger."""
-    return contrast([(1.0, one), (-1.0, other)], level)
-
-
-def contrast(terms: Terms, level: float = LEVEL) -> Interval:
-    """Returns a weighted sum of accuracies with its interval.
-
-    Args:
-        terms: Weights and accuracies. Those of the same images are taken
-            image by image, all others as independent (the squares of their
-            distances add, as in Newcombe's interval of a difference).
-        level: How often the interval may miss.
-    """
-    middle = sum(weight * found.mean for weight, found in terms)
-    below = above = _of_seeds(terms, level) ** 2
-    for group in _by_images(terms):
-        down, up = _sampling(group, level)
-        below += down**2
-        above += up**2
-    return Interval(
-        middle, middle - math.sqrt(below), middle + math.sqrt(above)
-    )
-
-
-def _by_images(terms: Terms) -> Iterator[Terms]:
-    groups: dict[Any, list[tuple[float, Measured]]] = {}
-    for number, (weight, found) in enumerate(terms):
-        paired = bool(found.masks and found.image_set)
-        key = (found.image_set, found.images) if paired else number
-        groups.setdefault(key, []).append((weight, found))
-    yield from groups.values()
-
-
-def _sampling(terms: Terms, level: float) -> tuple[float, float]:
-    """Distances to both ends, from the draw of images alone."""
-    if len(terms) > 1:
-        return _paired(terms, level)
-    ((weight, found),) = terms
-    count = found.images
-    low, high = wilson(round(found.mean / 100 * count), count)
-    # Those ends are at the usual level.
-    scale = abs(weight) * _z(level) / _z(LEVEL)
-    ends = found.mean - 100 * low, 100 * high - found.mean
-    down, up = (scale * max(0.0, end) for end in ends)
-    return (down, up) if weight > 0 else (up, down)
-
-
-def _paired(terms: Terms, level: float) -> tuple[float, float]:
-    """Distances to both ends, from what each image says."""
-    each = sum(weight * np.mean(m.masks, axis=0) for weight, m in terms)
-    values = np.asarray(each, np.float64)
-    count = len(values)
-    deviation = float(np.std(values))
-    if deviation < 1e-9:
-        # No image differs; of more of them some might.
-        end = 100 * wilson(0, count)[1]
-        return end, end
-    normal = 100 * _z(level) * deviation / math.sqrt(count)
-    if not set(np.unique(values)) <= {-1.0, 0.0, 1.0}:
-        return normal, normal
-    # McNemar's test, turned into an interval.
-    from scipy.stats import binomtest
-
-    only = int((values > 0).sum()), int((values < 0).sum())
-    differing = sum(only)
-    ends = binomtest(only[0], differing).proportion_ci(1 - level, "exact")
-    middle = only[0] / differing
-    scale = 200 * differing / count
-    return (
-        max(normal, scale * (middle - float(ends.low))),
-        max(normal, scale * (float(ends.high) - middle)),
-    )
-
-
-def _of_seeds(terms: Terms, level: float) -> float:
-    """What other seeds may change, in points."""
-    groups: dict[Any, list[tuple[float, Measured]]] = {}
-    for number, (weight, found) in enumerate(terms):
-        groups.setdefault(found.networks or number, []).append((weight, found))
-    # Of the same networks, only how the sum differs between them counts.
-    same = len(terms) > 1 and len(groups) == 1
-    return math.hypot(*(_moved(each, level, same) for each in groups.values()))
-
-
-def _moved(terms: Terms, level: float, same: bool) -> float:
-    """By how much other seeds may move what is said of some networks."""
-    sums = [
-        sum(weight * value for weight, value in seed)
-        for seed in zip(
-            *([(w, v) for v in found.values] for w, found in terms),
-            strict=True,
-        )
-    ]
-    own = Seeds.pooled([sums])
-    _, first = terms[0]
-    if not same and first.elsewhere.degrees > own.degrees:
-        # Accuracies of one network on several images move together.
-        moved = max(abs(weight) for weight, _ in terms)
-        deviation = max(own.deviation, moved * first.elsewhere.deviation)
-        own = Seeds(deviation, first.elsewhere.degrees)
-    return own.half_width(len(sums), level)
-
-
-def _z(level: float) -> float:
-    return statistics.NormalDist().inv_cdf(1 - level / 2)
 
 
 def compare(one: Measured, other: Measured) -> int:
@@ -338,21 +101,4 @@ def near(found: Measured, stated: float, within: float) -> Finding:
         around.within(stated - within, stated + within),
         f"{found} %, interval {around.low:.1f} to {around.high:.1f}; the "
         f"paper about {stated:g}",
-    )
-
-
-def most_images(before: int, after: int, level: float = LEVEL) -> Interval:
-    """Returns the share of images, in %, of which the first holds.
-
-    Args:
-        before: Images of which it holds, of those that decide.
-        after: Images of which the opposite holds; at least one of both.
-        level: How often the interval may miss.
-    """
-    from scipy.stats import binomtest
-
-    count = before + after
-    ends = binomtest(before, count).proportion_ci(1 - level, "exact")
-    return Interval(
-        100 * before / count, 100 * float(ends.low), 100 * float(ends.high)
     )

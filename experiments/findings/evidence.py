@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.findings.comparisons import Measured, MissingError, Seeds
+from experiments.findings.intervals import Measured, MissingError, Seeds
 from experiments.harness.experiment import Row, entry, seeds_in
 from experiments.harness.study import read_metrics
 from tfgan_robust.attacks.plan import CLEAN

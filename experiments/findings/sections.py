@@ -8,8 +8,9 @@ from typing import Any
 from experiments.findings import marks
 from experiments.findings.claims.formulations import DEFENDED, formulation
 from experiments.findings.claims.overfitting import explanations
-from experiments.findings.comparisons import MissingError, compare
+from experiments.findings.comparisons import compare
 from experiments.findings.evidence import Results, with_seeds
+from experiments.findings.intervals import MissingError
 from experiments.findings.tables import settings
 from experiments.harness.experiment import Row, accuracy, entry
 from tfgan_robust.reports.numbers import format_eps

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 from experiments.findings import marks
 from experiments.findings.claims.attacks import table_2
 from experiments.findings.claims.formulations import formulation, most_accurate
-from experiments.findings.comparisons import Measured, MissingError, interval
 from experiments.findings.evidence import Results, with_seeds
+from experiments.findings.intervals import Measured, MissingError, interval
 
 
 class Stated(NamedTuple):

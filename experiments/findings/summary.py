@@ -10,16 +10,15 @@ from experiments.findings.claims.claim import Claim
 from experiments.findings.claims.every import CLAIMS
 from experiments.findings.claims.overfitting import explanations
 from experiments.findings.claims.training_time import rivals
-from experiments.findings.comparisons import (
+from experiments.findings.comparisons import UNKNOWN, Finding
+from experiments.findings.evidence import Results, with_seeds
+from experiments.findings.intervals import (
     AGREES,
     DISAGREES,
     UNCLEAR,
-    UNKNOWN,
-    Finding,
     MissingError,
     difference,
 )
-from experiments.findings.evidence import Results, with_seeds
 from experiments.findings.sections import withstanding
 from experiments.findings.tables import conditions
 from experiments.variants import UNIT

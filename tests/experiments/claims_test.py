@@ -9,6 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 comparisons = pytest.importorskip("experiments.findings.comparisons")
+intervals = pytest.importorskip("experiments.findings.intervals")
 every = pytest.importorskip("experiments.findings.claims.every")
 overfitting = pytest.importorskip("experiments.findings.claims.overfitting")
 walk = pytest.importorskip("experiments.walk")
@@ -53,16 +54,16 @@ NAMES = ("x", "xz", "grad", "grad_x")
 @pytest.mark.parametrize(
     ("values", "defended", "helped"),
     [
-        ((0.3, 0.3, 0.5, 0.5), comparisons.AGREES, comparisons.AGREES),
-        ((0.0, 0.0, 0.5, 0.5), comparisons.DISAGREES, comparisons.AGREES),
-        ((0.5, 0.3, 0.31, 0.5), comparisons.AGREES, comparisons.DISAGREES),
-        ((0.5, 0.3, 0.49, 0.5), comparisons.AGREES, comparisons.UNCLEAR),
+        ((0.3, 0.3, 0.5, 0.5), intervals.AGREES, intervals.AGREES),
+        ((0.0, 0.0, 0.5, 0.5), intervals.DISAGREES, intervals.AGREES),
+        ((0.5, 0.3, 0.31, 0.5), intervals.AGREES, intervals.DISAGREES),
+        ((0.5, 0.3, 0.49, 0.5), intervals.AGREES, intervals.UNCLEAR),
         # More than nothing, and less than a constant answer, is no defence.
-        ((0.05, 0.3, 0.5, 0.5), comparisons.DISAGREES, comparisons.AGREES),
+        ((0.05, 0.3, 0.5, 0.5), intervals.DISAGREES, intervals.AGREES),
         # Nobody knows whether this is more.
-        ((0.1, 0.1, 0.5, 0.5), comparisons.UNCLEAR, comparisons.AGREES),
-        ((0.11, 0.12, 0.5, 0.5), comparisons.UNCLEAR, comparisons.AGREES),
-        ((0.1, 0.1, 0.02, 0.03), comparisons.DISAGREES, comparisons.UNKNOWN),
+        ((0.1, 0.1, 0.5, 0.5), intervals.UNCLEAR, intervals.AGREES),
+        ((0.11, 0.12, 0.5, 0.5), intervals.UNCLEAR, intervals.AGREES),
+        ((0.1, 0.1, 0.02, 0.03), intervals.DISAGREES, comparisons.UNKNOWN),
     ],
 )
 def test_claims_on_formulations(values, defended, helped):
@@ -86,7 +87,7 @@ def test_seeds_of_other_experiments_keep_one_seed_from_saying_too_much():
     results = {"formulations": formulations(baseline=0.0, **values)}
     for each in results["formulations"]["rows"]:
         each["images"] = 10**6
-    assert verdict("Formulations with", results) == comparisons.AGREES
+    assert verdict("Formulations with", results) == intervals.AGREES
     repeated = [
         row(
             {("pgd-20", 8): value}, trial=f"efficiency/gan-10-{seed}",
@@ -95,15 +96,15 @@ def test_seeds_of_other_experiments_keep_one_seed_from_saying_too_much():
         for seed, value in enumerate((0.2, 0.24, 0.28))
     ]  # fmt: skip
     results["efficiency"] = {"rows": repeated}
-    assert verdict("Formulations with", results) == comparisons.UNCLEAR
+    assert verdict("Formulations with", results) == intervals.UNCLEAR
 
 
 @pytest.mark.parametrize(
     ("gaps", "expected"),
     [
-        ((0.01, 0.2), comparisons.AGREES),
-        ((0.01, 0.02), comparisons.UNCLEAR),
-        ((0.2, 0.01), comparisons.DISAGREES),
+        ((0.01, 0.2), intervals.AGREES),
+        ((0.01, 0.02), intervals.UNCLEAR),
+        ((0.2, 0.01), intervals.DISAGREES),
     ],
 )
 def test_the_gap_of_attacks_has_an_interval(gaps, expected):
@@ -129,8 +130,8 @@ def test_the_gap_of_attacks_has_an_interval(gaps, expected):
 @pytest.mark.parametrize(
     ("attack", "expected"),
     [
-        (0.2, comparisons.DISAGREES),
-        (0.39, comparisons.UNCLEAR),
+        (0.2, intervals.DISAGREES),
+        (0.39, intervals.UNCLEAR),
         (None, comparisons.UNKNOWN),
     ],
 )
@@ -161,9 +162,9 @@ def pair(variant, training, test):
 @pytest.mark.parametrize(
     ("accuracies", "expected", "baseline"),
     [
-        ((0.9, 0.7), comparisons.AGREES, comparisons.DISAGREES),
-        ((0.82, 0.71), comparisons.UNCLEAR, comparisons.DISAGREES),
-        ((0.71, 0.7), comparisons.DISAGREES, comparisons.UNCLEAR),
+        ((0.9, 0.7), intervals.AGREES, intervals.DISAGREES),
+        ((0.82, 0.71), intervals.UNCLEAR, intervals.DISAGREES),
+        ((0.71, 0.7), intervals.DISAGREES, intervals.UNCLEAR),
     ],
 )
 def test_overfitting_has_an_interval(accuracies, expected, baseline):
@@ -187,7 +188,7 @@ def test_claims_say_what_is_smaller_than_the_papers():
     for each in stored["rows"]:
         each["images"] = 5000
     same = claim.judge({"formulations": stored})
-    assert (same.verdict, same.conditions) == (comparisons.AGREES, "")
+    assert (same.verdict, same.conditions) == (intervals.AGREES, "")
     for each in stored["rows"]:
         each["settings"] = {"classifier_width": 0.5, "train_images": 5000}
     found = claim.judge({"formulations": stored})
@@ -203,7 +204,7 @@ def test_ablations_that_close_the_gap_are_named():
     assert [(e.variant, round(e.gap.middle), e.verdict) for e in found] == [
         ("paper", 20, "-"),
         ("none", 0, "less"),
-        ("same", 19, comparisons.UNCLEAR),
+        ("same", 19, intervals.UNCLEAR),
         ("worse", 40, "more"),
     ]
 
@@ -223,13 +224,13 @@ def test_generators_lie_between_on_most_images_or_it_is_not_said():
     never = np.full(100, np.nan)
     one, two = np.full(100, 0.01), np.full(100, 0.02)
     between = overtaken(PGD=one, generator=two, FGSM=never)
-    assert verdict("A generator's noise", between) == comparisons.AGREES
+    assert verdict("A generator's noise", between) == intervals.AGREES
     weaker = overtaken(PGD=one, generator=never, FGSM=two)
-    assert verdict("A generator's noise", weaker) == comparisons.DISAGREES
+    assert verdict("A generator's noise", weaker) == intervals.DISAGREES
     # The medians are in order, by the accident of four images.
     chance = two + np.where(np.arange(100) < 52, 0.001, -0.001)
     close = overtaken(PGD=one, generator=two, FGSM=chance)
-    assert verdict("A generator's noise", close) == comparisons.UNCLEAR
+    assert verdict("A generator's noise", close) == intervals.UNCLEAR
     (claim,) = (c for c in every.CLAIMS if c.experiment == "directions")
     assert "FGSM never" in claim.judge(between).figures
 
@@ -247,12 +248,12 @@ def test_generators_are_known_by_their_names_in_efficiency():
     rows = [reached("start x", 0.2), reached("start noise", 0.4)]
     results = {"efficiency": {"rows": rows}}
     found = verdict("Generators defend better", results)
-    assert found == comparisons.DISAGREES
+    assert found == intervals.DISAGREES
     # One lucky seed is not compared with two.
     rows += [reached("start x", 0.2, 1), reached("start noise", 0.4, 1)]
     rows.append(reached("gan", 0.9))
     found = verdict("Generators defend better", results)
-    assert found == comparisons.DISAGREES
+    assert found == intervals.DISAGREES
 
 
 def test_numbers_of_claims_are_those_that_the_paper_states():

@@ -12,18 +12,19 @@ from tfgan_robust.reports.numbers import mcnemar, wilson
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 comparisons = pytest.importorskip("experiments.findings.comparisons")
+intervals = pytest.importorskip("experiments.findings.intervals")
 
-AGREES, DISAGREES = comparisons.AGREES, comparisons.DISAGREES
-UNCLEAR = comparisons.UNCLEAR
+AGREES, DISAGREES = intervals.AGREES, intervals.DISAGREES
+UNCLEAR = intervals.UNCLEAR
 
 
 def unpaired(*values, images=1000, **more):
-    return comparisons.Measured("it", values, images, **more)
+    return intervals.Measured("it", values, images, **more)
 
 
 def paired(*masks, network="", **more):
     """Of masks of the same images, one for each seed."""
-    return comparisons.Measured(
+    return intervals.Measured(
         "it",
         tuple(100 * mask.mean() for mask in masks),
         len(masks[0]),
@@ -51,7 +52,7 @@ def test_one_seed_on_the_same_images_is_mcnemars_test(only):
     one, other = (paired(m, network=n) for m, n in zip(
         two_masks(*only), "ab", strict=True
     ))  # fmt: skip
-    found = comparisons.difference(one, other)
+    found = intervals.difference(one, other)
     told = found.low > 0 or found.high < 0
     assert told == (mcnemar(*only) < 0.05)
     assert found.middle == pytest.approx((only[0] - only[1]) / 10)
@@ -67,31 +68,31 @@ def test_pairing_tells_what_independent_shares_do_not():
 
 def test_no_difference_on_some_images_is_not_certainty():
     (mask, _) = two_masks(0, 0)
-    found = comparisons.difference(paired(mask, network="a"), paired(mask))
+    found = intervals.difference(paired(mask, network="a"), paired(mask))
     assert found.high == -found.low == pytest.approx(100 * wilson(0, 1000)[1])
     # Neither is 0 of 1,000 images, whose binomial variance is 0.
-    nothing = comparisons.interval(unpaired(0.0))
+    nothing = intervals.interval(unpaired(0.0))
     assert (nothing.low, nothing.high > 0.3) == (0.0, True)
 
 
 def test_seeds_on_the_same_images_are_not_more_images():
     first, second = two_masks(30, 5)
-    once = comparisons.difference(paired(first, network="a"), paired(second))
-    thrice = comparisons.difference(
+    once = intervals.difference(paired(first, network="a"), paired(second))
+    thrice = intervals.difference(
         paired(first, first, first, network="a"), paired(second, second, second)
     )
     width = once.high - once.low
     assert thrice.high - thrice.low == pytest.approx(width, rel=0.15)
-    one = comparisons.interval(unpaired(50.0))
-    assert comparisons.interval(unpaired(50.0, 50.0, 50.0)) == one
+    one = intervals.interval(unpaired(50.0))
+    assert intervals.interval(unpaired(50.0, 50.0, 50.0)) == one
 
 
 def test_other_seeds_are_as_far_away_as_those_that_were_measured():
     many = 10**6
     # Of two networks; t of 10 degrees of freedom is 2.23.
-    apart = {"images": many, "elsewhere": comparisons.Seeds(1.0, 10)}
+    apart = {"images": many, "elsewhere": intervals.Seeds(1.0, 10)}
     one, other = (unpaired(v, **apart) for v in (53, 50))
-    found = comparisons.difference(one, other)
+    found = intervals.difference(one, other)
     assert found.high - 3 == pytest.approx(2.228 * math.sqrt(2), abs=0.15)
     assert comparisons.compare(one, other) == 0
     assert comparisons.compare(unpaired(53, images=many), other) == 1
@@ -106,23 +107,23 @@ def test_other_seeds_are_as_far_away_as_those_that_were_measured():
 
 
 def test_seeds_of_many_trainings_are_pooled():
-    found = comparisons.Seeds.pooled([(1.0, 3.0), (10.0,), (5.0, 5.0, 8.0)])
+    found = intervals.Seeds.pooled([(1.0, 3.0), (10.0,), (5.0, 5.0, 8.0)])
     # Squares 2 and 6, of 1 and 2 degrees.
     assert found == (pytest.approx(math.sqrt(8 / 3)), 3)
-    assert comparisons.Seeds.pooled([(1.0,), ()]).half_width(1, 0.05) == 0
+    assert intervals.Seeds.pooled([(1.0,), ()]).half_width(1, 0.05) == 0
     # A training's own seeds count where they are further apart, or alone.
     many = {"images": 10**6}
-    alone = comparisons.interval(unpaired(49.0, 51.0, **many))
+    alone = intervals.interval(unpaired(49.0, 51.0, **many))
     assert alone.high - 50 == pytest.approx(12.706, abs=0.01)
-    known = comparisons.Seeds(0.5, 10)
-    own = comparisons.interval(unpaired(49.0, 51.0, elsewhere=known, **many))
+    known = intervals.Seeds(0.5, 10)
+    own = intervals.interval(unpaired(49.0, 51.0, elsewhere=known, **many))
     assert own.high - 50 == pytest.approx(2.228, abs=0.01)
 
 
 def test_independent_distances_add_as_squares():
     one, other = unpaired(60.0), unpaired(40.0, images=500)
     ends = [wilson(600, 1000), wilson(200, 500)]
-    found = comparisons.difference(one, other)
+    found = intervals.difference(one, other)
     below = math.hypot(60 - 100 * ends[0][0], 100 * ends[1][1] - 40)
     assert found.low == pytest.approx(20 - below, abs=1e-3)
 
@@ -138,7 +139,7 @@ def test_independent_distances_add_as_squares():
     ],
 )
 def test_verdicts_are_on_whole_intervals(low, high, verdict):
-    found = comparisons.Interval((low + high) / 2, low, high)
+    found = intervals.Interval((low + high) / 2, low, high)
     assert found.within(0.0, 5.0) == verdict
 
 
@@ -158,7 +159,7 @@ def test_alike_is_more_than_not_told_apart():
 
 def test_two_accuracies_of_nothing_are_not_alike():
     nothing = unpaired(0.0), unpaired(0.9)
-    with pytest.raises(comparisons.MissingError, match="below 1 %"):
+    with pytest.raises(intervals.MissingError, match="below 1 %"):
         comparisons.alike([nothing], 1.0)
     first, second = two_masks(0, 0)
     same = paired(first, network="a"), paired(second, network="a")
@@ -168,11 +169,11 @@ def test_two_accuracies_of_nothing_are_not_alike():
 def test_constant_answers_are_not_robust():
     chance = {"chance": 10.0}
     constant, weak = unpaired(10.0, **chance), unpaired(4.0, **chance)
-    with pytest.raises(comparisons.MissingError, match="constant answer"):
+    with pytest.raises(intervals.MissingError, match="constant answer"):
         comparisons.stronger(constant, weak)
     robust = unpaired(30.0, **chance)
     assert comparisons.stronger(robust, constant).verdict == AGREES
-    with pytest.raises(comparisons.MissingError, match="number of classes"):
+    with pytest.raises(intervals.MissingError, match="number of classes"):
         comparisons.stronger(unpaired(30.0), unpaired(0.0))
 
 
@@ -183,5 +184,5 @@ def test_what_is_stated_is_met_only_if_the_interval_is_near_it():
 
 
 def test_the_share_of_images_has_an_exact_interval():
-    assert comparisons.most_images(6, 0).low > 50
-    assert comparisons.most_images(5, 0).low < 50
+    assert intervals.most_images(6, 0).low > 50
+    assert intervals.most_images(5, 0).low < 50

@@ -19,16 +19,9 @@ from experiments.findings.claims.formulations import (
     check_learned,
     formulation,
 )
-from experiments.findings.comparisons import (
-    Finding,
-    Measured,
-    MissingError,
-    alike,
-    most_images,
-    near,
-    stronger,
-)
+from experiments.findings.comparisons import Finding, alike, near, stronger
 from experiments.findings.evidence import measured
+from experiments.findings.intervals import Measured, MissingError, most_images
 from experiments.harness.experiment import Row, attacks_in
 
 

@@ -5,16 +5,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from experiments.findings import marks
-from experiments.findings.comparisons import (
+from experiments.findings.comparisons import UNKNOWN, Finding
+from experiments.findings.evidence import Results, reduced, with_seeds
+from experiments.findings.intervals import (
     AGREES,
     DISAGREES,
     UNCLEAR,
-    UNKNOWN,
-    Finding,
     Measured,
     MissingError,
 )
-from experiments.findings.evidence import Results, reduced, with_seeds
 
 # In points: how far apart accuracies of one classifier are alike, and those
 # of two; how far "about" goes.

@@ -14,21 +14,23 @@ from experiments.findings.claims.claim import (
     worst,
 )
 from experiments.findings.comparisons import (
-    AGREES,
-    DISAGREES,
-    UNCLEAR,
     Finding,
-    Measured,
-    MissingError,
     alike,
     compare,
-    contrast,
-    interval,
     larger,
     near,
     stronger,
 )
 from experiments.findings.evidence import measured
+from experiments.findings.intervals import (
+    AGREES,
+    DISAGREES,
+    UNCLEAR,
+    Measured,
+    MissingError,
+    contrast,
+    interval,
+)
 
 WITH_GRADIENT, WITH_IMAGE_ALONE = ("grad", "grad_x"), ("x", "xz")
 DEFENDED = (*WITH_IMAGE_ALONE, *WITH_GRADIENT)

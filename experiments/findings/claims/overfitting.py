@@ -9,19 +9,18 @@ from experiments.findings.claims.formulations import (
     check_learned,
     formulation,
 )
-from experiments.findings.comparisons import (
+from experiments.findings.comparisons import Finding, stronger
+from experiments.findings.evidence import Results, measured, with_seeds
+from experiments.findings.intervals import (
     AGREES,
     DISAGREES,
     LEVEL,
     UNCLEAR,
-    Finding,
     Interval,
     Measured,
     MissingError,
     contrast,
-    stronger,
 )
-from experiments.findings.evidence import Results, measured, with_seeds
 from experiments.harness.experiment import attacks_in, radii_in
 from tfgan_robust.reports.numbers import same_eps
 

@@ -5,14 +5,9 @@ from typing import Any
 
 from experiments import variants
 from experiments.findings.claims.claim import SIMILAR, Claim, best
-from experiments.findings.comparisons import (
-    Finding,
-    Measured,
-    MissingError,
-    alike,
-    stronger,
-)
+from experiments.findings.comparisons import Finding, alike, stronger
 from experiments.findings.evidence import measured
+from experiments.findings.intervals import Measured, MissingError
 from experiments.harness.experiment import Row, attacks_in, radii_in
 
 
