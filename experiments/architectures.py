@@ -10,7 +10,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from experiments import costs
+from experiments.harness import seconds
 from experiments.harness.command import main
 from experiments.harness.experiment import (
     Experiment,
@@ -43,7 +43,7 @@ def trials(preset: Preset, study: Study) -> list[Trial]:
         name: {**section.training, **changes, "classifier": name}
         for name, changes in NETWORKS.items()
     }
-    epochs = costs.equal_time(
+    epochs = seconds.equal_time(
         study.results / "costs.json", wanted, UNIT, section["epochs"]
     )
     return [

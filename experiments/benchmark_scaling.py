@@ -137,7 +137,7 @@ def measure(settings: dict[str, Any], batch_size: int, steps: int) -> Step:
         steps: How many are timed.
     """
     tf = load("tensorflow")
-    usual = load("experiments.benchmark_training:usual")
+    usual = load("experiments.harness.steps:usual")
     devices = load("tfgan_robust.training.devices")
     build_model = load("tfgan_robust.training.build:build_model")
     config = resolve({**settings, "batch_size": batch_size})

@@ -12,49 +12,42 @@ Run it on an otherwise idle machine.
 """
 
 import argparse
-import csv
-import datetime
 import json
 import os
 import resource
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import keras
-import numpy as np
-import tensorflow as tf
-
+from experiments.harness.steps import (
+    CLASSES,
+    SHAPE,
+    Step,
+    about,
+    compiled_step,
+    fixed_batch,
+    time_steps,
+    usual,
+)
 from tfgan_robust.attacks.formulations import FORMULATIONS
 from tfgan_robust.attacks.options import STEP_RATIO
-from tfgan_robust.data.augmentation import Places
 from tfgan_robust.methods.gradient_settings import FGSM_STEP
-from tfgan_robust.networks.devices import describe_devices
 from tfgan_robust.runs.presets import resolve
 from tfgan_robust.training.build import build_model
-from tfgan_robust.training.precision import choose
+from tfgan_robust.training.records import read_metrics
 
-SHAPE, CLASSES = (32, 32, 3), 10
 # Both terms of equation 5 for every method, so that they do the same job.
 SAME_OBJECTIVE = {"clean_weight": 1.0}
 IN_TORCH = ("natural", "fgsm", "pgd-7")
-# The width that pays: wider generators find no more (docs/paper.md).
+# The width of the preset `recommended`.
 NARROW = 0.0625
-BUILDS = 2
-ROUNDS = 3
 LOOP_STEPS = 30
 MEMORY_STEPS = 6
-
-
-# Takes one step of training.
-Step = Callable[[], object]
 
 
 def variants() -> Iterator[tuple[str, dict[str, Any]]]:
@@ -87,33 +80,6 @@ def variants() -> Iterator[tuple[str, dict[str, Any]]]:
         )
 
 
-def fixed_batch(count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Returns images and labels, drawn at random."""
-    generator = np.random.default_rng(0)
-    images = generator.random((count, *SHAPE), np.float32)
-    return images, generator.integers(CLASSES, size=count)
-
-
-def compiled_step(settings: dict[str, Any]) -> Step:
-    """Returns a bare step on one fixed batch, compiled and warm."""
-    config = resolve(settings)
-    count = config.batch_size
-    model = build_model(config, SHAPE, CLASSES, num_images=count)
-    images, labels = (tf.constant(part) for part in fixed_batch(count))
-    batch: Any = (images, labels)
-    if model.method.remembers:
-        still = tf.zeros([count, 1], tf.int32)
-        places = Places(tf.range(count), still, still, still > 0)
-        batch = ((images, places), labels)
-    step = tf.function(lambda: model.train_step(batch), autograph=False)
-
-    def run() -> None:
-        step()["loss"].numpy()
-
-    run()
-    return run
-
-
 def step_in_torch(settings: dict[str, Any], *, bfloat16: bool) -> Step:
     """Returns the same in PyTorch, of a method without generators."""
     from experiments.peers.torch_training import torch_step
@@ -132,52 +98,6 @@ def step_in_torch(settings: dict[str, Any], *, bfloat16: bool) -> Step:
         step_size=ratio * config.eps,
         bfloat16=bfloat16,
     )
-
-
-def shortest(run: Step, steps: int) -> float:
-    """Returns the shortest time of a step."""
-    return min(_times(run, steps))
-
-
-def usual(run: Step, steps: int) -> float:
-    """Returns the median time of a step."""
-    return statistics.median(_times(run, steps))
-
-
-def _times(run: Step, steps: int) -> list[float]:
-    times = []
-    for _ in range(steps):
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return times
-
-
-def time_steps(
-    builders: Mapping[Any, Callable[[], Step]], steps: int
-) -> dict[Any, float]:
-    """Returns the seconds of a step of each variant.
-
-    Of each the shortest counts: what else the machine does only adds. All take
-    turns, and that twice, from building them on, since it may be slow for
-    minutes.
-
-    Args:
-        builders: What makes a step, by name.
-        steps: How many steps are timed at once.
-    """
-    found: dict[Any, float] = {}
-    for build_number in range(1, BUILDS + 1):
-        ready = {name: build() for name, build in builders.items()}
-        for _ in range(ROUNDS):
-            for name, step in ready.items():
-                taken = shortest(step, steps)
-                found[name] = min(taken, found.get(name, taken))
-        keras.backend.clear_session()
-        print(f"built {build_number} of {BUILDS} times, the shortest so far:")
-        for name, taken in found.items():
-            print(f"  {name}: {taken:.4f} s", flush=True)
-    return found
 
 
 def print_steps(common: dict[str, Any], steps: int) -> None:
@@ -226,18 +146,9 @@ def table(found: Mapping[tuple[str, str], float]) -> Iterator[str]:
         )
 
 
-def about() -> dict[str, str]:
-    """Says when and on what a time was measured."""
-    return {
-        "date": datetime.date.today().isoformat(),
-        "device": describe_devices(),
-        "precision": choose("auto").name,
-    }
-
-
 def train_command(
     settings: dict[str, Any], folder: Path
-) -> tuple[list[dict[str, str]], float]:
+) -> tuple[list[dict[str, float]], float]:
     """Runs the training command; returns metrics and peak memory in GiB."""
     file = folder / "settings.json"
     file.write_text(json.dumps(settings))
@@ -245,8 +156,7 @@ def train_command(
     command += [f"--config={file}", f"--run_dir={folder / 'run'}"]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
-    with (folder / "run" / "metrics.csv").open(newline="") as metrics:
-        return list(csv.DictReader(metrics)), peak
+    return read_metrics(folder / "run" / "metrics.csv"), peak
 
 
 def time_loop(common: dict[str, Any], data: dict[str, Any]) -> None:
@@ -274,7 +184,7 @@ def time_loop(common: dict[str, Any], data: dict[str, Any]) -> None:
             Path(folder),
         )
     after = usual(run, LOOP_STEPS)
-    loop = common["batch_size"] / float(rows[1]["images_per_second"])
+    loop = common["batch_size"] / rows[1]["images_per_second"]
     bare = (before + after) / 2
     print(
         f"\nbare step {before:.3f} s before, {after:.3f} s after; step of the "
@@ -290,6 +200,7 @@ def measure_memory(common: dict[str, Any], data: dict[str, Any]) -> None:
             {
                 **common,
                 **data,
+                "method": "gan",
                 "train_images": MEMORY_STEPS * common["batch_size"],
                 "eval_images": 128,
                 "epochs": 1,

@@ -1,9 +1,9 @@
 """Who collapses in a long run at a large radius, and do the alarms say so?
 
 Training by one gradient step can overfit to that step: accuracy under FGSM
-goes up, under PGD to nothing (arXiv:2001.03994). Variants of
-`experiments.variants` train at a large radius for a long time; validation
-images show when accuracy falls, and `alarms.json` what was said.
+goes up, under PGD to nothing (arXiv:2001.03994). Some of
+`experiments.harness.variants` train at a large radius for a long time;
+validation images show when accuracy falls, and `alarms.json` what was said.
 """
 
 import json
@@ -12,14 +12,15 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from experiments import variants
+from experiments.harness import variants
 from experiments.harness.command import main
 from experiments.harness.experiment import Experiment, Row
 from experiments.harness.options import Preset, Section
-from experiments.harness.study import Measurement, Study, Trial, read_metrics
+from experiments.harness.study import Measurement, Study, Trial
 from tfgan_robust.reports.plot_style import PALETTE
 from tfgan_robust.runs.directory import RunDirectory
 from tfgan_robust.training.alarms import has_fallen
+from tfgan_robust.training.records import read_metrics
 
 NAME = "collapse"
 
@@ -48,7 +49,9 @@ def history(run: RunDirectory, num_images: int) -> dict[str, Any]:
         run: What is kept of it.
         num_images: How many validation images were attacked.
     """
-    rows = [row for row in read_metrics(run) if "val_pgd_accuracy" in row]
+    rows = [
+        row for row in read_metrics(run.metrics) if "val_pgd_accuracy" in row
+    ]
     pgd = [row["val_pgd_accuracy"] for row in rows]
     epochs = [int(row["epoch"]) for row in rows]
     alarms = json.loads(run.alarms.read_text("utf-8"))

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from experiments.benchmark_training import (
+from experiments.harness.steps import (
     Step,
     about,
     compiled_step,

@@ -12,7 +12,6 @@ from typing import Any
 
 from experiments.findings.intervals import Measured, MissingError, Seeds
 from experiments.harness.experiment import Row, entry, seeds_in
-from experiments.harness.study import read_metrics
 from tfgan_robust.attacks.plan import CLEAN
 from tfgan_robust.errors import UsageError
 from tfgan_robust.files import read_json_object
@@ -25,6 +24,7 @@ from tfgan_robust.reports.reading import (
 from tfgan_robust.reports.results import Result
 from tfgan_robust.reports.stage_settings import describe
 from tfgan_robust.runs.directory import RunDirectory
+from tfgan_robust.training.records import read_metrics
 
 # What experiments published, by name.
 Results = Mapping[str, Mapping[str, Any]]
@@ -157,7 +157,8 @@ def _training(folder: Path) -> Row:
 
 def health(run: RunDirectory) -> dict[str, float]:
     """Returns the last figures on generators and modes, as shares of 1."""
-    rows = [r for r in read_metrics(run) if "inference_mode_accuracy" in r]
+    every = read_metrics(run.metrics)
+    rows = [row for row in every if "inference_mode_accuracy" in row]
     if not rows:
         return {}
     return {
@@ -208,17 +209,20 @@ def seeds_apart(results: Results) -> dict[str, Seeds]:
     Returns:
         Of "clean" and of "attacked" images.
     """
-    groups: dict[Any, list[float]] = {}
+    trainings: dict[tuple[str, str], dict[Any, list[float]]] = {}
     for name in _REPEATED:
         for row in results.get(name, {}).get("rows", ()):
             for each in row["accuracy"]:
                 kind = CLEAN if each["attack"] == CLEAN else ATTACKED
-                key = (kind, method_of(row), row["split"], row["checkpoint"],
+                training = trainings.setdefault((kind, method_of(row)), {})
+                key = (row["split"], row["checkpoint"],
                        each["attack"], round(each["eps"], 6))  # fmt: skip
-                groups.setdefault(key, []).append(100 * each["accuracy"])
+                training.setdefault(key, []).append(100 * each["accuracy"])
     return {
         kind: Seeds.pooled(
-            each for key, each in groups.items() if key[0] == kind
+            list(training.values())
+            for (of, _), training in trainings.items()
+            if of == kind
         )
         for kind in (CLEAN, ATTACKED)
     }

@@ -39,17 +39,22 @@ class Seeds(NamedTuple):
     degrees: int = 0
 
     @classmethod
-    def pooled(cls, groups: Iterable[Sequence[float]]) -> "Seeds":
+    def pooled(cls, trainings: Iterable[Sequence[Sequence[float]]]) -> "Seeds":
         """Returns what trainings have in common, each of several seeds.
 
         Args:
-            groups: The accuracies of each training, in %.
+            trainings: What was measured of each, such as under several
+                attacks: accuracies in %, one for each seed. However much is
+                measured of the same networks, they are no more networks.
         """
         squares, degrees = 0.0, 0
-        for values in groups:
-            if len(values) > 1:
-                squares += statistics.variance(values) * (len(values) - 1)
-                degrees += len(values) - 1
+        for training in trainings:
+            repeated = [values for values in training if len(values) > 1]
+            if repeated:
+                own = max(map(len, repeated)) - 1
+                variance = statistics.mean(map(statistics.variance, repeated))
+                squares += own * variance
+                degrees += own
         return cls(math.sqrt(squares / max(1, degrees)), degrees)
 
     def half_width(self, count: int, level: float) -> float:
@@ -244,7 +249,7 @@ def _moved(terms: Terms, level: float, same: bool) -> float:
             strict=True,
         )
     ]
-    own = Seeds.pooled([sums])
+    own = Seeds.pooled([[sums]])
     _, first = terms[0]
     if not same and first.elsewhere.degrees > own.degrees:
         # Accuracies of one network on several images move together.

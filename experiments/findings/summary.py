@@ -21,7 +21,7 @@ from experiments.findings.intervals import (
 )
 from experiments.findings.sections import withstanding
 from experiments.findings.tables import conditions
-from experiments.variants import UNIT
+from experiments.harness.variants import UNIT
 from tfgan_robust.errors import UsageError
 from tfgan_robust.reports.tables import markdown_table
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from experiments import efficiency
 from experiments.findings.evidence import method_of, seeds_of
 from experiments.harness.experiment import (
     Row,
@@ -13,6 +12,7 @@ from experiments.harness.experiment import (
     radii_in,
 )
 from experiments.harness.runner import duration
+from experiments.harness.variants import TIME
 from tfgan_robust.attacks.plan import CLEAN
 from tfgan_robust.reports.numbers import format_eps
 from tfgan_robust.reports.tables import audit_line, markdown_table
@@ -20,7 +20,7 @@ from tfgan_robust.reports.tables import audit_line, markdown_table
 # Columns of rows that tell one from the other, whatever the experiment.
 _TELLING = (
     "formulation", "settings by", "variant", "network", "precision", "budget",
-    efficiency.TIME, "checkpoint", "split", "seed", "epochs",
+    TIME, "checkpoint", "split", "seed", "epochs",
 )  # fmt: skip
 # What differs between seeds and machines alone.
 _NO_SETTINGS = ("seed", "data_dir")

@@ -49,6 +49,8 @@ class Experiment:
             all experiments.
         at_most: Trials that last as long as any that its results can ask
             for.
+        published: Trials that have rows where they are kept; `trials` if it
+            asks for no others.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Experiment:
     more: Callable[[Trial, Study], Row] | None = None
     later: Callable[[Preset, Study], Sequence[Trial]] | None = None
     at_most: Callable[[Preset, Study], Sequence[Trial]] | None = None
+    published: Callable[[Preset, Study], Sequence[Trial]] | None = None
 
     def asked_for(self, preset: Preset, study: Study) -> Sequence[Trial]:
         """Returns the trials that its results ask for."""
@@ -69,10 +72,8 @@ class Experiment:
         """Writes its files from what is kept, none while there are no rows."""
         if self.also is not None:
             self.also(preset, study)
-        trials = [
-            *self.trials(preset, study), *self.asked_for(preset, study),
-        ]  # fmt: skip
-        rows = list(rows_of(trials, study, self.more))
+        find = self.published or self.trials
+        rows = list(rows_of(find(preset, study), study, self.more))
         if not rows or self.draw is None:
             return
         study.results.mkdir(parents=True, exist_ok=True)

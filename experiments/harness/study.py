@@ -6,10 +6,8 @@ all that tables, figures and the report read. A trial whose measurements are
 there is not trained again, wherever its networks went.
 """
 
-import csv
 import dataclasses
 import json
-import math
 import os
 import shutil
 import signal
@@ -26,6 +24,7 @@ from tfgan_robust.runs.config import TrainConfig
 from tfgan_robust.runs.directory import RunDirectory
 from tfgan_robust.runs.presets import resolve
 from tfgan_robust.runs.stored import load_run_config
+from tfgan_robust.training.records import read_metrics
 
 Settings = Mapping[str, Any]
 # What is kept of a run, and of an evaluation; what says that it went to its
@@ -109,7 +108,8 @@ class Study:
         kept = self.kept(trial).path / "settings.json"
         if not (kept.is_file() and _holds(kept, trial.settings)):
             return False
-        return int(read_metrics(run)[-1]["epoch"]) == trial.config.epochs
+        last = read_metrics(run.metrics)[-1]
+        return int(last["epoch"]) == trial.config.epochs
 
     def is_measured(self, trial: Trial, measurement: Measurement) -> bool:
         """Tells whether an evaluation went to its end and is kept.
@@ -131,10 +131,6 @@ class Study:
                     f"{self.kept(trial).path}."
                 )
         return True
-
-    def is_done(self, trial: Trial) -> bool:
-        """Tells whether all measurements of a trial are kept."""
-        return all(self.is_measured(trial, m) for m in trial.measurements)
 
     def has_failed(
         self, trial: Trial, measurement: Measurement | None = None
@@ -201,7 +197,7 @@ class Study:
         """Returns how long training steps took, validation excluded."""
         batch_size = self.config(trial).batch_size
         before, seconds = 0.0, 0.0
-        for row in read_metrics(self.kept(trial)):
+        for row in read_metrics(self.kept(trial).metrics):
             images = (row["step"] - before) * batch_size
             seconds += images / row["images_per_second"]
             before = row["step"]
@@ -226,16 +222,6 @@ def is_complete(folder: Path) -> bool:
     """Tells whether a folder holds an evaluation that went to its end."""
     file = folder / "results.json"
     return file.is_file() and bool(read_json_object(file).get("complete"))
-
-
-def read_metrics(run: RunDirectory) -> list[dict[str, float]]:
-    """Returns the rows of a run's metrics, without what is empty."""
-    with run.metrics.open(newline="", encoding="utf-8") as file:
-        rows = [
-            {name: float(value) for name, value in row.items() if value}
-            for row in csv.DictReader(file)
-        ]
-    return [row for row in rows if not math.isnan(row["epoch"])]
 
 
 def command(name: str, log: Path, **flags: Any) -> None:

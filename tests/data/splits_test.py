@@ -123,6 +123,11 @@ def test_copies_of_an_image_are_on_one_side(split, times, count):
     assert len(training) + len(validation) == times * len(split.labels)
 
 
+def test_copies_that_leave_nothing_to_hold_out_are_refused(split):
+    with pytest.raises(UsageError, match="copies; raise `validation_images`"):
+        held_out(copied(split, 2), validation_images=1)
+
+
 def test_without_copies_the_split_is_the_front_of_the_order(split):
     (_, labels), order = split, representative_order(split.labels)
     _, validation = held_out(split, validation_images=100)

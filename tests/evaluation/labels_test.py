@@ -139,8 +139,12 @@ def test_what_training_found_in_its_data_stands_with_the_figures(run, tmp_path):
     shutil.copytree(run, copy, ignore=shutil.ignore_patterns("served"))
     config = json.loads((copy / "config.json").read_text())
     config["dataset"]["notes"] = ["3 of 9 test images are among the others"]
+    config["dataset"]["source"] = "folder compressed"
     (copy / "config.json").write_text(json.dumps(config))
     for name in NAMES:
         write(tmp_path, name, [1, 2, 3])
     _, notes = accuracy(copy, tmp_path)
-    assert notes == ["in training, 3 of 9 test images are among the others"]
+    assert notes == [
+        "in training, 3 of 9 test images are among the others",
+        f"trained on folder compressed, measured on folder {tmp_path.name}",
+    ]

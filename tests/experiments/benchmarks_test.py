@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 attacks = pytest.importorskip("experiments.benchmark_attacks")
 training = pytest.importorskip("experiments.benchmark_training")
+steps = pytest.importorskip("experiments.harness.steps")
 
 
 @pytest.fixture
@@ -119,11 +120,11 @@ def test_steps_are_timed_in_turns_by_their_shortest(monkeypatch, capsys):
         timed.append(name)
         return {"slow": 5.0, "fast": 1.0}[name] + 1 / len(timed)
 
-    monkeypatch.setattr(training, "shortest", shortest)
+    monkeypatch.setattr(steps, "shortest", shortest)
     builders = {name: lambda n=name: build(n) for name in ("slow", "fast")}
-    found = training.time_steps(builders, 2)
-    assert built == ["slow", "fast"] * training.BUILDS
-    turns = training.BUILDS * training.ROUNDS
+    found = steps.time_steps(builders, 2)
+    assert built == ["slow", "fast"] * steps.BUILDS
+    turns = steps.BUILDS * steps.ROUNDS
     assert timed == ["slow", "fast"] * turns
     assert found == {
         "slow": 5 + 1 / (2 * turns - 1),

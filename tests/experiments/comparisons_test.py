@@ -107,10 +107,14 @@ def test_other_seeds_are_as_far_away_as_those_that_were_measured():
 
 
 def test_seeds_of_many_trainings_are_pooled():
-    found = intervals.Seeds.pooled([(1.0, 3.0), (10.0,), (5.0, 5.0, 8.0)])
+    trainings = [[(1.0, 3.0)], [(10.0,)], [(5.0, 5.0, 8.0)]]
+    found = intervals.Seeds.pooled(trainings)
     # Squares 2 and 6, of 1 and 2 degrees.
     assert found == (pytest.approx(math.sqrt(8 / 3)), 3)
-    assert intervals.Seeds.pooled([(1.0,), ()]).half_width(1, 0.05) == 0
+    assert intervals.Seeds.pooled([[(1.0,)], []]).half_width(1, 0.05) == 0
+    # Two attacks on the same two networks are no four networks.
+    twice = intervals.Seeds.pooled([[(1.0, 3.0), (5.0, 9.0)]])
+    assert twice == (pytest.approx(math.sqrt((2 + 8) / 2)), 1)
     # A training's own seeds count where they are further apart, or alone.
     many = {"images": 10**6}
     alone = intervals.interval(unpaired(49.0, 51.0, **many))

@@ -11,6 +11,7 @@ import tensorflow as tf
 from tfgan_robust.attacks.pgd import pgd
 from tfgan_robust.runs.directory import RunDirectory
 from tfgan_robust.runs.presets import resolve
+from tfgan_robust.training import alarms
 from tfgan_robust.training.build import build_model
 
 ROOT = Path(__file__).parents[2]
@@ -20,8 +21,9 @@ collapse = pytest.importorskip("experiments.collapse")
 costs = pytest.importorskip("experiments.costs")
 options = pytest.importorskip("experiments.harness.options")
 pretended = pytest.importorskip("pretended")
+seconds = pytest.importorskip("experiments.harness.seconds")
 study = pytest.importorskip("experiments.harness.study")
-variants = pytest.importorskip("experiments.variants")
+variants = pytest.importorskip("experiments.harness.variants")
 
 SHAPE = (16, 16, 3)
 
@@ -115,9 +117,10 @@ def test_names_of_trainings_differ():
 
 def test_a_collapse_is_less_than_half_of_the_best_so_far(tmp_path):
     run = RunDirectory(tmp_path)
-    lines = ["epoch,val_fgsm_accuracy,val_pgd_accuracy"]
+    lines = ["epoch," + ",".join(alarms.COMPARED)]
     for epoch, left in enumerate(["0.2", "", "0.4", "0.19", "0.3"], 1):
-        lines.append(f"{epoch}.0,{left and '0.5'},{left}")
+        others = [left and "0.5"] * (len(alarms.COMPARED) - 1)
+        lines.append(",".join([f"{epoch}.0", *others, left]))
     run.metrics.write_text("\n".join(lines) + "\n")
     alarm = {"epoch": 4, "name": "pgd_collapses", "message": "it did"}
     run.alarms.write_text(json.dumps([alarm]))
@@ -158,17 +161,17 @@ def timed(monkeypatch):
     found = []
 
     def measured(file, wanted, steps=0):
-        found.extend(costs.key(each) for each in wanted)
-        return {costs.key(each): 1.0 for each in wanted}
+        found.extend(seconds.key(each) for each in wanted)
+        return {seconds.key(each): 1.0 for each in wanted}
 
-    monkeypatch.setattr(costs, "measured", measured)
+    monkeypatch.setattr(seconds, "measured", measured)
     monkeypatch.setattr(
         efficiency,
         "rows_of",
         lambda trials, place: [
             row(t.about["variant"], 1, REACHED[t.about["variant"]])
             for t in trials
-            if place.is_done(t)
+            if all(place.is_measured(t, each) for each in t.measurements)
         ],
     )
     return found
@@ -192,9 +195,9 @@ def test_only_steps_of_what_is_trained_are_timed(timed):
 def test_a_training_says_how_long_its_whole_epochs_last(timed, monkeypatch):
     def measured(file, wanted, steps=0):
         known = {"nfgsm": 1.0, "fgsm": 1.0, "gan": 1.5, "trades": 4.0}
-        return {costs.key(each): known[each["method"]] for each in wanted}
+        return {seconds.key(each): known[each["method"]] for each in wanted}
 
-    monkeypatch.setattr(costs, "measured", measured)
+    monkeypatch.setattr(seconds, "measured", measured)
     section = {**PRESET.stored["efficiency"], "budgets": [10]}
     preset = options.Preset("some", {**PRESET.stored, "efficiency": section})
     found = {
@@ -224,6 +227,19 @@ def test_more_seeds_have_those_close_to_the_best_and_then_the_best(timed):
     # The best generator is not the best of all.
     assert names(more) == ["nfgsm-1-7", "gan-1-7", "nfgsm-2-7", "gan-2-7"]
     assert {trial.config.seed for trial in more} == {7}
+
+
+def test_seeds_that_are_kept_stay_whatever_is_missing_beside_them(timed):
+    place = pretended.Pretended()
+    # Such as a variant that is new would be.
+    assert efficiency.more_seeds(PRESET, place) == []
+    published = efficiency.EXPERIMENT.published(PRESET, place)
+    assert names(published) == [
+        "nfgsm-1-0", "gan-1-0", "trades-1-0",
+        "gan-2-0", "nfgsm-2-0", "trades-2-0",
+        "nfgsm-1-7", "gan-1-7", "trades-1-7",
+        "gan-2-7", "nfgsm-2-7", "trades-2-7",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -6,25 +6,26 @@ from pathlib import Path
 
 import pytest
 
+from tfgan_robust.errors import TfganRobustError
 from tfgan_robust.evaluation.options import EvaluateSettings
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 apart = pytest.importorskip("experiments.harness.apart")
-costs = pytest.importorskip("experiments.costs")
 formulations = pytest.importorskip("experiments.formulations")
 options = pytest.importorskip("experiments.harness.options")
 run_all = pytest.importorskip("experiments.run_all")
+seconds = pytest.importorskip("experiments.harness.seconds")
 study = pytest.importorskip("experiments.harness.study")
-variants = pytest.importorskip("experiments.variants")
+variants = pytest.importorskip("experiments.harness.variants")
 
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
     monkeypatch.setattr(
-        costs,
+        seconds,
         "measured",
-        lambda file, wanted, steps=0: {costs.key(s): 1.0 for s in wanted},
+        lambda file, wanted, steps=0: {seconds.key(s): 1.0 for s in wanted},
     )
     return study.Study(tmp_path / "runs", tmp_path / "results")
 
@@ -92,28 +93,30 @@ def test_only_directions_need_the_networks_of_the_long_run(place):
 
 
 def test_equal_time_is_counted_in_epochs_of_the_unit(tmp_path, monkeypatch):
-    seconds = {"epsilon": 1.0, "pgd": 4.0, "slow": 100.0}
-    wanted = {name: {"method": name} for name in seconds}
+    known = {"epsilon": 1.0, "pgd": 4.0, "slow": 100.0}
+    wanted = {name: {"method": name} for name in known}
     monkeypatch.setattr(
-        costs,
+        seconds,
         "measured",
         lambda file, settings, steps=0: {
-            costs.key(each): seconds[each["method"]] for each in settings
+            seconds.key(each): known[each["method"]] for each in settings
         },
     )
-    found = costs.equal_time(tmp_path / "costs.json", wanted, "epsilon", 10)
+    found = seconds.equal_time(tmp_path / "costs.json", wanted, "epsilon", 10)
     assert found == {"epsilon": 10, "pgd": 2, "slow": 1}
 
 
 def test_seeds_and_epochs_change_no_step():
     one = {"method": "fgsm", "epochs": 1, "seed": 2, "classifier_width": 0.5}
     other = {"classifier_width": 0.5, "method": "fgsm", "epochs": 7}
-    assert costs.key(one) == costs.key(other)
-    assert costs.key(one) != costs.key({**one, "classifier_width": 1.0})
-    assert costs.key(one) == costs.key({**one, "eps": "16/255"})
+    assert seconds.key(one) == seconds.key(other)
+    assert seconds.key(one) != seconds.key({**one, "classifier_width": 1.0})
+    assert seconds.key(one) == seconds.key({**one, "eps": "16/255"})
 
 
 def test_steps_are_timed_in_a_process_of_their_own():
     assert apart.apart(os.getpid) != os.getpid()
-    with pytest.raises(ValueError, match="invalid literal"):
+    with pytest.raises(TfganRobustError, match=r"failed .*: invalid literal"):
         apart.apart(int, "one")
+    with pytest.raises(TfganRobustError, match="failed in a process"):
+        apart.apart(os._exit, 1)

@@ -40,14 +40,14 @@ def keep(place, *, complete=True, settings=SETTINGS, flags=MEASUREMENT.flags):
 
 
 def test_what_is_kept_counts_without_any_network(place):
-    assert not place.is_done(TRIAL)
+    assert not place.is_settled(TRIAL)
     keep(place)
-    assert place.is_done(TRIAL)
+    assert place.is_settled(TRIAL)
 
 
 def test_what_was_cut_off_is_not_done(place):
     keep(place, complete=False)
-    assert not place.is_done(TRIAL)
+    assert not place.is_settled(TRIAL)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_what_was_cut_off_is_not_done(place):
 def test_results_of_other_settings_are_refused(place, other):
     keep(place, **other)
     with pytest.raises(UsageError, match="is not what some/trial-0"):
-        place.is_done(TRIAL)
+        place.is_settled(TRIAL)
 
 
 def write_metrics(run, rows):

@@ -251,6 +251,16 @@ def test_limits_are_exact(name):
             "goes with a formulation with a gradient",
         ),
         (
+            {"attack_mode": "training", "formulation": "x", "method": "gan"},
+            "attack_mode=training with formulation=x",
+            "goes with a formulation with a gradient",
+        ),
+        (
+            {"method": "nfgsm", "batching": "separate"},
+            "batching=separate with clean_weight=0",
+            "needs more than one batch",
+        ),
+        (
             {"gradient_skip": 0.5, "formulation": "xz", "method": "gan"},
             "gradient_skip=0.5 with formulation=xz",
             "needs a formulation with a gradient",
@@ -319,6 +329,25 @@ def test_contradictions_are_refused_with_a_remedy(given, received, remedy):
     message = refusal(given)
     assert received in message
     assert remedy in message
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        # Nothing is divided among generators.
+        {"method": "start", "start_from": "noise", "batch_size": 1},
+        {"method": "gan", "generator_assignment": "all", "batch_size": 1},
+        # Each generator has a batch of its own.
+        {"generator_assignment": "all", "batching": "separate"},
+        {"clean_weight": 1.0, "batching": "separate"},
+        {"weight_perturbation": 0.01, "weight_perturbation_start": 0.5},
+        {"preset": "paper", "formulation": "grad", "attack_mode": "training"},
+    ],
+    ids=str,
+)
+def test_what_contradicts_nothing_is_taken(given):
+    found = resolve({"method": "gan", **given})
+    assert {name: getattr(found, name) for name in given} == given
 
 
 def test_contradictions_do_not_depend_on_who_says_what():

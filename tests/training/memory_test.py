@@ -41,6 +41,9 @@ def test_before_the_first_visit_signs_are_random():
     signs = GradientMemory(200, SHAPE).read(still(*range(200))).numpy()
     assert set(np.unique(signs)) == {-1.0, 1.0}
     assert abs(signs.mean()) < 0.03
+    for seed, same in ((0, True), (1, False)):
+        other = GradientMemory(200, SHAPE, seed).read(still(*range(200)))
+        assert np.array_equal(signs, other) == same
 
 
 def test_a_zero_counts_as_negative():

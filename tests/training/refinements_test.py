@@ -53,6 +53,51 @@ def natural(network, optimizer, **refinements):
     return model
 
 
+@keras.saving.register_keras_serializable(package="tests")
+class Placed(keras.layers.Layer):
+    """Adds what it has learned of each place, and has weights to no end."""
+
+    def build(self, shape):
+        self.places = keras.layers.Embedding(shape[1], shape[2])
+        self.places.build(None)
+        self.idle = keras.layers.Dense(3)
+        self.idle.build(shape)
+        self.built = True
+
+    def call(self, inputs):
+        return inputs + self.places(tf.range(tf.shape(inputs)[1]))
+
+
+def placed():
+    keras.utils.set_random_seed(0)
+    return keras.Sequential(
+        [
+            keras.Input(SHAPE),
+            keras.layers.Reshape((16, 48)),
+            Placed(),
+            keras.layers.Flatten(),
+            keras.layers.Dense(10),
+        ]
+    )
+
+
+@pytest.mark.parametrize("refinements", [{}, {"weight_perturbation": 0.01}])
+def test_any_networks_weights_learn_and_idle_ones_stay(refinements):
+    network = placed()
+    model = natural(network, keras.optimizers.SGD(0.1), **refinements)
+    variables = network.trainable_variables
+    before = [v.numpy() for v in variables]
+    model.train_step(batch())
+    moved = [
+        v.path
+        for old, v in zip(before, variables, strict=True)
+        if not np.array_equal(old, v)
+    ]
+    idle = [v.path for v in network.layers[1].idle.trainable_variables]
+    assert moved == [v.path for v in variables if v.path not in idle]
+    assert (len(moved), len(idle)) == (3, 2)
+
+
 def linear(images=SHAPE):
     keras.utils.set_random_seed(0)
     dense = keras.layers.Dense(10, bias_initializer="ones")
@@ -412,6 +457,31 @@ def test_remembered_gradients_are_those_of_the_last_visit():
     after = model.memory.bits.numpy()
     np.testing.assert_array_equal(after[:3], before[:3])
     np.testing.assert_array_equal(after[11:], before[11:])
+
+
+def test_recomputed_statistics_are_of_starts_from_what_is_remembered():
+    model = build(
+        method="start", start_from="remembered", averaging=0.9, num_images=8,
+        start_size=4.0, start_noise=0.0, eps=0.2,
+    )  # fmt: skip
+    images, labels = batch()
+    still = tf.zeros([8, 1], tf.int32)
+    places = Places(tf.range(8), still, still, still > 0)
+    first = model.averaged.get_layer("block1_conv1_bn")
+    convolve = model.averaged.get_layer("block1_conv1")
+    for sign in (1.0, -1.0):
+        remembered = sign * tf.ones_like(images)
+        model.memory.write(places, remembered)
+        model.recompute_statistics([((images, places), labels)])
+        (perturbed,) = model.method.perturb(
+            images, labels, tf.constant([0, 0]), remembered
+        )
+        np.testing.assert_allclose(
+            first.moving_mean,
+            np.asarray(convolve(perturbed)).mean((0, 1, 2)),
+            rtol=1e-3,
+            atol=1e-5,
+        )
 
 
 def test_methods_that_remember_need_to_know_how_many_images_there_are():

@@ -11,7 +11,7 @@ from cases import slow
 from tfgan_robust.errors import UsageError
 from tfgan_robust.runs.directory import RunDirectory
 from tfgan_robust.runs.presets import resolve
-from tfgan_robust.training import precision
+from tfgan_robust.training import precision, session
 from tfgan_robust.training.loop import Trainer
 from tfgan_robust.training.session import train_all
 
@@ -50,6 +50,24 @@ def train(folder, **changes):
     }
     run = RunDirectory(folder / "run")
     return train_all([(run, resolve(settings))])
+
+
+def test_a_run_that_another_process_began_meanwhile_is_left_alone(
+    begun, tmp_path, monkeypatch
+):
+    folder = tmp_path / "both"
+    shutil.copytree(begun / "data", folder / "data")
+
+    def other_begins(*arguments):
+        shutil.copytree(begun / "run", folder / "run")
+        return Trainer(*arguments)
+
+    monkeypatch.setattr(session, "Trainer", other_begins)
+    with pytest.raises(UsageError, match="has begun a run in .* meanwhile"):
+        train(folder, seed=1)
+    for name in ("config.json", "metrics.csv"):
+        kept = (begun / "run" / name).read_bytes()
+        assert (folder / "run" / name).read_bytes() == kept
 
 
 @pytest.mark.parametrize(

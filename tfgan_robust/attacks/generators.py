@@ -12,7 +12,7 @@ from tfgan_robust.attacks.formulations import FORMULATIONS, sees_gradient
 from tfgan_robust.attacks.gradients import input_gradient
 from tfgan_robust.attacks.linf import draw, project
 from tfgan_robust.networks.logits import LogitsFn
-from tfgan_robust.networks.losses import log_odds
+from tfgan_robust.networks.losses import LossFn, log_odds
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -34,7 +34,11 @@ class GeneratorInput:
         return cls(**{name: getattr(settings, name) for name in names})
 
     def gradient_sign(
-        self, logits_fn: LogitsFn, start: tf.Tensor, labels: tf.Tensor
+        self,
+        logits_fn: LogitsFn,
+        start: tf.Tensor,
+        labels: tf.Tensor,
+        loss_fn: LossFn = log_odds,
     ) -> tf.Tensor:
         """Returns the sign of the loss gradient that a generator sees.
 
@@ -42,28 +46,28 @@ class GeneratorInput:
             logits_fn: The classifier.
             start: float32 [batch, height, width, channels] in [0, 1].
             labels: Integer [batch].
+            loss_fn: From labels and logits to a loss for each example.
 
         Returns:
             float32, shaped as `start`; zeros if the formulation needs none.
         """
         if not sees_gradient(self.formulation):
             return tf.zeros_like(start)
-        gradient, _, _ = input_gradient(
-            logits_fn, start, labels, self.seen_loss
-        )
+
+        def seen(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+            return loss_fn(self.looked_at(labels, logits), logits)
+
+        gradient, _, _ = input_gradient(logits_fn, start, labels, seen)
         return tf.sign(gradient)
 
-    def seen_loss(self, labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-        """Returns the loss whose gradient is seen.
+    def looked_at(self, labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+        """Returns the classes whose loss is seen, integer [batch].
 
         Args:
             labels: Integer [batch].
             logits: float32 [batch, num_classes].
-
-        Returns:
-            float32 [batch].
         """
-        return log_odds(labels, logits)
+        return labels
 
     def directions(
         self,
@@ -112,11 +116,10 @@ class Perturbation(GeneratorInput):
     # Gradients that are taken beside the one that the generator sees.
     looks = 0
 
-    def seen_loss(self, labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-        """See `GeneratorInput.seen_loss`."""
-        if self.gradient_label == "predicted":
-            labels = tf.argmax(logits, axis=-1)
-        return log_odds(labels, logits)
+    def looked_at(self, labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+        """See `GeneratorInput.looked_at`."""
+        predicted = self.gradient_label == "predicted"
+        return tf.argmax(logits, axis=-1) if predicted else labels
 
     def attack(
         self, generator: keras.Model, logits_fn: LogitsFn, problem: Problem

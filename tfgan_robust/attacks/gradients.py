@@ -1,19 +1,17 @@
 """The gradient that white-box attacks follow."""
 
-from collections.abc import Callable
-
 import tensorflow as tf
 
 from tfgan_robust.errors import UsageError
 from tfgan_robust.networks.logits import LogitsFn
-from tfgan_robust.networks.losses import log_odds
+from tfgan_robust.networks.losses import LossFn, log_odds
 
 
 def input_gradient(
     logits_fn: LogitsFn,
     images: tf.Tensor,
     labels: tf.Tensor,
-    loss_fn: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] = log_odds,
+    loss_fn: LossFn = log_odds,
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Differentiates the summed loss with respect to the images.
 

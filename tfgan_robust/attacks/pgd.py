@@ -4,7 +4,6 @@
 """
 
 import dataclasses
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -22,7 +21,7 @@ from tfgan_robust.attacks.base import (
 from tfgan_robust.attacks.gradients import input_gradient
 from tfgan_robust.attacks.options import PROTOCOLS, STEP_RATIO, check_choice
 from tfgan_robust.networks.logits import LogitsFn
-from tfgan_robust.networks.losses import LOSSES, log_odds, loss_function
+from tfgan_robust.networks.losses import LOSSES, LossFn, log_odds, loss_function
 
 # Keeps the direction of a zero gradient finite.
 _SMALL = 1e-12
@@ -153,7 +152,7 @@ def pgd(
     step_size: float | tf.Tensor | None = None,
     seed: tf.Tensor | tuple[int, int] | None = None,
     start: tf.Tensor | None = None,
-    loss_fn: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] = log_odds,
+    loss_fn: LossFn = log_odds,
 ) -> tf.Tensor:
     """Follows the sign of a loss's gradient in the L-infinity ball.
 

@@ -69,7 +69,7 @@ def training_batches(
         )
     size = batch_size // parts
     own = slice(index * size, (index + 1) * size)
-    images, labels = tf.constant(split.images), tf.constant(split.labels)
+    images, labels = _as_tensors(split)
 
     def load(step: tf.Tensor, indices: tf.Tensor) -> tuple[Any, tf.Tensor]:
         places = draw_places(
@@ -108,7 +108,7 @@ def evaluation_batches(split: Split, *, batch_size: int) -> tf.data.Dataset:
         [batch]; mask, float32 [batch], 0 for padding.
     """
     count = len(split.labels)
-    images, labels = tf.constant(split.images), tf.constant(split.labels)
+    images, labels = _as_tensors(split)
 
     def load(start: tf.Tensor) -> tuple[tf.Tensor, ...]:
         positions = start + tf.range(batch_size, dtype=tf.int64)
@@ -119,6 +119,12 @@ def evaluation_batches(split: Split, *, batch_size: int) -> tf.data.Dataset:
 
     starts = tf.data.Dataset.range(0, count, batch_size)
     return starts.map(load).prefetch(tf.data.AUTOTUNE)
+
+
+def _as_tensors(split: Split) -> tuple[tf.Tensor, tf.Tensor]:
+    # Batches are cut on the host; a GPU would hold the whole split.
+    with tf.device("CPU:0"):
+        return tf.constant(split.images), tf.constant(split.labels)
 
 
 def _shuffled(

@@ -12,9 +12,10 @@ from tfgan_robust.data.resizing import centre, resize
 from tfgan_robust.data.splits import DatasetInfo, Split
 from tfgan_robust.errors import DataNotFoundError, UsageError
 
-SPLITS = ("train", "test")
 # A file with such a name is meant to be an image; others may be one, too.
-SUFFIXES = (".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".png", ".tiff", ".webp")
+SUFFIXES = (
+    ".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp",
+)  # fmt: skip
 _LAYOUT = "D/train/<class>/*.png (or another format) and D/test/<class>/*.png"
 # Unused files that are named; the rest are counted.
 _MOST_NAMED = 3
@@ -192,7 +193,7 @@ def _decode(path: Path) -> np.ndarray:
 
 
 def _deep(pixels: np.ndarray, path: Path) -> np.ndarray:
-    """Rounds grey pixels of 16 bits, which Pillow would cut off, to 8."""
+    """Keeps the upper 8 of 16 bits of grey; Pillow would cut values off."""
     if not np.issubdtype(pixels.dtype, np.integer) or pixels.max() >= 2**16:
         raise UsageError(
             f"{path} has pixels that no common image has; convert it to 8 "

@@ -69,8 +69,8 @@ def hold_out(
         image do not fit in, there are fewer for validation than asked for.
 
     Raises:
-        UsageError: if there are not that many images, or none of a part is
-            asked for.
+        UsageError: if there are not that many images, none of a part is
+            asked for, or all that would be held out have more copies.
     """
     total = len(split.labels)
     held_out = validation_images
@@ -92,6 +92,11 @@ def hold_out(
         )
     order = _interleaved_by_class(split.labels, seed)
     validation = _held_out(order, held_out, split)
+    if not len(validation):
+        raise UsageError(
+            "No image can be held out without one of its copies; raise "
+            f"`validation_images`. Received: {held_out} of {total} images."
+        )
     training = order[~np.isin(order, validation)][:train_images]
     return (
         Split(split.images[training], split.labels[training]),

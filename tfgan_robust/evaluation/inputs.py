@@ -132,15 +132,23 @@ def load_inputs(options: EvaluateSettings) -> Inputs:
             "their names are not known; give data of as many. Received: "
             f"{info.num_classes} classes in {info.source}."
         )
-    # Such as copies of test images among the training images.
-    learnt = stored.get("notes") or ()
-    notes = dict.fromkeys((*info.notes, *(f"in training, {n}" for n in learnt)))
-    info = dataclasses.replace(info, notes=tuple(notes))
+    info = dataclasses.replace(info, notes=tuple(_notes(info, stored)))
     first = Split(*(part[: options.num_images] for part in split))
     # Before anything is written.
     check_images(*first, networks.classifier)
     networks = networks.fed_as_made(*first, options.batch_size)
     return Inputs(options, networks, dataset, data_dir, info, first)
+
+
+def _notes(info: DatasetInfo, stored: Mapping[str, Any]) -> dict[str, None]:
+    """What a reader must know of these images, and of those of training."""
+    # Such as copies of test images among the training images.
+    notes = [*info.notes]
+    notes += [f"in training, {note}" for note in stored.get("notes") or ()]
+    source = stored.get("source", info.source)
+    if source != info.source:
+        notes.append(f"trained on {source}, measured on {info.source}")
+    return dict.fromkeys(notes)
 
 
 def _check_same_images(

@@ -81,7 +81,7 @@ class EvaluateSettings:
     )
     eps: str | None = _attack(None, eps_help)
     norm: str = _attack(
-        "linf", "Of the ball; l2 for fgsm, pgd and noise.", choices=NORMS
+        "linf", "Of the ball; l2 for fgsm, pgd, apgd and noise.", choices=NORMS
     )
     protocol: str = _attack(
         "worst",
@@ -97,7 +97,9 @@ class EvaluateSettings:
         "Comma-separated steps of PGD as multiples of eps (0.025,0.1,1): "
         "each is tried, and the weakest accuracy counts.",
     )
-    restarts: int = _attack(1, "Random restarts of PGD and APGD.", minimum=1)
+    restarts: int = _attack(
+        1, "Random restarts of PGD, APGD and PMA.", minimum=1
+    )
     random_start: bool = _attack(
         True, "Whether PGD begins at a random point of the ball."
     )
@@ -121,7 +123,7 @@ class EvaluateSettings:
         names=CHECKS,
     )
     audit_images: int = _audit(
-        128, "First images on which to check.", minimum=8
+        128, "Images, drawn from all classes, on which to check.", minimum=8
     )
     undefended: str = _audit(
         AUTO,

@@ -84,6 +84,11 @@ class GeneratorNetworkSettings(Equation5Settings):
         return self.num_generators
 
     @property
+    def num_parts(self) -> int:
+        """Into how many parts a batch is divided, each one network's own."""
+        return self.num_networks
+
+    @property
     def build_network(self) -> str:
         """The function that builds one of them, by name."""
         return "tfgan_robust.networks.generator:build_generator"
@@ -165,6 +170,17 @@ class GeneratorSettings(GeneratorNetworkSettings, RandomStartSettings):
     )
 
     @property
+    def num_batches(self) -> int:
+        """One for each generator, if each sees all images."""
+        return self.num_generators // self.num_parts
+
+    @property
+    def num_parts(self) -> int:
+        """One where each generator sees all images."""
+        split = self.generator_assignment == "split"
+        return self.num_generators if split else 1
+
+    @property
     def network_options(self) -> dict[str, Any]:
         """How the gradient's sign reaches the output, too."""
         return {
@@ -195,6 +211,13 @@ class GeneratorSettings(GeneratorNetworkSettings, RandomStartSettings):
             and not sees_gradient(self.formulation),
             "direction=multiplied needs a formulation with a gradient. "
             f"Received: formulation={self.formulation}.",
+        )
+        yield (
+            self.attack_mode != "inference"
+            and not sees_gradient(self.formulation),
+            "`attack_mode` goes with a formulation with a gradient. Received: "
+            f"attack_mode={self.attack_mode} with "
+            f"formulation={self.formulation}.",
         )
         yield (
             self.gradient_label != "true"

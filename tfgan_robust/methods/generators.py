@@ -10,6 +10,7 @@ from tfgan_robust.attacks.generators import Perturbation
 from tfgan_robust.attacks.linf import random_start
 from tfgan_robust.methods.base import Method, Perturbed, fold_in
 from tfgan_robust.methods.generator_settings import GeneratorSettings
+from tfgan_robust.methods.sharing import latent_noise, own_part
 from tfgan_robust.networks.logits import LogitsFn
 
 # Kinds of noise, each with a stream of its own.
@@ -35,28 +36,9 @@ class Point(NamedTuple):
 
     def part(self, index: int, count: int) -> "Point":
         """Returns the point of one of `count` equal parts of the batch."""
-        size = tf.shape(self.images)[0]
-        own = slice(index * size // count, (index + 1) * size // count)
+        own = own_part(self.images, index, count)
         images, start, sign = (each[own] for each in self[:3])
         return Point(images, start, sign, self.seed)
-
-
-def latent_noise(
-    point: Point, channels: int, index: int, update: int
-) -> tf.Tensor:
-    """Draws what a generator sees as z, float32 [batch, height, width, n].
-
-    Args:
-        point: What the generator perturbs.
-        channels: Channels of the noise.
-        index: Which generator.
-        update: Changes the noise.
-    """
-    shape = tf.shape(point.images)
-    return tf.random.stateless_normal(
-        [*tf.unstack(shape[:3]), channels],
-        fold_in(point.seed, _LATENT, index, update),
-    )
 
 
 class Generators(Method):
@@ -97,7 +79,9 @@ class Generators(Method):
         if self.settings.random_start > 0:
             reach = self.radius * self.settings.random_start
             start = random_start(images, reach, fold_in(seed, _START))
-        sign = self._perturbation.gradient_sign(self.logits_fn, start, labels)
+        sign = self._perturbation.gradient_sign(
+            self.logits_fn, start, labels, self.followed
+        )
         return Point(images, start, sign, seed)
 
     def complete(self, prepared: Point, update: int | None = None) -> Perturbed:
@@ -146,7 +130,11 @@ class Generators(Method):
             self.generators[index],
             point.start,
             point.gradient_sign,
-            latent_noise(point, self.settings.latent_channels, index, update),
+            latent_noise(
+                point.images,
+                self.settings.latent_channels,
+                fold_in(point.seed, _LATENT, index, update),
+            ),
             training=training,
         )
 

@@ -101,7 +101,15 @@ class Equation5Settings(CleanSettings, PerturbingSettings):
     )
 
     def problems(self) -> Iterator[tuple[bool, str]]:
-        """Pairs and shares must have been looked at."""
+        """Pairs, shares and passes must have been looked at."""
+        yield (
+            self.batching == "separate"
+            and self.clean_weight == 0
+            and self.num_batches == 1,
+            "`batching=separate` needs more than one batch: clean images by "
+            "clean_weight > 0, or generator_assignment=all. Received: "
+            "batching=separate with clean_weight=0.",
+        )
         yield (
             self.clean_share < 1 and self.clean_weight == 0,
             "`clean_share` needs clean_weight > 0. Received: "
@@ -122,6 +130,11 @@ class Equation5Settings(CleanSettings, PerturbingSettings):
     def pairs_are_clean(self) -> bool:
         """Whether perturbed images are paired with clean ones."""
         return True
+
+    @property
+    def num_batches(self) -> int:
+        """How many perturbed batches the classifier sees of one of images."""
+        return 1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -19,6 +19,7 @@ from tfgan_robust.attacks.generators import LearnedStep
 from tfgan_robust.attacks.gradients import input_gradient
 from tfgan_robust.methods.base import Method, Perturbed, fold_in
 from tfgan_robust.methods.generator_settings import LearnedStartSettings
+from tfgan_robust.methods.sharing import latent_noise, own_part
 from tfgan_robust.networks.logits import LogitsFn
 from tfgan_robust.networks.losses import cross_entropy
 
@@ -94,7 +95,9 @@ class LearnedStart(Method):
         if seen is None:
             seen = tf.zeros_like(images)
             if self.remembers:
-                gradient, _, _ = input_gradient(self.logits_fn, images, labels)
+                gradient, _, _ = input_gradient(
+                    self.logits_fn, images, labels, cross_entropy
+                )
                 seen = tf.sign(gradient)
         return Start(
             images,
@@ -113,10 +116,15 @@ class LearnedStart(Method):
         return self._perturb(prepared, training=True)
 
     def perturb(
-        self, images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor
+        self,
+        images: tf.Tensor,
+        labels: tf.Tensor,
+        seed: tf.Tensor,
+        remembered: tf.Tensor | None = None,
     ) -> list[tf.Tensor]:
-        """Perturbs with the generators in inference mode."""
-        return self._perturb(self.prepare(images, labels, seed)).batches
+        """Perturbs with the generators in inference mode; see `prepare`."""
+        prepared = self.prepare(images, labels, seed, remembered)
+        return self._perturb(prepared).batches
 
     def _perturb(self, start: Start, training: bool = False) -> Perturbed:
         begun = self.begin(start, self.directions(start, training))
@@ -194,14 +202,13 @@ class LearnedStart(Method):
             draw: Changes the latent noise.
             training: Whether its batch normalisation uses the batch.
         """
-        size = tf.shape(start.images)[0]
-        own = slice(index * size // parts, (index + 1) * size // parts)
-        images, seen = start.images[own], start.seen[own]
-        if parts == 1:
-            images, seen = start.images, start.seen
-        shape = tf.shape(images)
-        noise = tf.random.stateless_normal(
-            [*tf.unstack(shape[:3]), self.settings.latent_channels],
+        images, seen = start.images, start.seen
+        if parts > 1:
+            own = own_part(images, index, parts)
+            images, seen = images[own], seen[own]
+        noise = latent_noise(
+            images,
+            self.settings.latent_channels,
             fold_in(start.seed, _LATENT, index, draw),
         )
         return self._how.directions(

@@ -12,6 +12,8 @@ import tensorflow as tf
 
 # Keeps the ratio of DLR finite where the largest logits are equal.
 _SMALL = 1e-12
+# From labels and logits to a loss of each example.
+LossFn = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 
 class Loss(Protocol):
@@ -142,9 +144,7 @@ LOSSES: dict[str, Loss] = {
 }
 
 
-def loss_function(
-    name: str, targets: tf.Tensor | None = None
-) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+def loss_function(name: str, targets: tf.Tensor | None = None) -> LossFn:
     """Returns one of `LOSSES` as a function of labels and logits.
 
     See `Loss` for `targets`.

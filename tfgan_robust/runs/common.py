@@ -254,11 +254,11 @@ class CommonSettings:
             f"devices. Received: batch_size={self.batch_size} with "
             f"{received}.",
         )
-        generators = getattr(self, "num_generators", 1)
+        parts = getattr(self, "num_parts", 1)
         yield (
-            self.batch_size // devices < generators,
+            self.batch_size // devices < parts,
             "Each generator needs an image of a device's batch: "
-            f"{generators} at least. Received: num_generators={generators} "
+            f"{parts} at least. Received: num_generators={parts} "
             f"with batch_size={self.batch_size} and {received}.",
         )
         yield (

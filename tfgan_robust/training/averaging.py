@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from tfgan_robust.methods.base import Method
 from tfgan_robust.networks.logits import normalisations
+from tfgan_robust.training.memory import GradientMemory
 
 # On which the statistics of an average are computed.
 BATCHES = 30
@@ -27,10 +28,17 @@ class AveragedStatistics:
     Args:
         average: The network with those weights.
         method: How it is trained.
+        memory: Of gradients, for a method that remembers.
     """
 
-    def __init__(self, average: keras.Model, method: Method) -> None:
+    def __init__(
+        self,
+        average: keras.Model,
+        method: Method,
+        memory: GradientMemory | None = None,
+    ) -> None:
         self._average, self._method = average, method
+        self._memory = memory
         self._run = tf.function(self._look, autograph=False)
         self._layers = normalisations(average)
         self._statistics = [
@@ -77,11 +85,13 @@ class AveragedStatistics:
             passes.append([tf.identity(v.value) for v in self._statistics])
             return answers
 
-        if method.remembers:
-            images, _ = images
+        seen: dict[str, tf.Tensor] = {}
+        if self._memory is not None:
+            images, places = images
+            seen["remembered"] = self._memory.read(places)
         # Keras converts what it is given, too.
         images = tf.cast(images, tf.float32)
-        perturbed = method.perturb(images, labels, seed)
+        perturbed = method.perturb(images, labels, seed, **seen)
         named = dict(zip(method.names, perturbed, strict=True))
         method.logits(classify, images, named)
         return [

@@ -21,6 +21,7 @@ class GradientMemory(keras.layers.Layer):
     Args:
         num_images: How many images there are.
         image_shape: Height, width, channels.
+        seed: Of the signs before first visits.
 
     Raises:
         UsageError: without images, or where several devices train, each of
@@ -28,7 +29,10 @@ class GradientMemory(keras.layers.Layer):
     """
 
     def __init__(
-        self, num_images: int, image_shape: tuple[int, int, int]
+        self,
+        num_images: int,
+        image_shape: tuple[int, int, int],
+        seed: int = 0,
     ) -> None:
         super().__init__(name="gradient_memory", trainable=False)
         if num_images < 1:
@@ -42,8 +46,9 @@ class GradientMemory(keras.layers.Layer):
                 "strategy=single, or another formulation."
             )
         self.num_images, self.image_shape = num_images, image_shape
+        self.seed = seed
         self._size = -(-int(np.prod(image_shape)) // 8)
-        drawn = np.random.default_rng(0).bytes(num_images * self._size)
+        drawn = np.random.default_rng(seed).bytes(num_images * self._size)
         self.bits = self.add_weight(
             shape=(num_images, self._size),
             initializer="zeros",
@@ -89,4 +94,8 @@ class GradientMemory(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments."""
-        return {"num_images": self.num_images, "image_shape": self.image_shape}
+        return {
+            "num_images": self.num_images,
+            "image_shape": self.image_shape,
+            "seed": self.seed,
+        }

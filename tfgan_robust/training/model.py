@@ -95,13 +95,17 @@ class AdversarialClassifier(KerasFile):
             self.method.warmup = lambda: refinements.radius_at(
                 self.optimizer.iterations
             )
+        self.memory: GradientMemory | None = None
+        if self.method.remembers:
+            self.memory = GradientMemory(
+                remembered, classifier.input_shape[1:], seed
+            )
         self.averaged: keras.Model | None = None
         if refinements.averaging:
             self.averaged = copy_network(classifier)
-            self._statistics = AveragedStatistics(self.averaged, self.method)
-        self.memory: GradientMemory | None = None
-        if self.method.remembers:
-            self.memory = GradientMemory(remembered, classifier.input_shape[1:])
+            self._statistics = AveragedStatistics(
+                self.averaged, self.method, self.memory
+            )
         self.noise_seed = keras.random.SeedGenerator(seed)
         self.trackers = {
             name: keras.metrics.Mean(name=name)

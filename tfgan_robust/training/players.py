@@ -6,7 +6,7 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
-from tfgan_robust.training.weights import is_kernel
+from tfgan_robust.training.weights import dense_gradients, is_kernel
 
 
 class Player(NamedTuple):
@@ -47,8 +47,8 @@ def descend(
     """
     scales = [each.optimizer.scale_loss(tf.constant(1.0)) for each in players]
     variables = [each.network.trainable_variables for each in players]
-    gradients = tape.gradient(
-        losses, variables, output_gradients=scales[: len(losses)]
+    gradients = dense_gradients(
+        tape, losses, variables, output_gradients=scales[: len(losses)]
     )
     if len(losses) < len(players) and isinstance(
         players[0].optimizer, keras.optimizers.LossScaleOptimizer

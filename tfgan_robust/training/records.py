@@ -30,7 +30,7 @@ class MetricsFile:
         self._path = path
         self.rows: list[dict[str, float]] = []
         if path.exists():
-            rows = _read_rows(path)
+            rows = read_metrics(path)
             self.rows = [row for row in rows if row["epoch"] <= epochs]
 
     def append(self, row: Mapping[str, float]) -> None:
@@ -85,7 +85,15 @@ class MetricsFile:
             )
 
 
-def _read_rows(path: Path) -> list[dict[str, float]]:
+def read_metrics(path: Path) -> list[dict[str, float]]:
+    """Reads the epochs of a run, without what was not measured.
+
+    Args:
+        path: Of `metrics.csv`.
+
+    Raises:
+        TfganRobustError: for what no training wrote.
+    """
     with path.open(newline="", encoding="utf-8") as file:
         try:
             rows = [

@@ -138,7 +138,8 @@ def _train_all(
         for note in info.notes:
             say(f"NOTE: {note}")
     for run, config in plan:
-        if team.leads and run.config.exists():
+        begun = run.config.exists()
+        if team.leads and begun:
             _check_same_data(run, belongs_to)
         trainer = Trainer(
             config, run, strategy, team, info, training, validation
@@ -155,7 +156,8 @@ def _train_all(
                 allow_random=True,
             )
         with directory.locked(run) if team.leads else nullcontext():
-            if team.leads and not run.config.exists():
+            if team.leads and not begun:
+                _check_still_new(run)
                 described = _describe_run(config, info, belongs_to)
                 described["precision"] = trainer.precision._asdict()
                 described["workers"] = team.count
@@ -165,6 +167,20 @@ def _train_all(
             return code
         keras.backend.clear_session()
     return 0
+
+
+def _check_still_new(run: RunDirectory) -> None:
+    """Refuses a run that another process has begun and left meanwhile.
+
+    Raises:
+        UsageError: if there is one.
+    """
+    if run.config.exists():
+        raise UsageError(
+            f"Another process has begun a run in {run.path} meanwhile. The "
+            "same command goes on with it if the settings are the same; "
+            "otherwise give another `run_dir`."
+        )
 
 
 def _check_same_data(run: RunDirectory, belongs_to: dict[str, Any]) -> None:

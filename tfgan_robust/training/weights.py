@@ -1,6 +1,7 @@
 """Adversarial weight perturbation (arXiv:2004.05884)."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -17,6 +18,31 @@ def is_kernel(variable: keras.Variable) -> bool:
     Those of two axes or more, but for biases and those of normalisation.
     """
     return len(variable.shape) > 1 and variable.name not in _NO_KERNELS
+
+
+def dense_gradients(
+    tape: tf.GradientTape, losses: Any, variables: Any, **options: Any
+) -> Any:
+    """Returns gradients as `tf.GradientTape.gradient` does, all as tensors.
+
+    Those of an embedding, of which a batch looks at a few rows, and of
+    weights that the loss does not depend on, zeros, too.
+
+    Args:
+        tape: That has recorded the losses.
+        losses: Scalars.
+        variables: Any nest of them.
+        **options: See TensorFlow.
+    """
+    found = tape.gradient(losses, variables, **options)
+    return tf.nest.map_structure(_dense, found, variables)
+
+
+def _dense(gradient: Any, variable: Any) -> tf.Tensor:
+    # TensorFlow's own zeros are not for variables of Keras.
+    if gradient is None:
+        return tf.zeros(variable.shape, variable.dtype)
+    return tf.convert_to_tensor(gradient)
 
 
 def steps_up(
@@ -39,7 +65,8 @@ def steps_up(
     """
     variables = network.trainable_variables
     moving = [variable for variable in variables if is_kernel(variable)]
-    gradients = tape.gradient(loss, [variable.value for variable in moving])
+    values = [variable.value for variable in moving]
+    gradients = dense_gradients(tape, loss, values)
     replica = tf.distribute.get_replica_context()
     if replica is not None and replica.num_replicas_in_sync > 1:
         gradients = replica.all_reduce(tf.distribute.ReduceOp.SUM, gradients)

@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from experiments import variants
 from experiments.findings.claims.claim import SIMILAR, Claim, best
 from experiments.findings.comparisons import Finding, alike, stronger
 from experiments.findings.evidence import measured
 from experiments.findings.intervals import Measured, MissingError
+from experiments.harness import variants
 from experiments.harness.experiment import Row, attacks_in, radii_in
 
 

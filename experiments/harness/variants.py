@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments import costs
+from experiments.harness import seconds
 from experiments.harness.options import Section
 from experiments.harness.study import Study
 from tfgan_robust.methods.generator_settings import GeneratorSettings
@@ -17,6 +17,8 @@ from tfgan_robust.methods.gradient_settings import FGSM_STEP
 
 # Whose steps training time is counted in.
 UNIT = "fgsm"
+# The column that says how much of it a training took.
+TIME = f"time in {UNIT} epochs"
 GENERATORS = {"generator_width": 0.0625}
 
 # What generators see, and what else they are told.
@@ -128,7 +130,7 @@ def settings_of(
         budget: Their time, in epochs of `UNIT`.
     """
     wanted = _wanted(variants, section)
-    epochs = costs.equal_time(_costs(study), wanted, UNIT, budget)
+    epochs = seconds.equal_time(_costs(study), wanted, UNIT, budget)
     return {name: {**wanted[name], "epochs": epochs[name]} for name in variants}
 
 
@@ -142,7 +144,7 @@ def relative_costs(
         section: What all share.
         study: Where costs of steps are kept.
     """
-    return costs.relative(_costs(study), _wanted(variants, section), UNIT)
+    return seconds.relative(_costs(study), _wanted(variants, section), UNIT)
 
 
 def sides(variants: Iterable[str]) -> tuple[list[str], list[str]]:

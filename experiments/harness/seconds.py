@@ -1,0 +1,120 @@
+"""Seconds of a training step, measured once and kept.
+
+Methods are compared at equal training time, and how long a preset takes is
+computed, from these.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from experiments.harness.apart import apart
+from experiments.harness.study import Trial
+from tfgan_robust.files import read_json_object, write_json
+
+Settings = Mapping[str, Any]
+STEPS = 3
+# Of CIFAR-10, less what is held out.
+_TRAINING_IMAGES = 45_000
+# What does not change how long a step takes.
+_OF_RUNS = (
+    "dataset", "epochs", "seed", "keep_every", "eval_every", "eval_images",
+    "train_images", "validation_images", "eval_eps", "horizontal_flip",
+    "eps",
+)  # fmt: skip
+
+
+def key(settings: Settings) -> str:
+    """Returns what tells the step of a configuration from that of others."""
+    parts = sorted(f"{k}={v}" for k, v in settings.items() if k not in _OF_RUNS)
+    return ", ".join(parts)
+
+
+def measured(
+    file: Path, wanted: Sequence[Settings], steps: int = STEPS
+) -> dict[str, float]:
+    """Returns the seconds of a step of each configuration, by `key`.
+
+    What is not in the file is timed and added, on the scale of the first
+    configuration there, should this be another machine.
+
+    Args:
+        file: Where they are kept.
+        wanted: The configurations.
+        steps: How many steps are timed at once.
+    """
+    stored = read_json_object(file) if file.exists() else {}
+    known: dict[str, float] = stored.get("seconds", {})
+    missing = {key(s): dict(s) for s in wanted if key(s) not in known}
+    if missing:
+        first = stored.get("first", next(iter(missing.values())))
+        found, about = apart(_timed, {key(first): first, **missing}, steps)
+        unit = found[key(first)]
+        scale = known.get(key(first), unit) / unit
+        known |= {name: scale * found[name] for name in missing}
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_json(file, {**about, **stored, "first": first, "seconds": known})
+    return {key(s): known[key(s)] for s in wanted}
+
+
+def _timed(
+    wanted: Mapping[str, dict[str, Any]], steps: int
+) -> tuple[dict[str, float], dict[str, str]]:
+    """Returns the seconds of a step of each, and on what that was."""
+    from experiments.harness.steps import (
+        about,
+        compiled_step,
+        time_steps,
+    )
+
+    builders = {
+        name: partial(compiled_step, each) for name, each in wanted.items()
+    }
+    return time_steps(builders, steps), about()
+
+
+def relative(
+    file: Path, wanted: Mapping[str, Settings], unit: str
+) -> dict[str, float]:
+    """Returns how many steps of the unit last as long as one of each.
+
+    Args:
+        file: See `measured`.
+        wanted: Configurations by name.
+        unit: One of them.
+    """
+    seconds = measured(file, list(wanted.values()))
+    one = seconds[key(wanted[unit])]
+    return {n: seconds[key(settings)] / one for n, settings in wanted.items()}
+
+
+def equal_time(
+    file: Path, wanted: Mapping[str, Settings], unit: str, epochs: int
+) -> dict[str, int]:
+    """Returns the epochs of each configuration that cost the same time.
+
+    As nearly as whole epochs can.
+
+    Args:
+        file: See `measured`.
+        wanted: Configurations by name.
+        unit: Which of them has `epochs`.
+        epochs: At least 1.
+    """
+    return {
+        name: max(1, round(epochs / each))
+        for name, each in relative(file, wanted, unit).items()
+    }
+
+
+def hours(trials: Sequence[Trial], seconds: Mapping[str, float]) -> float:
+    """Returns how long trainings take, from the seconds of their steps."""
+    total = 0.0
+    for trial in trials:
+        config = trial.config
+        images = config.train_images or _TRAINING_IMAGES
+        steps = math.floor(images / config.batch_size)
+        total += config.epochs * steps * seconds[key(trial.settings)]
+    return total / 3600
