@@ -10,15 +10,15 @@ a run directory, whose settings are those of the last run.
 
 import argparse
 import dataclasses
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import keras
 import numpy as np
 
+from experiments.harness.ending import error_line
 from tfgan_robust.classifiers.loading import load_float32
-from tfgan_robust.errors import TfganRobustError, UsageError
+from tfgan_robust.errors import UsageError
 from tfgan_robust.files import check_free, read_json_object, write_json
 from tfgan_robust.runs.directory import RunDirectory
 from tfgan_robust.runs.images import training_images
@@ -37,11 +37,8 @@ def main() -> None:
     parser.add_argument("--run_dirs", type=Path, nargs="+", required=True)
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--data_dir")
-    try:
+    with error_line():
         average(**vars(parser.parse_args()))
-    except TfganRobustError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
 
 
 def average(

@@ -8,15 +8,14 @@ results may ask for.
 """
 
 import argparse
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from experiments.harness import options, seconds
+from experiments.harness.ending import error_line
 from experiments.harness.study import Study
 from experiments.run_all import EXPERIMENTS
-from tfgan_robust.errors import TfganRobustError
 from tfgan_robust.files import read_json_object, write_json
 from tfgan_robust.runs.directory import RunDirectory, locked
 
@@ -32,12 +31,8 @@ def main() -> None:
     results = arguments.results or Path(__file__).parent / "results" / name
     study = Study(Path("runs") / name, results)
     preset = options.Preset.load(name)
-    try:
-        with locked(RunDirectory(results)):
-            rows = of_experiments(preset, study, arguments.steps)
-    except TfganRobustError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+    with error_line(), locked(RunDirectory(results)):
+        rows = of_experiments(preset, study, arguments.steps)
     for title, row in rows.items():
         print(f"{title}: {told(row)}")
     names = ("trainings", "hours", "later trainings", "later hours")

@@ -9,14 +9,14 @@ It is then `--model=pretrained:NAME`, and `tfgan_robust.load_pretrained`.
 import argparse
 import dataclasses
 import shutil
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from experiments.harness.ending import error_line
 from experiments.rounding import BITS_KEPT
 from tfgan_robust.classifiers.loading import load_classifier
-from tfgan_robust.errors import TfganRobustError, UsageError
+from tfgan_robust.errors import UsageError
 from tfgan_robust.evaluation.inputs import of_classifier
 from tfgan_robust.files import read_json_object, sha256, write_json
 from tfgan_robust.identity import differences
@@ -40,11 +40,8 @@ def main() -> None:
     parser.add_argument("--evaluation", type=Path, required=True)
     parser.add_argument("--name", required=True)
     parser.add_argument("--images", required=True)
-    try:
+    with error_line():
         publish(**vars(parser.parse_args()))
-    except TfganRobustError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
 
 
 def publish(run_dir: Path, evaluation: Path, name: str, images: str) -> None:

@@ -8,7 +8,6 @@ Every figure comes from stored results; nothing is trained or measured.
 
 import argparse
 import os
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,9 +22,9 @@ from experiments.findings.sections import added
 from experiments.findings.stated import numbers
 from experiments.findings.tables import accuracies, conditions, how, over_seeds
 from experiments.harness import options
+from experiments.harness.ending import error_line
 from experiments.harness.experiment import ROOT
 from experiments.run_all import EXPERIMENTS
-from tfgan_robust.errors import TfganRobustError
 from tfgan_robust.files import read_json_object, write_text
 from tfgan_robust.reports.tables import markdown_table
 
@@ -44,7 +43,7 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     folder = arguments.results or ROOT / "results" / arguments.preset
-    try:
+    with error_line():
         results = read(folder, [each.name for each in EXPERIMENTS])
         page = write(arguments.preset, results, folder, arguments.output.parent)
         write_text(arguments.output, page)
@@ -53,9 +52,6 @@ def main() -> None:
             text = summary.readme(results, folder, arguments.readme)
             write_text(arguments.readme, text)
             print(f"Written: {arguments.readme}")
-    except TfganRobustError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
 
 
 def write(preset: str, results: Results, folder: Path, beside: Path) -> str:

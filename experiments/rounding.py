@@ -9,13 +9,12 @@ measured.
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 import numpy as np
 
+from experiments.harness.ending import error_line
 from tfgan_robust.classifiers.loading import load_float32
-from tfgan_robust.errors import TfganRobustError
 from tfgan_robust.files import check_free, read_json_object, write_json
 from tfgan_robust.networks.storing import save_network
 from tfgan_robust.runs.directory import RunDirectory
@@ -31,11 +30,8 @@ def main() -> None:
     parser.add_argument("--run_dir", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--checkpoint", default="last")
-    try:
+    with error_line():
         round_classifier(**vars(parser.parse_args()))
-    except TfganRobustError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
 
 
 def round_classifier(
