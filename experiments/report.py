@@ -49,7 +49,9 @@ def main() -> None:
         write_text(arguments.output, page)
         print(f"Written: {arguments.output}")
         if arguments.readme is not None:
-            text = summary.readme(results, folder, arguments.readme)
+            text = summary.readme(
+                results, folder, arguments.readme, arguments.output
+            )
             write_text(arguments.readme, text)
             print(f"Written: {arguments.readme}")
 

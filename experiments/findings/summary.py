@@ -58,8 +58,9 @@ def paragraphs(results: Results) -> Iterator[str]:
 
 
 def _under_conditions(claim: Claim, found: Finding) -> str:
-    here = f" Here: {found.conditions}." if found.conditions else ""
-    return f"{claim.text}{here}"
+    if found.verdict == UNKNOWN or not found.conditions:
+        return claim.text
+    return f"{claim.text} Here: {found.conditions}."
 
 
 def _told(results: Results) -> Iterator[str]:
@@ -126,13 +127,14 @@ def efficient(results: Results) -> Iterator[str]:
         )
 
 
-def readme(results: Results, folder: Path, file: Path) -> str:
+def readme(results: Results, folder: Path, file: Path, page: Path) -> str:
     """Returns a file's text with what was found between its marks.
 
     Args:
         results: What experiments published.
         folder: Of their figures.
         file: Markdown that holds `BEGIN` and `END`, each once.
+        page: The report, to which it links.
 
     Raises:
         UsageError: if it does not.
@@ -148,11 +150,14 @@ def readme(results: Results, folder: Path, file: Path) -> str:
             f"{file} must hold these two lines, once each and in this order: "
             f"{BEGIN} and {END}."
         )
-    block = "\n\n".join([BEGIN, *_block(results, folder, file.parent), END])
+    lines = _block(results, folder, file.parent, page)
+    block = "\n\n".join([BEGIN, *lines, END])
     return marked.sub(lambda _: block, text)
 
 
-def _block(results: Results, folder: Path, beside: Path) -> Iterator[str]:
+def _block(
+    results: Results, folder: Path, beside: Path, page: Path
+) -> Iterator[str]:
     yield (
         f"What {marks.STATED['source']}, claims, and what "
         "`python -m experiments.run_all` found:"
@@ -168,15 +173,18 @@ def _block(results: Results, folder: Path, beside: Path) -> Iterator[str]:
         yield markdown_table(columns, answered)
     if missing := len(found) - len(answered):
         yield (
-            f"{missing} of {len(found)} claims have no answer; REPORT.md says "
-            "what each of them lacks."
+            f"{missing} of {len(found)} claims have no answer; the "
+            f"[report]({_relative(page, beside)}) says what each of them lacks."
         )
     yield from _told(results)
     for name, stored in results.items():
         for figure in main_figures(folder, name):
-            shown = Path(os.path.relpath(figure, beside)).as_posix()
-            yield f"![{stored['title']}]({shown})"
+            yield f"![{stored['title']}]({_relative(figure, beside)})"
             yield _caption(stored)
+
+
+def _relative(file: Path, beside: Path) -> str:
+    return Path(os.path.relpath(file, beside)).as_posix()
 
 
 def _caption(stored: Mapping[str, object]) -> str:

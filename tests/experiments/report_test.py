@@ -373,7 +373,7 @@ def test_the_readme_shows_what_was_found_between_its_marks(tmp_path):
     file = tmp_path / "README.md"
     file.write_text(f"before\n{summary.BEGIN}\nold\n{summary.END}\nafter\n")
     read = evidence.read(results, ["formulations"])
-    text = summary.readme(read, results, file)
+    text = summary.readme(read, results, file, results / "REPORT.md")
     assert text.startswith(f"before\n{summary.BEGIN}\n")
     assert text.endswith(f"{summary.END}\nafter\n")
     assert "old" not in text
@@ -385,10 +385,10 @@ def test_the_readme_shows_what_was_found_between_its_marks(tmp_path):
         assert (claim.text in text) == (claim in answers)
     assert f"{len(found) - len(answers)} of {len(found)} claims" in text
     file.write_text(text)
-    assert summary.readme(read, results, file) == text
+    assert summary.readme(read, results, file, results / "REPORT.md") == text
     file.write_text("no marks")
     with pytest.raises(UsageError, match="must hold these two lines"):
-        summary.readme(read, results, file)
+        summary.readme(read, results, file, results / "REPORT.md")
 
 
 def test_who_wins_in_each_training_time_is_said():

@@ -111,7 +111,7 @@ CLAIMS = (
         "4.1", "formulations", _overfit,
     ),
     Claim(
-        "The undefended classifier does not: they are alike (by "
+        "The undefended classifier does not overfit: both are alike (by "
         f"{SIMILAR:g} points).",
         "4.1", "formulations", _undefended_does_not,
     ),
