@@ -61,13 +61,7 @@ class Trainer:
         training: Split,
         validation: Split,
     ) -> None:
-        # A run goes on as it began, on another machine too, and computes in
-        # one precision on all of them.
-        kept = stored.stored_precision(run.path) if team.leads else {}
-        chosen = choose(kept.get("name", config.precision))
-        if "reason" in kept:
-            chosen = chosen._replace(reason=kept["reason"])
-        self.precision = Precision(*team.from_chief(chosen))
+        self.precision = _precision(config, run, team)
         config = config.replace(precision=self.precision.name)
         self._config, self._run = config, run
         self._strategy, self._team = strategy, team
@@ -268,3 +262,13 @@ class Trainer:
         say(f"input pipeline alone: {rate:,.0f} images/s")
         if resumed:
             say(f"resuming at step {self._step} of {self._total_steps}")
+
+
+def _precision(config: TrainConfig, run: RunDirectory, team: Team) -> Precision:
+    """Returns that of a run, which goes on as it began, on any machine."""
+    kept = stored.stored_precision(run.path) if team.leads else {}
+    chosen = choose(kept.get("name", config.precision))
+    if "reason" in kept:
+        chosen = chosen._replace(reason=kept["reason"])
+    # All machines compute in one.
+    return Precision(*team.from_chief(chosen))

@@ -232,24 +232,10 @@ class AdversarialClassifier(KerasFile):
             logs |= self._ascend(prepared, labels, importance, update)
         with tf.GradientTape() as tape:
             found = method.complete(prepared)
-
-            def objective(classifier: Callable[..., tf.Tensor]) -> tf.Tensor:
-                loss, answers = self._loss(classifier, images, labels, found)
-                logs.update(answers, loss=loss)
-                return tf.nn.compute_average_loss(loss, importance)
-
-            classify = self.classifier
-            if self.refinements.weight_perturbation:
-                with tape.stop_recording():
-                    steps = self._steps_up(objective)
-                # Recorded from the variables on, so that these have the
-                # gradient of there beside that of their own decay.
-                moved = weights.moved(self.classifier, steps)
-                classify = weights.with_weights(self.classifier, moved)
-            loss = objective(classify)
-            if self.classifier.losses:  # Such as weight decay by Keras.
-                decay = tf.add_n(self.classifier.losses)
-                loss += tf.nn.scale_regularization_loss(decay)
+            loss, told = self._objective(
+                tape, images, labels, importance, found
+            )
+        logs |= told
         players = self.players()
         movers = players[:1] if method.separate_updates else players
         logs |= descend(tape, [loss], movers)
@@ -289,6 +275,36 @@ class AdversarialClassifier(KerasFile):
         )
         ascent = -self.method.ascent
         return [own, *(Player(*each, factor=ascent) for each in others)]
+
+    def _objective(
+        self,
+        tape: tf.GradientTape,
+        images: tf.Tensor,
+        labels: tf.Tensor,
+        importance: tf.Tensor | None,
+        found: Perturbed,
+    ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+        """Returns what is descended, a scalar, and what is told of it."""
+        logs: dict[str, tf.Tensor] = {}
+
+        def objective(classifier: Callable[..., tf.Tensor]) -> tf.Tensor:
+            loss, answers = self._loss(classifier, images, labels, found)
+            logs.update(answers, loss=loss)
+            return tf.nn.compute_average_loss(loss, importance)
+
+        classify = self.classifier
+        if self.refinements.weight_perturbation:
+            with tape.stop_recording():
+                steps = self._steps_up(objective)
+            # Recorded from the variables on, so that these have the gradient
+            # of there beside that of their own decay.
+            moved = weights.moved(self.classifier, steps)
+            classify = weights.with_weights(self.classifier, moved)
+        loss = objective(classify)
+        if self.classifier.losses:  # Such as weight decay by Keras.
+            decay = tf.add_n(self.classifier.losses)
+            loss += tf.nn.scale_regularization_loss(decay)
+        return loss, logs
 
     def _loss(
         self,
