@@ -165,7 +165,7 @@ def test_copies_are_noted(monkeypatch):
     )
     twice = Split(*(np.repeat(part, 2, axis=0) for part in MINE))
     use(monkeypatch, (INFO, twice))
-    info, *_ = load_training("mine")
+    info, *_ = load_training("mine", validation_images=2)
     assert info.notes[0] == (
         "12 of 12 training images have copies among them, which stay on one "
         "side of the validation split"
