@@ -88,15 +88,12 @@ def all_seeds(preset: Preset, study: Study) -> list[Trial]:
     Seeds that are kept stay, whatever the best of all are by now.
     """
     section = preset.section(NAME)
-    first, *more = section["seeds"]
-    return [
-        trial
-        for seeds in ([first], more)
-        for number in range(len(section["budgets"]))
-        for trial in _trials(
-            _variants(number, section), number, seeds, section, study
-        )
-    ]
+    _, *more = section["seeds"]
+    found = trials(preset, study)
+    for number in range(len(section["budgets"])):
+        variants = _variants(number, section)
+        found += _trials(variants, number, more, section, study)
+    return found
 
 
 def most_seeds(preset: Preset, study: Study) -> list[Trial]:

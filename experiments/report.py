@@ -7,7 +7,6 @@ Every figure comes from stored results; nothing is trained or measured.
 """
 
 import argparse
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -164,7 +163,7 @@ def section(
     if rows:
         parts += how(rows)
     for figure in sorted(folder.glob(f"{name}*.png")):
-        shown = Path(os.path.relpath(figure, beside)).as_posix()
+        shown = summary.relative(figure, beside)
         parts.append(f"![{stored['title']}]({shown})")
     return parts
 

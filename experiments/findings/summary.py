@@ -174,16 +174,17 @@ def _block(
     if missing := len(found) - len(answered):
         yield (
             f"{missing} of {len(found)} claims have no answer; the "
-            f"[report]({_relative(page, beside)}) says what each of them lacks."
+            f"[report]({relative(page, beside)}) says what each of them lacks."
         )
     yield from _told(results)
     for name, stored in results.items():
         for figure in main_figures(folder, name):
-            yield f"![{stored['title']}]({_relative(figure, beside)})"
+            yield f"![{stored['title']}]({relative(figure, beside)})"
             yield _caption(stored)
 
 
-def _relative(file: Path, beside: Path) -> str:
+def relative(file: Path, beside: Path) -> str:
+    """Returns how a page in a folder links to a file."""
     return Path(os.path.relpath(file, beside)).as_posix()
 
 

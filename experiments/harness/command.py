@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from experiments.harness import options, runner
+from experiments.harness.ending import error_line
 from experiments.harness.experiment import ROOT, Experiment
 from experiments.harness.options import Preset
 from experiments.harness.study import Study, Trial
-from tfgan_robust.errors import TfganRobustError, exit_code_of, in_one_line
+from tfgan_robust.errors import exit_code_of, in_one_line
 from tfgan_robust.runs.directory import RunDirectory, locked
 
 
@@ -24,7 +25,8 @@ def conduct(experiments: Sequence[Experiment], description: str) -> int:
     """Does what several experiments lack, and writes their files.
 
     Returns:
-        An exit code: 1 if something failed, which is named.
+        An exit code: 1 if something failed, which is named. Where nothing
+        can be done, the process ends with an error's.
     """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--preset", choices=options.names(), required=True)
@@ -47,11 +49,8 @@ def conduct(experiments: Sequence[Experiment], description: str) -> int:
         arguments.data_dir and str(Path(arguments.data_dir).absolute()),
     )
     try:
-        with locked(RunDirectory(study.results)):
+        with error_line(), locked(RunDirectory(study.results)):
             failed = perform(experiments, Preset.load(name), study)
-    except TfganRobustError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
     except KeyboardInterrupt as stop:
         print("Stopped; the same command goes on.", file=sys.stderr)
         return exit_code_of(stop)

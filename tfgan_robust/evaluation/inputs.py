@@ -132,7 +132,7 @@ def load_inputs(options: EvaluateSettings) -> Inputs:
             "their names are not known; give data of as many. Received: "
             f"{info.num_classes} classes in {info.source}."
         )
-    info = dataclasses.replace(info, notes=tuple(_notes(info, stored)))
+    info = dataclasses.replace(info, notes=_notes(info, stored))
     first = Split(*(part[: options.num_images] for part in split))
     # Before anything is written.
     check_images(*first, networks.classifier)
@@ -140,15 +140,15 @@ def load_inputs(options: EvaluateSettings) -> Inputs:
     return Inputs(options, networks, dataset, data_dir, info, first)
 
 
-def _notes(info: DatasetInfo, stored: Mapping[str, Any]) -> dict[str, None]:
+def _notes(info: DatasetInfo, stored: Mapping[str, Any]) -> tuple[str, ...]:
     """What a reader must know of these images, and of those of training."""
-    # Such as copies of test images among the training images.
     notes = [*info.notes]
+    # Such as copies of test images among the training images.
     notes += [f"in training, {note}" for note in stored.get("notes") or ()]
     source = stored.get("source", info.source)
     if source != info.source:
         notes.append(f"trained on {source}, measured on {info.source}")
-    return dict.fromkeys(notes)
+    return tuple(dict.fromkeys(notes))
 
 
 def _check_same_images(

@@ -212,20 +212,17 @@ class GeneratorSettings(GeneratorNetworkSettings, RandomStartSettings):
             "direction=multiplied needs a formulation with a gradient. "
             f"Received: formulation={self.formulation}.",
         )
-        yield (
-            self.attack_mode != "inference"
-            and not sees_gradient(self.formulation),
-            "`attack_mode` goes with a formulation with a gradient. Received: "
-            f"attack_mode={self.attack_mode} with "
-            f"formulation={self.formulation}.",
-        )
-        yield (
-            self.gradient_label != "true"
-            and not sees_gradient(self.formulation),
-            "`gradient_label` goes with a formulation with a gradient. "
-            f"Received: gradient_label={self.gradient_label} with "
-            f"formulation={self.formulation}.",
-        )
+        for name, usual in (
+            ("attack_mode", "inference"),
+            ("gradient_label", "true"),
+        ):
+            value = getattr(self, name)
+            yield (
+                value != usual and not sees_gradient(self.formulation),
+                f"`{name}` goes with a formulation with a gradient. "
+                f"Received: {name}={value} with "
+                f"formulation={self.formulation}.",
+            )
         yield (
             simultaneous and self.generator_mode != "training",
             "Simultaneous updates share the classifier's training pass and "

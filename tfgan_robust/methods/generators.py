@@ -58,7 +58,7 @@ class Generators(Method):
     ) -> None:
         count = self.num_generators = settings.num_generators
         super().__init__(settings, eps, logits_fn, generators)
-        self._split = settings.generator_assignment == "split" and count > 1
+        self._split = settings.num_parts > 1
         if not self._split:
             self.names = self.players
         self.generator_mode = settings.generator_mode

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from tfgan_robust.methods.base import Method
 from tfgan_robust.networks.logits import normalisations
-from tfgan_robust.training.memory import GradientMemory
+from tfgan_robust.training.memory import GradientMemory, recall
 
 # On which the statistics of an average are computed.
 BATCHES = 30
@@ -85,10 +85,7 @@ class AveragedStatistics:
             passes.append([tf.identity(v.value) for v in self._statistics])
             return answers
 
-        seen: dict[str, tf.Tensor] = {}
-        if self._memory is not None:
-            images, places = images
-            seen["remembered"] = self._memory.read(places)
+        images, _, seen = recall(self._memory, images)
         # Keras converts what it is given, too.
         images = tf.cast(images, tf.float32)
         perturbed = method.perturb(images, labels, seed, **seen)

@@ -99,3 +99,22 @@ class GradientMemory(keras.layers.Layer):
             "image_shape": self.image_shape,
             "seed": self.seed,
         }
+
+
+def recall(
+    memory: GradientMemory | None, images: Any
+) -> tuple[tf.Tensor, Any, dict[str, tf.Tensor]]:
+    """Takes apart what a batch holds in place of images.
+
+    Args:
+        memory: None for a method that does not remember.
+        images: The images, with their places for one that does.
+
+    Returns:
+        The images, their places (None if they have none), and what the method
+        is told of them by name.
+    """
+    if memory is None:
+        return images, None, {}
+    images, places = images
+    return images, places, {"remembered": memory.read(places)}

@@ -24,7 +24,7 @@ from tfgan_robust.networks.losses import cross_entropy
 from tfgan_robust.training import metrics, weights
 from tfgan_robust.training.averaging import AveragedStatistics, Looked
 from tfgan_robust.training.keras_file import KerasFile
-from tfgan_robust.training.memory import GradientMemory
+from tfgan_robust.training.memory import GradientMemory, recall
 from tfgan_robust.training.optimizers import spare_vectors
 from tfgan_robust.training.players import Player, descend, follow
 from tfgan_robust.training.refinements import NONE, Refinements
@@ -221,11 +221,7 @@ class AdversarialClassifier(KerasFile):
         """
         images, labels, importance = keras.utils.unpack_x_y_sample_weight(data)
         method, memory = self.method, self.memory
-        places: Any = None
-        seen: dict[str, tf.Tensor] = {}
-        if memory is not None:
-            images, places = images
-            seen["remembered"] = memory.read(places)
+        images, places, seen = recall(memory, images)
         logs: dict[str, tf.Tensor] = {}
         prepared = method.prepare(images, labels, self._next_seed(), **seen)
         for update in range(method.separate_updates):

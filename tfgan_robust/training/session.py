@@ -138,8 +138,8 @@ def _train_all(
         for note in info.notes:
             say(f"NOTE: {note}")
     for run, config in plan:
-        begun = run.config.exists()
-        if team.leads and begun:
+        begun = team.leads and run.config.exists()
+        if begun:
             _check_same_data(run, belongs_to)
         trainer = Trainer(
             config, run, strategy, team, info, training, validation

@@ -1,4 +1,4 @@
-"""Adversarial weight perturbation (arXiv:2004.05884)."""
+"""Weights: their gradients, and adversarial steps (arXiv:2004.05884)."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
