@@ -33,12 +33,11 @@ def conditions(rows: Sequence[Row]) -> str:
         {str(row[d]) for row in rows for d in ("device", "trained on")}
     )
     dates = sorted({row["date"] for row in rows})
-    counts = sorted({e.get("images", row["images"]) for row in rows
-                     for e in row["accuracy"]})  # fmt: skip
     splits = ", ".join(sorted({row["split"] for row in rows}))
     audits = dict.fromkeys(row.get("audit", audit_line(None)) for row in rows)
     return (
-        f"{rows[0]['data']}, {' or '.join(map(str, counts))} {splits} images; "
+        f"{rows[0]['data']}, {' or '.join(map(str, _images(rows)))} {splits} "
+        "images; "
         f"{len(trials)} training{'s' if len(trials) > 1 else ''} in "
         f"{duration(sum(trials.values()))}; "
         f"{seeds_of(rows)} for each row; {', '.join(devices)}; measured "
@@ -99,7 +98,7 @@ def how(rows: Sequence[Row]) -> Iterator[str]:
                 *(str(row.get(column, "")) for column in told),
                 duration(row["training seconds"]),
                 _attacking(row),
-                str(row["images"]),
+                " or ".join(map(str, _images([row]))),
                 str(row.get("trained in", own.get("precision", ""))),
                 flags({n: v for n, v in own.items() if n not in shared}),
             )
@@ -165,6 +164,12 @@ def _range(group: Sequence[Row], attack: str, eps: float) -> str:
     if len(known) == 1:
         return f"{middle:.1f}"
     return f"{middle:.1f} ({min(known):.1f} to {max(known):.1f})"
+
+
+def _images(rows: Sequence[Row]) -> list[int]:
+    """How many images accuracies are of."""
+    every = [(row, each) for row in rows for each in row["accuracy"]]
+    return sorted({each.get("images", row["images"]) for row, each in every})
 
 
 def _attacking(row: Row) -> str:

@@ -41,8 +41,9 @@ class Measurement:
     Attributes:
         name: Of its folder.
         flags: Of `python -m tfgan_robust.evaluate`, by name.
-        joins: Another measurement of the same networks on the same images,
-            whose row this one's accuracies are added to.
+        joins: Another measurement of the same networks and split, whose row
+            this one's accuracies are added to; of what both measured, that
+            of more images counts.
     """
 
     name: str

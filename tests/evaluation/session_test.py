@@ -72,6 +72,20 @@ def test_a_run_is_measured_on_its_test_images_at_the_usual_radii(tmp_path):
     assert (tmp_path / "results.csv").is_file()
 
 
+def test_clean_images_alone_are_measured_without_an_audit(tmp_path):
+    model = save_run(tmp_path)
+    found = evaluate(
+        options(run_dir=str(tmp_path), attacks="clean", audit=True)
+    )
+    assert [r.attack for r in found.results] == ["clean"]
+    _, test = load_test("digits", image_size=16)
+    first = Split(*(part[: QUICK["num_images"]] for part in test))
+    assert found.results[0].num_correct == count_correct(model, first)
+    assert found.audit is None and found.complete
+    shown = (tmp_path / "evaluation.md").read_text("utf-8")
+    assert "| clean" in shown and "Classes" not in shown
+
+
 @pytest.mark.parametrize("split", ["training", "validation"])
 def test_images_of_a_run_are_those_that_it_had(tmp_path, split):
     parts = {"train_images": 60, "validation_images": 40}

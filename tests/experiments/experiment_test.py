@@ -23,6 +23,7 @@ TRIAL = study.Trial(
     (
         study.Measurement("test", {"attacks": "fgsm"}),
         study.Measurement("autoattack", {"attacks": "pgd-5"}, joins="test"),
+        study.Measurement("clean", {"attacks": "clean"}, joins="test"),
         study.Measurement("training", {"split": "training"}),
     ),
     {"formulation": "baseline", "settings by": "paper", "network": "vgg"},
@@ -31,6 +32,7 @@ SMALL, LARGE = stored.SMALL, stored.LARGE
 MEASURED = {
     "test": {("fgsm", SMALL): [0], ("fgsm", LARGE): [0, 1]},
     "autoattack": {("pgd-5", LARGE): [0, 1, 2]},
+    "clean": {("clean", 0.0): [0]},
     "training": {},
 }
 
@@ -40,12 +42,14 @@ def place(tmp_path):
     """A study in which the trial was trained by other defaults than today's."""
     place = study.Study(tmp_path / "runs", tmp_path / "results")
     kept = place.kept(TRIAL)
+    # Of clean images, which cost nothing, there are more.
+    images = {"clean": 20}
     for measurement in TRIAL.measurements:
         folder = kept.path / measurement.name
         stored.store(
             folder,
             {("clean", 0.0): [], **MEASURED[measurement.name]},
-            labels=np.zeros(10, np.int64),
+            labels=np.zeros(images.get(measurement.name, 10), np.int64),
             classes=["0", "1", "2"],
         )
         write_json(folder / "flags.json", dict(measurement.flags))
@@ -63,10 +67,12 @@ def place(tmp_path):
 def test_what_joins_a_measurement_shares_its_row(place):
     test, training = experiment.rows_of([TRIAL], place)
     assert [(e["measurement"], e["attack"]) for e in test["accuracy"]] == [
-        ("test", "clean"), ("test", "fgsm"), ("test", "fgsm"),
+        ("clean", "clean"), ("test", "fgsm"), ("test", "fgsm"),
         ("autoattack", "pgd-5"),
     ]  # fmt: skip
+    assert [e["images"] for e in test["accuracy"]] == [20, 10, 10, 10]
     assert experiment.accuracy(test, "pgd-5", LARGE) == 70
+    assert experiment.accuracy(test, "clean") == 95
     assert test["measurement"] == "test"
     assert training["measurement"] == "training"
     assert experiment.sweeping([test, training]) == ["fgsm"]

@@ -10,7 +10,7 @@ from tfgan_robust.attacks.engine.execution import (
     Execution,
 )
 from tfgan_robust.attacks.options import NORMS, PROTOCOLS
-from tfgan_robust.attacks.plan import AttackPlan, parse_attack
+from tfgan_robust.attacks.plan import CLEAN, AttackPlan, parse_attack
 from tfgan_robust.attacks.table import known_attacks
 from tfgan_robust.audit.checks import CHECKS
 from tfgan_robust.classifiers.interface import OUTPUTS, parse_input_range
@@ -77,7 +77,10 @@ class EvaluateSettings:
     )
     attacks: str = _attack(
         ",".join(DEFAULT_ATTACKS),
-        lambda: f"Comma-separated: {known_attacks()}.",
+        lambda: (
+            f"Comma-separated: {known_attacks()}. {CLEAN}: clean images, "
+            "which are always measured, alone."
+        ),
     )
     eps: str | None = _attack(None, eps_help)
     norm: str = _attack(
@@ -259,7 +262,9 @@ class EvaluateSettings:
 
     @functools.cached_property
     def plans(self) -> list[AttackPlan]:
-        """The attacks."""
+        """The attacks; none if clean images alone are measured."""
+        if self.attacks.strip() == CLEAN:
+            return []
         step = None
         if self.step_size is not None:
             step = parse_length("step_size", self.step_size, self.norm)
