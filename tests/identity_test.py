@@ -124,6 +124,15 @@ def test_names_files_and_precision_do_not_matter(tmp_path):
     assert differences(expected, identity(mixed)) == []
 
 
+def test_where_dropout_draws_from_does_not_matter(tmp_path):
+    network = keras.Sequential([model(), layers.Dropout(0.5)])
+    network.save(tmp_path / "m.keras")
+    loaded = [load_classifier(model=tmp_path / "m.keras") for _ in range(2)]
+    drawn = [int(found.variables[-1].numpy()[0]) for found in loaded]
+    assert drawn[0] != drawn[1]
+    assert differences(*(found.identity for found in loaded)) == []
+
+
 class Custom(keras.Model):
     """What it computes is known to its code alone."""
 

@@ -83,7 +83,7 @@ def of_network(
 
     Args:
         structure: Its configuration or graph.
-        weights: All its variables, in their order.
+        weights: All that it computes with, in their order.
         answers: float32 [4, num_classes], its logits on `probes`. They tell
             apart what code of a user's own computes.
     """

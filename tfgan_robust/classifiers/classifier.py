@@ -55,6 +55,8 @@ class Classifier:
         image_shape: Height, width, channels.
         num_classes: Number of classes.
         variables: All its variables, which attacks must not change.
+        weights: Those by which it is told from others; None for all. Where
+            dropout draws from is another place after each loading.
         description: One line for reports.
         outputs: What the model answers with, one of `interface.OUTPUTS`.
         raw_fn: As `logits_fn`, but to answers of another kind, which were
@@ -87,6 +89,7 @@ class Classifier:
     notes: tuple[str, ...] = ()
     grey: bool = False
     source: Mapping[str, Any] | None = None
+    weights: Sequence[Any] | None = None
 
     @property
     def shapes(self) -> tuple[int, ...]:
@@ -100,9 +103,10 @@ class Classifier:
         first, second = (self.logits_fn(images).numpy() for _ in range(2))
         # Answers at random tell nothing.
         same = np.allclose(first, second, rtol=1e-3, atol=0, equal_nan=True)
+        weights = self.variables if self.weights is None else self.weights
         return of_network(
             self.structure,
-            (np.asarray(variable) for variable in self.variables),
+            (np.asarray(variable) for variable in weights),
             first if same else first[:0],
         )
 
@@ -234,6 +238,7 @@ class Classifier:
                 classifier_logits(to_bfloat16(folded), "inference"), kind
             ),
             features_fn=_features(folded),
+            weights=model.weights,
         )
         if not found:
             return classifier

@@ -58,7 +58,7 @@ class EvaluationNetworks:
             found.setdefault("generators", {})[str(number)] = {
                 **of_network(
                     structure_of(model.get_config()),
-                    (np.asarray(variable) for variable in model.variables),
+                    (np.asarray(variable) for variable in model.weights),
                     np.zeros((0, 0)),
                 ),
                 "perturbation": dataclasses.asdict(perturbation),
