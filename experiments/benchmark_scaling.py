@@ -35,6 +35,7 @@ import numpy as np
 
 from tfgan_robust.lazy import load
 from tfgan_robust.reports.tables import markdown_table
+from tfgan_robust.runs.config import TrainConfig
 from tfgan_robust.runs.presets import resolve
 
 SHAPE, CLASSES = (32, 32, 3), 10
@@ -138,16 +139,10 @@ def measure(settings: dict[str, Any], batch_size: int, steps: int) -> Step:
     """
     tf = load("tensorflow")
     usual = load("experiments.harness.steps:usual")
-    devices = load("tfgan_robust.training.devices")
     build_model = load("tfgan_robust.training.build:build_model")
     config = resolve({**settings, "batch_size": batch_size})
-    # Either comes before anything is computed.
-    if "TF_CONFIG" in os.environ:
-        strategy = tf.distribute.MultiWorkerMirroredStrategy()
-    else:
-        replicas = config.num_devices or 1
-        config = config.replace(batch_size=batch_size * replicas)
-        strategy = devices.configure(config)
+    config = config.replace(batch_size=batch_size * (config.num_devices or 1))
+    strategy = _strategy(config)
     tasks = json.loads(os.environ.get("TF_CONFIG", "{}")).get("cluster", {})
     local = strategy.num_replicas_in_sync // len(tasks.get("worker", [""]))
     generator = np.random.default_rng(0)
@@ -181,6 +176,13 @@ def measure(settings: dict[str, Any], batch_size: int, steps: int) -> Step:
         0 if alone else sum(found) // local,
         sum(int(np.prod(v.shape)) for v in model.trainable_variables),
     )
+
+
+def _strategy(config: TrainConfig) -> Any:
+    """Returns the strategy, which comes before anything is computed."""
+    if "TF_CONFIG" in os.environ:
+        return load("tensorflow").distribute.MultiWorkerMirroredStrategy()
+    return load("tfgan_robust.training.devices").configure(config)
 
 
 def started(
@@ -305,21 +307,7 @@ def numbers(text: str) -> list[int]:
 
 def main() -> None:
     """Runs the benchmark."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--batch_size", type=int, default=128)
-    parser.add_argument("--steps", type=int, default=10)
-    parser.add_argument("--replicas", type=numbers, default=[1, 2])
-    parser.add_argument("--workers", type=numbers, default=[1, 2])
-    parser.add_argument("--machines", type=numbers, default=[2, 4, 8, 16, 64])
-    parser.add_argument("--gigabits", type=numbers, default=[10, 100])
-    parser.add_argument("--microseconds", type=float, default=50)
-    parser.add_argument("--measure", help=argparse.SUPPRESS)
-    for name in SETTINGS:
-        parser.add_argument(f"--{name}")
-    arguments = parser.parse_args()
+    arguments = _parser().parse_args()
     if arguments.measure:
         step = measure(
             json.loads(arguments.measure), arguments.batch_size, arguments.steps
@@ -347,6 +335,24 @@ def main() -> None:
         Network(each, arguments.microseconds) for each in arguments.gigabits
     ]
     print(f"\n{computed_table(step, networks, arguments.machines)}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--batch_size", type=int, default=128)
+    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--replicas", type=numbers, default=[1, 2])
+    parser.add_argument("--workers", type=numbers, default=[1, 2])
+    parser.add_argument("--machines", type=numbers, default=[2, 4, 8, 16, 64])
+    parser.add_argument("--gigabits", type=numbers, default=[10, 100])
+    parser.add_argument("--microseconds", type=float, default=50)
+    parser.add_argument("--measure", help=argparse.SUPPRESS)
+    for name in SETTINGS:
+        parser.add_argument(f"--{name}")
+    return parser
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@
 
 times a step of each training of a preset on this machine, on random images,
 and says how long all of its trainings would take, and at most those that
-results may ask for.
+results may ask for. What it finds is kept apart from results: how many epochs
+are equal time is measured where they are trained.
 """
 
 import argparse
@@ -14,6 +15,7 @@ from typing import Any
 
 from experiments.harness import options, seconds
 from experiments.harness.ending import error_line
+from experiments.harness.experiment import ROOT
 from experiments.harness.study import Study
 from experiments.run_all import EXPERIMENTS
 from tfgan_robust.files import read_json_object, write_json
@@ -24,19 +26,25 @@ def main() -> None:
     """Times the trainings of a preset."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--preset", choices=options.names(), required=True)
-    parser.add_argument("--results", type=Path)
+    parser.add_argument("--output", type=Path, help="a folder")
     parser.add_argument("--steps", type=int, default=seconds.STEPS)
+    parser.add_argument("--builds", type=int)
     arguments = parser.parse_args()
     name = arguments.preset
-    results = arguments.results or Path(__file__).parent / "results" / name
-    study = Study(Path("runs") / name, results)
+    output = arguments.output or folder(name)
+    study = Study(Path("runs") / name, output)
     preset = options.Preset.load(name)
-    with error_line(), locked(RunDirectory(results)):
-        rows = of_experiments(preset, study, arguments.steps)
+    with error_line(), locked(RunDirectory(output)):
+        rows = of_experiments(preset, study, arguments.steps, arguments.builds)
     for title, row in rows.items():
         print(f"{title}: {told(row)}")
     names = ("trainings", "hours", "later trainings", "later hours")
     print(f"all: {told({n: sum(r[n] for r in rows.values()) for n in names})}")
+
+
+def folder(preset: str) -> Path:
+    """Returns where it is kept how long a preset takes."""
+    return ROOT / "results" / preset / "costs"
 
 
 def told(row: Mapping[str, Any]) -> str:
@@ -51,14 +59,18 @@ def told(row: Mapping[str, Any]) -> str:
 
 
 def of_experiments(
-    preset: options.Preset, study: Study, steps: int
+    preset: options.Preset,
+    study: Study,
+    steps: int,
+    builds: int | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Writes how long the trainings of each experiment take, and returns it.
 
     Args:
         preset: Of which settings.
-        study: Where results are.
+        study: Whose results are the folder of these costs.
         steps: How many steps are timed at once.
+        builds: See `seconds.measured`.
     """
     rows: dict[str, dict[str, Any]] = {}
     counted: set[str] = set()
@@ -70,7 +82,7 @@ def of_experiments(
         counted |= trials.keys()
         later = experiment.at_most(preset, study) if experiment.at_most else ()
         each = [trial.settings for trial in (*trials.values(), *later)]
-        known = seconds.measured(file, each, steps)
+        known = seconds.measured(file, each, steps, builds)
         rows[experiment.name] = {
             "trainings": len(trials),
             "hours": seconds.hours(list(trials.values()), known),

@@ -24,6 +24,7 @@ from tfgan_robust.networks import pretrained
 from tfgan_robust.networks.registry import NETWORKS
 from tfgan_robust.reports.reading import StoredEvaluation, read_evaluation
 from tfgan_robust.reports.results import Pointwise, Result
+from tfgan_robust.runs.config import TrainConfig
 from tfgan_robust.runs.directory import RunDirectory
 from tfgan_robust.runs.stored import load_run_config
 
@@ -91,6 +92,7 @@ def publish(run_dir: Path, evaluation: Path, name: str, images: str) -> None:
             "class_names": list(classifier.class_names),
             "images": images,
             "settings": _told(dataclasses.asdict(config)),
+            **_begun_with(config),
             **_derived(run_dir),
             "measured": measured(stored),
         },
@@ -100,10 +102,30 @@ def publish(run_dir: Path, evaluation: Path, name: str, images: str) -> None:
 def _told(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the settings of a run that mean something elsewhere."""
     told = {k: v for k, v in settings.items() if k not in _LOCAL}
-    begun_with = told["classifier"]
-    if begun_with not in NETWORKS and not pretrained.is_pretrained(begun_with):
-        told["classifier"] = Path(begun_with).name
+    if _is_a_file(told["classifier"]):
+        told["classifier"] = Path(told["classifier"]).name
     return told
+
+
+def _begun_with(config: TrainConfig) -> dict[str, Any]:
+    """Returns the settings of the runs before, if it went on from one.
+
+    The first of them comes first. A classifier that lies in no run directory
+    is somebody's, of whose training nothing is known.
+    """
+    before: list[dict[str, Any]] = []
+    while _is_a_file(config.classifier):
+        # A run's files lie in its "best", "last" or "epoch-N".
+        run = RunDirectory(Path(config.classifier).parent.parent)
+        if not run.config.is_file():
+            break
+        config = load_run_config(run.path)
+        before.insert(0, _told(dataclasses.asdict(config)))
+    return {"begun with": before} if before else {}
+
+
+def _is_a_file(classifier: str) -> bool:
+    return not (classifier in NETWORKS or pretrained.is_pretrained(classifier))
 
 
 def _derived(run_dir: Path) -> dict[str, Any]:

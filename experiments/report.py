@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from experiments import table1
+from experiments import costs, table1
 from experiments.findings import marks, summary
 from experiments.findings.claims.claim import Claim
 from experiments.findings.claims.every import QUESTIONS
@@ -98,7 +98,10 @@ def write(preset: str, results: Results, folder: Path, beside: Path) -> str:
     for title, table in table1.tables().items():
         parts += [f"**{title}**", table]
     full = folder if preset == "paper" else ROOT / "results" / "paper"
-    parts += ["## The paper's settings in full", *full_cost(full)]
+    parts += [
+        "## The paper's settings in full",
+        *full_cost(full, costs.folder("paper")),
+    ]
     return "\n\n".join(parts) + "\n"
 
 
@@ -168,11 +171,12 @@ def section(
     return parts
 
 
-def full_cost(folder: Path) -> Iterator[str]:
+def full_cost(folder: Path, measured: Path) -> Iterator[str]:
     """Yields what is known of the preset `paper`.
 
     Args:
         folder: Of its results.
+        measured: What `experiments.costs` wrote, if it did.
     """
     command = "python -m experiments.run_all --preset=paper --data_dir=DIR"
     done = [
@@ -185,10 +189,9 @@ def full_cost(folder: Path) -> Iterator[str]:
             "The preset `paper` (full width, all images, the paper's epochs) "
             f"has not been run. One command runs it: `{command}`."
         )
-    file = folder / "costs.json"
-    costs = read_json_object(file) if file.is_file() else {}
-    rows = costs.get("hours", {})
-    if not rows or any("later hours" not in row for row in rows.values()):
+    file = measured / "costs.json"
+    found = read_json_object(file) if file.is_file() else {}
+    if "hours" not in found:
         yield (
             "How long its trainings would take on this machine, from the "
             "measured time of a step of each, says `python -m "
@@ -196,15 +199,21 @@ def full_cost(folder: Path) -> Iterator[str]:
             "longer than trainings, are not in it."
         )
         return
+    yield from _hours(found)
+
+
+def _hours(found: Mapping[str, Any]) -> Iterator[str]:
+    """Yields how long trainings take, as `experiments.costs` found it."""
+    rows = found["hours"]
     total, later = (
         sum(row[name] for row in rows.values())
         for name in ("hours", "later hours")
     )
     yield (
-        f"Its trainings would take {total:,.0f} hours on {costs['device']}, "
+        f"Its trainings would take {total:,.0f} hours on {found['device']}, "
         f"and the seeds that are added for the best methods {later:,.0f} more "
         "at most, computed from the measured time of a step of each "
-        f"(`python -m experiments.costs --preset=paper`, {costs['date']}). "
+        f"(`python -m experiments.costs --preset=paper`, {found['date']}). "
         "Evaluations are not counted:"
     )
     yield markdown_table(

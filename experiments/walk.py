@@ -84,28 +84,14 @@ def walk(trial: Trial, section: Section, study: Study) -> Walk:
     import tensorflow as tf
 
     import tfgan_robust as tr
-    from tfgan_robust.attacks.engine.runner import AttackRunner
-    from tfgan_robust.attacks.generators import GeneratorAttack
-    from tfgan_robust.evaluation.networks import load_networks
-    from tfgan_robust.evaluation.options import EvaluateSettings
     from tfgan_robust.networks.logits import as_floats
 
-    settings = EvaluateSettings(
-        run_dir=str(study.run(trial).path),
-        checkpoint=section["checkpoint"],
-        attacks=ATTACKS["generator"],
-    )
-    networks, config = load_networks(settings), trial.config
-    classifier = networks.classifier
+    networks, runner = _networks(trial, section, study)
+    classifier, config = networks.classifier, trial.config
     info, test = tr.load_test(
         config.dataset, data_dir=study.data_dir, image_size=config.image_size,
         class_names=classifier.class_names,
     )  # fmt: skip
-    runner = AttackRunner(
-        classifier.logits_fn,
-        classifier.num_classes,
-        generators=[GeneratorAttack(*networks.generators[0])],
-    )
     clean = runner.clean(test.images, test.labels)
     where = np.flatnonzero(clean.correct)[: section["images"]]
     images, labels = as_floats(test.images[where]), test.labels[where]
@@ -132,6 +118,28 @@ def walk(trial: Trial, section: Section, study: Study) -> Walk:
         np.float32(config.eps),
         np.array(info.class_names),
     )
+
+
+def _networks(trial: Trial, section: Section, study: Study) -> tuple[Any, Any]:
+    """Returns networks of a trial, and what attacks them."""
+    from tfgan_robust.attacks.engine.runner import AttackRunner
+    from tfgan_robust.attacks.generators import GeneratorAttack
+    from tfgan_robust.evaluation.networks import load_networks
+    from tfgan_robust.evaluation.options import EvaluateSettings
+
+    networks = load_networks(
+        EvaluateSettings(
+            run_dir=str(study.run(trial).path),
+            checkpoint=section["checkpoint"],
+            attacks=ATTACKS["generator"],
+        )
+    )
+    runner = AttackRunner(
+        networks.classifier.logits_fn,
+        networks.classifier.num_classes,
+        generators=[GeneratorAttack(*networks.generators[0])],
+    )
+    return networks, runner
 
 
 def _attacked(

@@ -33,7 +33,10 @@ def key(settings: Settings) -> str:
 
 
 def measured(
-    file: Path, wanted: Sequence[Settings], steps: int = STEPS
+    file: Path,
+    wanted: Sequence[Settings],
+    steps: int = STEPS,
+    builds: int | None = None,
 ) -> dict[str, float]:
     """Returns the seconds of a step of each configuration, by `key`.
 
@@ -44,13 +47,17 @@ def measured(
         file: Where they are kept.
         wanted: The configurations.
         steps: How many steps are timed at once.
+        builds: How often each is built; None for as often as where times are
+            compared.
     """
     stored = read_json_object(file) if file.exists() else {}
     known: dict[str, float] = stored.get("seconds", {})
     missing = {key(s): dict(s) for s in wanted if key(s) not in known}
     if missing:
         first = stored.get("first", next(iter(missing.values())))
-        found, about = apart(_timed, {key(first): first, **missing}, steps)
+        found, about = apart(
+            _timed, {key(first): first, **missing}, steps, builds
+        )
         unit = found[key(first)]
         scale = known.get(key(first), unit) / unit
         known |= {name: scale * found[name] for name in missing}
@@ -60,10 +67,11 @@ def measured(
 
 
 def _timed(
-    wanted: Mapping[str, dict[str, Any]], steps: int
+    wanted: Mapping[str, dict[str, Any]], steps: int, builds: int | None
 ) -> tuple[dict[str, float], dict[str, str]]:
     """Returns the seconds of a step of each, and on what that was."""
     from experiments.harness.steps import (
+        BUILDS,
         about,
         compiled_step,
         time_steps,
@@ -72,7 +80,7 @@ def _timed(
     builders = {
         name: partial(compiled_step, each) for name, each in wanted.items()
     }
-    return time_steps(builders, steps), about()
+    return time_steps(builders, steps, builds or BUILDS), about()
 
 
 def relative(

@@ -71,7 +71,9 @@ def _times(run: Step, steps: int) -> list[float]:
 
 
 def time_steps(
-    builders: Mapping[Any, Callable[[], Step]], steps: int
+    builders: Mapping[Any, Callable[[], Step]],
+    steps: int,
+    builds: int = BUILDS,
 ) -> dict[Any, float]:
     """Returns the seconds of a step of each variant.
 
@@ -82,16 +84,17 @@ def time_steps(
     Args:
         builders: What makes a step, by name.
         steps: How many steps are timed at once.
+        builds: How often everything begins anew.
     """
     found: dict[Any, float] = {}
-    for build_number in range(1, BUILDS + 1):
+    for build_number in range(1, builds + 1):
         ready = {name: build() for name, build in builders.items()}
         for _ in range(ROUNDS):
             for name, step in ready.items():
                 taken = shortest(step, steps)
                 found[name] = min(taken, found.get(name, taken))
         keras.backend.clear_session()
-        print(f"built {build_number} of {BUILDS} times, the shortest so far:")
+        print(f"built {build_number} of {builds} times, the shortest so far:")
         for name, taken in found.items():
             print(f"  {name}: {taken:.4f} s", flush=True)
     return found

@@ -160,7 +160,7 @@ def timed(monkeypatch):
     """Notes which steps are timed; all take equally long."""
     found = []
 
-    def measured(file, wanted, steps=0):
+    def measured(file, wanted, steps=0, builds=None):
         found.extend(seconds.key(each) for each in wanted)
         return {seconds.key(each): 1.0 for each in wanted}
 
@@ -193,7 +193,7 @@ def test_only_steps_of_what_is_trained_are_timed(timed):
 
 
 def test_a_training_says_how_long_its_whole_epochs_last(timed, monkeypatch):
-    def measured(file, wanted, steps=0):
+    def measured(file, wanted, steps=0, builds=None):
         known = {"nfgsm": 1.0, "fgsm": 1.0, "gan": 1.5, "trades": 4.0}
         return {seconds.key(each): known[each["method"]] for each in wanted}
 

@@ -1,5 +1,6 @@
 """What goes into the package is the network whose figures its card states."""
 
+import itertools
 import json
 import shutil
 import sys
@@ -83,6 +84,26 @@ def test_the_card_states_what_was_measured_of_the_file(publish, measured):
     assert card["measured"]["audit"] == {"made_up": "PASS"}
     assert "data_dir" not in card["settings"]
     assert tr.load_pretrained("tiny").output_shape == (None, 10)
+
+
+def test_the_card_says_how_runs_before_it_were_trained(
+    publish, measured, tmp_path
+):
+    first = measured[0]
+    runs = [first, tmp_path / "second", tmp_path / "third"]
+    for before, run in itertools.pairwise(runs):
+        shutil.copytree(first, run)
+        stored = json.loads((run / "config.json").read_text())
+        file = before / "best" / "classifier.keras"
+        stored["settings"]["classifier"] = str(file)
+        (run / "config.json").write_text(json.dumps(stored))
+    publish(run_dir=runs[-1])
+    card = pretrained.card("tiny")
+    begun_with = [each["classifier"] for each in card["begun with"]]
+    assert begun_with == ["vgg", "classifier.keras"]
+    assert card["settings"]["classifier"] == "classifier.keras"
+    publish()
+    assert "begun with" not in pretrained.card("tiny")
 
 
 def test_the_card_says_which_runs_were_averaged(publish, measured, tmp_path):

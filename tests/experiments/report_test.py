@@ -345,7 +345,7 @@ def test_numbers_that_the_paper_states_stand_beside_ours(tmp_path):
 
 
 def test_costs_that_are_unknown_are_said_to_be(tmp_path):
-    text = " ".join(report.full_cost(tmp_path))
+    text = " ".join(report.full_cost(tmp_path, tmp_path))
     assert "python -m experiments.costs --preset=paper" in text
     assert "evaluations" in text
     hours = {
@@ -356,7 +356,7 @@ def test_costs_that_are_unknown_are_said_to_be(tmp_path):
     }  # fmt: skip
     costs = {"hours": hours, "device": "a GPU", "date": "2026-11-28"}
     write_json(tmp_path / "costs.json", costs)
-    text = "\n\n".join(report.full_cost(tmp_path))
+    text = "\n\n".join(report.full_cost(tmp_path, tmp_path))
     assert "12 hours on a GPU" in text
     assert "36 more at most" in text
     assert cells(text, "epochs")[0][1:] == ["1", "12.0", "3", "36.5"]

@@ -110,7 +110,7 @@ def assert_same_run(one, other):
         np.testing.assert_array_equal(first[name], second[name], err_msg=name)
 
 
-def wait_for(condition, seconds=120):
+def wait_for(condition, seconds=600):
     for _ in range(seconds * 10):
         if condition():
             return

@@ -1,7 +1,7 @@
 """Gradients must be those of the loss (arXiv:1802.00420)."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -75,20 +75,21 @@ def finite_differences(context: AuditContext) -> Finding:
     figures["agree"] = 1 - wrong.mean()
     figures["agree_everywhere"] = 1 - hidden.mean()
     figures["rise"] = 1 - lower.mean()
-    return Finding(
-        worst(
-            [
-                judge_share(wrong, warn=ERROR_WARN, fail=ERROR_FAIL),
-                judge_share(hidden, warn=ERROR_WARN, fail=ERROR_FAIL),
-                judge_share(lower, warn=LOWER_WARN, fail=LOWER_FAIL),
-            ]
-        ),
-        figures,
+    verdicts = [
+        judge_share(wrong, warn=ERROR_WARN, fail=ERROR_FAIL),
+        judge_share(hidden, warn=ERROR_WARN, fail=ERROR_FAIL),
+        judge_share(lower, warn=LOWER_WARN, fail=LOWER_FAIL),
+    ]
+    return Finding(worst(verdicts), figures, _told(figures))
+
+
+def _told(figures: Mapping[str, float]) -> str:
+    return (
         f"the loss changes as its gradient says for "
         f"{100 * figures['agree']:.1f} % of the images (median error "
         f"{100 * figures['median_error']:.2g} %), in all pixels for "
         f"{100 * figures['agree_everywhere']:.1f} %; a step of "
-        f"{STEP_AWAY:g} eps raises it for {100 * figures['rise']:.1f} %",
+        f"{STEP_AWAY:g} eps raises it for {100 * figures['rise']:.1f} %"
     )
 
 

@@ -61,14 +61,7 @@ def training_batches(
             f"A batch cannot exceed the split's {count} images. "
             f"Received: batch_size={batch_size}."
         )
-    index, parts = part
-    if batch_size % parts != 0:
-        raise UsageError(
-            f"A batch must have {parts} equal parts. "
-            f"Received: batch_size={batch_size}."
-        )
-    size = batch_size // parts
-    own = slice(index * size, (index + 1) * size)
+    own = _places_of(part, batch_size)
     images, labels = _as_tensors(split)
 
     def load(step: tf.Tensor, indices: tf.Tensor) -> tuple[Any, tf.Tensor]:
@@ -119,6 +112,18 @@ def evaluation_batches(split: Split, *, batch_size: int) -> tf.data.Dataset:
 
     starts = tf.data.Dataset.range(0, count, batch_size)
     return starts.map(load).prefetch(tf.data.AUTOTUNE)
+
+
+def _places_of(part: tuple[int, int], batch_size: int) -> slice:
+    """Returns where in a batch a part of it lies; see `training_batches`."""
+    index, parts = part
+    if batch_size % parts != 0:
+        raise UsageError(
+            f"A batch must have {parts} equal parts. "
+            f"Received: batch_size={batch_size}."
+        )
+    size = batch_size // parts
+    return slice(index * size, (index + 1) * size)
 
 
 def _as_tensors(split: Split) -> tuple[tf.Tensor, tf.Tensor]:

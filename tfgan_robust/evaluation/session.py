@@ -5,6 +5,7 @@ import datetime
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
+from typing import Any
 
 from tfgan_robust import identity
 from tfgan_robust.errors import TfganRobustError, UsageError, in_one_line
@@ -105,17 +106,7 @@ def _open_store(
     if parts is not None:
         _check_parts(parts, belongs_to)
     conditions = {
-        "checkpoint": options.checkpoint if options.run_dir else None,
-        "dataset": {
-            "name": inputs.dataset,
-            "source": inputs.info.source,
-            "split": options.split,
-            "classes": list(inputs.info.class_names),
-            "draw": inputs.draw,
-        },
-        "date": datetime.date.today().isoformat(),
-        "device": describe_devices(),
-        "versions": stored.versions(),
+        **_conditions(inputs),
         "replaceable": replaceable,
         **(parts.conditions if parts is not None else {}),
     }
@@ -147,6 +138,24 @@ def _open_store(
     if parts is not None:
         _check_complete(inputs, opened)
     return opened
+
+
+def _conditions(inputs: Inputs) -> dict[str, Any]:
+    """Returns which network is measured on which images, when and where."""
+    options = inputs.options
+    return {
+        "checkpoint": options.checkpoint if options.run_dir else None,
+        "dataset": {
+            "name": inputs.dataset,
+            "source": inputs.info.source,
+            "split": options.split,
+            "classes": list(inputs.info.class_names),
+            "draw": inputs.draw,
+        },
+        "date": datetime.date.today().isoformat(),
+        "device": describe_devices(),
+        "versions": stored.versions(),
+    }
 
 
 def _check_parts(parts: Parts, belongs_to: Identity) -> None:

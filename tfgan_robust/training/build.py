@@ -1,6 +1,8 @@
 """Puts networks, optimizers and configuration together into one model."""
 
+import contextlib
 import dataclasses
+from collections.abc import Iterator
 
 import keras
 import tensorflow as tf
@@ -70,16 +72,10 @@ def build_model(
     """
     config = config.replace(precision=choose(config.precision).name)
     keras.utils.set_random_seed(config.seed)
-    previous = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(config.precision)
-    try:
+    with _policy(config.precision):
         if classifier is None:
             classifier = _build_classifier(config, image_shape, num_classes)
-        if tf.distribute.get_strategy().num_replicas_in_sync > 1:
-            # By each device's own part of a batch, results would depend on
-            # how many there are. The project's networks do so anyway.
-            for layer in normalisations(classifier):
-                layer.synchronized = True
+        _synchronise(classifier)
         check_trainable(classifier, image_shape, num_classes)
         _check_precision(config, classifier)
         generators = _build_generators(config, image_shape)
@@ -94,8 +90,6 @@ def build_model(
             remembered=num_images,
             name="adversarial_classifier",
         )
-    finally:
-        keras.config.set_dtype_policy(previous)
     # In turn with the classifier, generators may learn several times a step.
     updates = total_steps and total_steps * max(
         1, model.method.separate_updates
@@ -106,6 +100,28 @@ def build_model(
         jit_compile=config.jit_compile == "true",
     )
     return model
+
+
+@contextlib.contextmanager
+def _policy(precision: str) -> Iterator[None]:
+    """Sets the policy of layers that are made meanwhile."""
+    previous = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(previous)
+
+
+def _synchronise(classifier: keras.Model) -> None:
+    """Lets batch normalisation see a batch whole, whoever has parts of it.
+
+    Results would depend on how many devices there are. The project's networks
+    do so anyway.
+    """
+    if tf.distribute.get_strategy().num_replicas_in_sync > 1:
+        for layer in normalisations(classifier):
+            layer.synchronized = True
 
 
 def _build_classifier(

@@ -13,7 +13,7 @@ from tfgan_robust import files
 from tfgan_robust.classifiers.classifier import Classifier
 from tfgan_robust.classifiers.preflight import check_classifier
 from tfgan_robust.cli import importing
-from tfgan_robust.data.splits import DatasetInfo
+from tfgan_robust.data.splits import DatasetInfo, Split
 from tfgan_robust.errors import UsageError
 from tfgan_robust.files import sha256
 from tfgan_robust.identity import differences, of_arrays
@@ -144,17 +144,7 @@ def _train_all(
         trainer = Trainer(
             config, run, strategy, team, info, training, validation
         )
-        if team.count > 1:
-            # Such as by code of a user's own.
-            team.check_equal("weights", _weights(trainer), differences)
-        if config.classifier not in NETWORKS:
-            # Which pixels trained weights expect shows on images alone.
-            check_classifier(
-                Classifier.from_keras(trainer.model.classifier),
-                np.asarray(training.images[:_CHECKED]),
-                np.asarray(training.labels[:_CHECKED]),
-                allow_random=True,
-            )
+        _check_networks(trainer, config, team, training)
         with directory.locked(run) if team.leads else nullcontext():
             if team.leads and not begun:
                 _check_still_new(run)
@@ -167,6 +157,27 @@ def _train_all(
             return code
         keras.backend.clear_session()
     return 0
+
+
+def _check_networks(
+    trainer: Trainer, config: TrainConfig, team: Team, training: Split
+) -> None:
+    """Refuses networks that differ between workers, or expect other pixels.
+
+    Raises:
+        UsageError: saying which, or what they expect.
+    """
+    if team.count > 1:
+        # Such as by code of a user's own.
+        team.check_equal("weights", _weights(trainer), differences)
+    if config.classifier not in NETWORKS:
+        # Which pixels trained weights expect shows on images alone.
+        check_classifier(
+            Classifier.from_keras(trainer.model.classifier),
+            np.asarray(training.images[:_CHECKED]),
+            np.asarray(training.labels[:_CHECKED]),
+            allow_random=True,
+        )
 
 
 def _check_still_new(run: RunDirectory) -> None:

@@ -135,7 +135,6 @@ class AttackRunner:
         for number, stage in enumerate(plan.stages):
             attacks = self._attacks(plan, stage)
             entered = outcome.stage == number
-            totals = outcome.totals[number]
             next_job = _jobs(stage, labels, clean.ranking)
             for variant, attack in enumerate(attacks):
                 run = functools.partial(
@@ -147,21 +146,14 @@ class AttackRunner:
                     first=first,
                 )
                 where = np.flatnonzero(~outcome.fooled & entered)
-                started = time.monotonic()
-                for done, work in _last_runs(run, next_job, where):
-                    take(done)
-                    with signals.held():
-                        # At the end: a run that is cut off begins anew.
-                        totals.add(work, *attack.passes)
-                        totals.seconds += time.monotonic() - started
-                        outcome.settle(
-                            done.number,
-                            done.size,
-                            done.predicted if done.fooled else None,
-                            last=variant == len(attacks) - 1,
-                        )
-                    yield done
-                    started = time.monotonic()
+                yield from _settled(
+                    _last_runs(run, next_job, where),
+                    outcome,
+                    outcome.totals[number],
+                    attack.passes,
+                    take,
+                    last=variant == len(attacks) - 1,
+                )
 
     def measure(
         self,
@@ -244,6 +236,42 @@ def _last_runs(
         work[done.number] += done.work
         if done.fooled or next_job(done.number, tried[done.number]) is None:
             yield done, work[done.number]
+
+
+def _settled(
+    runs: Iterator[tuple[Finished, int]],
+    outcome: Outcome,
+    totals: StageTotals,
+    passes: tuple[int, int],
+    take: Callable[[Finished], None],
+    *,
+    last: bool,
+) -> Iterator[Finished]:
+    """Settles verdicts as they come, and yields them.
+
+    Args:
+        runs: From `_last_runs`.
+        outcome: What is settled.
+        totals: What it took, which grows.
+        passes: Of the attack, forward and backward, for each advance.
+        take: See `AttackRunner.run`.
+        last: Whether no other attack of the stage comes after this one.
+    """
+    started = time.monotonic()
+    for done, work in runs:
+        take(done)
+        with signals.held():
+            # At the end: a run that is cut off begins anew.
+            totals.add(work, *passes)
+            totals.seconds += time.monotonic() - started
+            outcome.settle(
+                done.number,
+                done.size,
+                done.predicted if done.fooled else None,
+                last=last,
+            )
+        yield done
+        started = time.monotonic()
 
 
 def _ranking(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:

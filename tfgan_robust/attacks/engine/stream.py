@@ -139,11 +139,7 @@ class Stream:
                 return
             if fresh is not None:
                 problem = slots.problem(radius)
-                state = (
-                    self._first(problem)
-                    if state is None
-                    else self._begin(problem, state, tf.constant(~fresh))
-                )
+                state = self._begun(problem, state, fresh)
             smaller = self._size(slots.live)
             if smaller < slots.size:
                 state = slots.shrink(smaller, state)
@@ -154,6 +150,12 @@ class Stream:
                 if not done.fooled and (job := retry(done)) is not None:
                     again.append(job)
                 yield done
+
+    def _begun(self, problem: Problem, state: Any, fresh: np.ndarray) -> Any:
+        """Returns a state in which images that are fresh have begun."""
+        if state is None:
+            return self._first(problem)
+        return self._begin(problem, state, tf.constant(~fresh))
 
     def _size(self, live: int) -> int:
         """The smallest batch that holds so many; XLA compiles but one."""
