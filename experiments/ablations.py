@@ -21,6 +21,7 @@ from experiments.harness.experiment import (
     Row,
     accuracy,
     attacks_in,
+    on_clean_images,
     on_training_images,
     radii_in,
 )
@@ -35,8 +36,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     BASE: {},
     "gradient of the predicted class": {"gradient_label": "predicted"},
     "no dropout": {"dropout_scale": 0.0},
-    "half of the dropout": {"dropout_scale": 0.5},
-    "all of the dropout": {"dropout_scale": 1.0},
+    "half of the paper's dropout": {"dropout_scale": 0.5},
+    "all of the paper's dropout": {"dropout_scale": 1.0},
     "one generator": {"num_generators": 1},
     "separate batches": {"batching": "separate"},
     "attacked in training mode": {"attack_mode": "training"},
@@ -71,11 +72,12 @@ def trials(preset: Preset, _: Study) -> list[Trial]:
     every = {variant: changes(variant, base) for variant in VARIANTS}
     measurements = (
         Measurement("test", section.measuring),
+        on_clean_images(section),
         on_training_images(section),
     )
     return [
         Trial(
-            f"{NAME}/{variant.replace(' ', '-')}-{seed}",
+            f"{NAME}/{_folder(variant)}-{seed}",
             {**settings, "seed": seed},
             measurements,
             {"variant": variant},
@@ -84,6 +86,10 @@ def trials(preset: Preset, _: Study) -> list[Trial]:
         for variant, settings in every.items()
         if variant == BASE or settings != base
     ]
+
+
+def _folder(variant: str) -> str:
+    return variant.replace("'", "").replace(" ", "-")
 
 
 def draw(rows: Sequence[Row], _: Section) -> Figure:

@@ -3,7 +3,9 @@
 The perturbations of FGSM, PGD and a generator as pictures, and the logits
 along these directions and along Gaussian noise of standard deviation 1, both
 ways; and, which the paper does not have, how far one can go along each of them
-before another class overtakes, for many test images.
+before another class overtakes, for many test images. The paper does not say
+of which radius its perturbations are; here they are of a middle one, since what
+PGD finds far behind the border says little of where that is.
 """
 
 import dataclasses
@@ -64,7 +66,10 @@ def also(preset: Preset, study: Study) -> None:
             "command": f"python -m experiments.{NAME} --preset={preset.name}",
             "trial": trial.name,
             "checkpoint": section["checkpoint"],
+            "settings": dict(trial.settings),
+            "resolved": dataclasses.asdict(study.config(trial)),
             "images": seen.overtaken.shape[1],
+            "eps": float(seen.eps),
             "length": float(seen.lengths[-1]),
             "directions": summary(seen),
         },

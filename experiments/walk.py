@@ -7,6 +7,7 @@ import numpy as np
 
 from experiments.harness.options import Section
 from experiments.harness.study import Study, Trial
+from tfgan_robust.evaluation.radii import parse_eps
 
 GAUSSIAN = "Gaussian noise"
 # By name in the figure: the attack whose perturbation it is.
@@ -78,7 +79,8 @@ def walk(trial: Trial, section: Section, study: Study) -> Walk:
 
     Args:
         trial: Whose classifier and generator are looked at.
-        section: Of the preset: `checkpoint`, `images`, `length`, `shown`.
+        section: Of the preset: `checkpoint`, `images`, `eps`, `length`,
+            `shown`.
         study: Where the networks are.
     """
     import tensorflow as tf
@@ -86,6 +88,7 @@ def walk(trial: Trial, section: Section, study: Study) -> Walk:
     import tfgan_robust as tr
     from tfgan_robust.networks.logits import as_floats
 
+    (eps,) = parse_eps(section["eps"])
     networks, runner = _networks(trial, section, study)
     classifier, config = networks.classifier, trial.config
     info, test = tr.load_test(
@@ -95,11 +98,11 @@ def walk(trial: Trial, section: Section, study: Study) -> Walk:
     clean = runner.clean(test.images, test.labels)
     where = np.flatnonzero(clean.correct)[: section["images"]]
     images, labels = as_floats(test.images[where]), test.labels[where]
-    attacked = _attacked(runner, images, labels, config)
+    attacked = _attacked(runner, images, labels, eps, config.seed)
     noise = np.random.default_rng(config.seed).standard_normal(
         images.shape, np.float32
     )
-    directions = [noise, *((each - images) / config.eps for each in attacked)]
+    directions = [noise, *((each - images) / eps for each in attacked)]
     look = tf.function(classifier.logits_fn)
     lengths = np.linspace(-1, 1, POINTS, dtype=np.float32) * section["length"]
     shown = _chosen(labels, info.class_names, section["shown"])
@@ -115,7 +118,7 @@ def walk(trial: Trial, section: Section, study: Study) -> Walk:
         labels[shown],
         np.stack([(each - images)[shown] for each in attacked]),
         np.stack(logits),
-        np.float32(config.eps),
+        np.float32(eps),
         np.array(info.class_names),
     )
 
@@ -143,7 +146,7 @@ def _networks(trial: Trial, section: Section, study: Study) -> tuple[Any, Any]:
 
 
 def _attacked(
-    runner: Any, images: np.ndarray, labels: np.ndarray, config: Any
+    runner: Any, images: np.ndarray, labels: np.ndarray, eps: float, seed: int
 ) -> list[np.ndarray]:
     """Returns the images as each of `ATTACKS` leaves them."""
     import tfgan_robust as tr
@@ -156,7 +159,7 @@ def _attacked(
         attacked = images.copy()
         for done in runner.run(
             plan, images, labels, clean, outcome,
-            eps=config.eps, seed=config.seed,
+            eps=eps, seed=seed,
         ):  # fmt: skip
             attacked[done.number] = done.image
         found.append(attacked)

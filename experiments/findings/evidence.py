@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from experiments.findings import marks
 from experiments.findings.intervals import Measured, MissingError, Seeds
 from experiments.harness.experiment import Row, entry, seeds_in
 from tfgan_robust.attacks.plan import CLEAN
@@ -238,8 +239,14 @@ def with_seeds(results: Results, name: str) -> dict[str, Any]:
     return {**results[name], "seeds apart": seeds_apart(results)}
 
 
-def reduced(rows: Iterable[Row]) -> str:
-    """Returns what of the paper's size is smaller here, in a few words."""
+def reduced(stored: Mapping[str, Any]) -> str:
+    """Returns what of the paper's size is smaller here, in a few words.
+
+    Args:
+        stored: What an experiment published. One without rows says itself
+            with which settings it was trained.
+    """
+    rows = stored.get("rows") or [stored]
     every = [row.get("resolved") or row.get("settings") or {} for row in rows]
     widths = sorted({each.get("classifier_width", 1.0) for each in every})
     counts = sorted({each.get("train_images") or 0 for each in every})
@@ -249,6 +256,10 @@ def reduced(rows: Iterable[Row]) -> str:
     if any(counts):
         shown = " and ".join(f"{n:,}" if n else "all" for n in counts)
         told.append(f"{shown} training images")
+    epochs = [e["epochs"] for e in every if e.get("preset") == "paper"]
+    whole = marks.STATED["epochs"].get(stored.get("experiment"), 0)
+    if epochs and max(epochs) < whole:
+        told.append(f"{max(epochs)} of {whole} epochs")
     return ", ".join(told)
 
 

@@ -214,7 +214,8 @@ def directions(results: Results, _: Path) -> Iterator[str]:
     columns = list(next(iter(found.values())))
     yield (
         f"{stored['images']} test images that are correct while clean, "
-        f"{stored['trial']}, {stored['checkpoint']}, lengths up to "
+        f"{stored['trial']}, {stored['checkpoint']}, perturbations of radius "
+        f"{format_eps(stored['eps'])}, lengths up to "
         f"{format_eps(stored['length'])}:"
     )
     yield markdown_table(

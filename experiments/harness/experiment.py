@@ -300,11 +300,15 @@ def on_test_images(section: Section) -> tuple[Measurement, ...]:
     Attacks at all radii, AutoAttack in full at one, and clean images, which
     cost next to nothing, in greater number.
     """
-    more = {
-        name: {**section.measuring, **section[name]}
-        for name in ("autoattack", "clean")
-    }
+    autoattack = {**section.measuring, **section["autoattack"]}
     return (
         Measurement("test", section.measuring),
-        *(Measurement(name, f, joins="test") for name, f in more.items()),
+        Measurement("autoattack", autoattack, joins="test"),
+        on_clean_images(section),
     )
+
+
+def on_clean_images(section: Section) -> Measurement:
+    """Returns what is measured of clean test images alone."""
+    flags = {**section.measuring, **section["clean"]}
+    return Measurement("clean", flags, joins="test")

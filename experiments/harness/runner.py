@@ -92,6 +92,8 @@ def run(
     for number, job in enumerate(jobs):
         left = clock.left(jobs[number:])
         say(f"[{number + 1} of {len(jobs)}] {job.title}{left}")
+        if job.measurement is None and study.is_lost(job.trial):
+            say(f"  its networks are not in {study.runs}: trained again")
         if study.has_failed(job.trial):
             say("  skipped: its training failed")
             continue

@@ -112,6 +112,16 @@ class Study:
         last = read_metrics(run.metrics)[-1]
         return int(last["epoch"]) == trial.config.epochs
 
+    def is_lost(self, trial: Trial) -> bool:
+        """Tells whether a training is kept as done, and its networks not."""
+        kept = self.kept(trial)
+        return (
+            kept.metrics.is_file()
+            and int(read_metrics(kept.metrics)[-1]["epoch"])
+            == trial.config.epochs
+            and not self.run(trial).config.is_file()
+        )
+
     def is_measured(self, trial: Trial, measurement: Measurement) -> bool:
         """Tells whether an evaluation went to its end and is kept.
 

@@ -73,6 +73,25 @@ def test_claims_on_formulations(values, defended, helped):
     assert verdict("Formulations with the gradient are", results) == helped
 
 
+@pytest.mark.parametrize(
+    ("values", "defended", "helped"),
+    [
+        ((0.3, 0.3, 0.5, 0.5), intervals.AGREES, intervals.AGREES),
+        ((0.3, 0.0, 0.5, 0.5), intervals.DISAGREES, intervals.AGREES),
+        ((0.05, 0.05, 0.05, 0.05), intervals.DISAGREES, comparisons.UNKNOWN),
+    ],
+)
+def test_what_defends_nothing_at_8_may_do_so_at_4(values, defended, helped):
+    stored = formulations(baseline=0.0, **dict.fromkeys(NAMES, 0.05))
+    for each in stored["rows"]:
+        name = each["formulation"]
+        value = {"baseline": 0.0, **dict(zip(NAMES, values, strict=True))}[name]
+        each["accuracy"] += row({("pgd-100", 4): value})["accuracy"]
+    results = {"formulations": stored}
+    assert verdict("All formulations improve", results) == defended
+    assert verdict("Formulations with the gradient are", results) == helped
+
+
 def test_what_learned_nothing_is_not_compared_while_clean():
     values = dict.fromkeys(NAMES, 0.1)
     found = {"formulations": formulations(clean=0.1, baseline=0.8, **values)}
@@ -195,6 +214,40 @@ def test_claims_say_what_is_smaller_than_the_papers():
     assert found.verdict == comparisons.UNKNOWN
     assert found.conditions == "width 0.5, 5,000 training images"
     assert found.conditions in found.figures
+
+
+def test_a_walk_says_itself_what_is_smaller_than_the_papers():
+    never = np.full(10, np.nan)
+    stored = overtaken(PGD=never, generator=never, FGSM=never)
+    resolved = {"preset": "paper", "classifier_width": 0.125, "epochs": 200}
+    stored["directions"] |= {"experiment": "directions", "resolved": resolved}
+    (claim,) = (c for c in every.CLAIMS if c.experiment == "directions")
+    assert claim.judge(stored).conditions == "width 0.125, 200 of 300 epochs"
+    resolved["epochs"] = 300
+    assert claim.judge(stored).conditions == "width 0.125"
+
+
+@pytest.mark.parametrize(
+    ("at_8", "expected"),
+    [
+        ((0.3, 0.2), intervals.AGREES),
+        ((0.2, 0.3), intervals.DISAGREES),
+        # A constant answer may do as well there: 4/255 decides.
+        ((0.05, 0.06), intervals.AGREES),
+    ],
+)
+def test_generators_are_compared_where_they_defend(at_8, expected):
+    shares = dict(zip(("paper", "one generator"), at_8, strict=True))
+    at_4 = {"paper": 0.5, "one generator": 0.4}
+    rows = [
+        row(
+            {("pgd-100", 4): at_4[name], ("pgd-100", 8): share},
+            variant=name, split="test",
+        )
+        for name, share in shares.items()
+    ]  # fmt: skip
+    results = {"ablations": {"rows": rows}}
+    assert verdict("Two generators defend better", results) == expected
 
 
 def test_ablations_that_close_the_gap_are_named():

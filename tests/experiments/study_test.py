@@ -98,6 +98,16 @@ def test_a_training_is_not_done_before_it_is_kept(place, monkeypatch):
     assert settings == {"data_dir": None, "epochs": 2}
 
 
+def test_networks_that_are_gone_are_said_to_be(place, monkeypatch):
+    run = leave_networks(place, ["1.0,10.0,128.0", "2.0,20.0,64.0"])
+    assert not place.is_lost(TRIAL)
+    monkeypatch.setattr(study, "command", lambda *args, **flags: None)
+    place.train(TRIAL)
+    assert not place.is_lost(TRIAL)
+    shutil.rmtree(run.path)
+    assert place.is_lost(TRIAL)
+
+
 def test_networks_of_other_settings_are_not_measured(place):
     keep(place, settings={**SETTINGS, "batch_size": 7})
     leave_networks(place, ["1.0,10.0,128.0", "2.0,20.0,64.0"])

@@ -10,6 +10,7 @@ from experiments.findings.claims.claim import (
     ABOUT,
     SAME,
     Claim,
+    at_first,
     check_size,
     stated,
     worst,
@@ -37,20 +38,16 @@ def _over_epochs(stored: Mapping[str, Any], attack: str, sign: int) -> Finding:
     first = next((a for a in at if int(a.removeprefix("epoch-")) >= 50), at[0])
     if first == at[-1]:
         raise MissingError(f"nothing after {first}")
-    found = MissingError("no radius")
+
+    def grows(eps: float) -> Finding:
+        early, late = (
+            measured(stored, attack, eps, checkpoint=name)
+            for name in (first, at[-1])
+        )
+        return stronger(late, early) if sign > 0 else stronger(early, late)
+
     # The paper sees most at the largest radius.
-    for eps in (16, 8, 4):
-        try:
-            early, late = (
-                measured(stored, attack, eps, checkpoint=name)
-                for name in (first, at[-1])
-            )
-            if sign > 0:
-                return stronger(late, early)
-            return stronger(early, late)
-        except MissingError as missing:
-            found = missing
-    raise found
+    return at_first((16, 8, 4), grows)
 
 
 def _iterations_alike(stored: Mapping[str, Any]) -> Finding:

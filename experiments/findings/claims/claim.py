@@ -46,13 +46,34 @@ class Claim:
             found = self.test(with_seeds(results, self.experiment))
         except MissingError as missing:
             found = Finding(UNKNOWN, str(missing))
-        rows = results[self.experiment].get("rows", ())
-        return dataclasses.replace(found, conditions=reduced(rows))
+        conditions = reduced(results[self.experiment])
+        return dataclasses.replace(found, conditions=conditions)
 
 
 def stated(name: str) -> float:
     """Returns an accuracy that the paper's text states, in %."""
     return float(marks.STATED["text"][name]["accuracy"])
+
+
+def at_first(
+    radii: Iterable[float], test: Callable[[float], Finding]
+) -> Finding:
+    """Returns what a test says at the first radius where it says anything.
+
+    Args:
+        radii: In 255ths.
+        test: Of one.
+
+    Raises:
+        MissingError: what is missing at the first, if it says nothing at any.
+    """
+    missing: MissingError | None = None
+    for eps in radii:
+        try:
+            return test(eps)
+        except MissingError as found:
+            missing = missing or found
+    raise missing or MissingError("no radius")
 
 
 def check_size(stored: Mapping[str, Any], found: Measured) -> None:
@@ -61,7 +82,7 @@ def check_size(stored: Mapping[str, Any], found: Measured) -> None:
     Raises:
         MissingError: saying what is smaller.
     """
-    smaller = reduced(stored["rows"])
+    smaller = reduced(stored)
     if smaller:
         raise MissingError(f"{found} %, of {smaller}")
 
