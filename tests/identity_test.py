@@ -1,5 +1,7 @@
 """Identities tell apart what differs, and nothing else."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -8,9 +10,12 @@ import tensorflow as tf
 from tfgan_robust.classifiers.classifier import Classifier
 from tfgan_robust.classifiers.loading import load_classifier
 from tfgan_robust.identity import (
+    all_of,
     differences,
+    exactly,
     image_digests,
     of_images,
+    of_network,
     of_settings,
     probes,
 )
@@ -162,6 +167,29 @@ def test_rounding_is_no_difference():
     far = {**network, "answers": (answers * 1.01).tolist()}
     assert differences(network, near) == []
     assert differences(network, far) == ["answers"]
+
+
+def test_answers_that_are_no_numbers_are_kept_and_compared():
+    answers = np.array([[1.0, np.nan, np.inf], [2.0, -np.inf, 0.5]])
+    kept = json.loads(json.dumps(of_network(b"", [], answers), allow_nan=False))
+    assert differences(kept, of_network(b"", [], answers)) == []
+    for place, other in (((0, 1), 0.0), ((0, 2), -np.inf), ((1, 2), 0.6)):
+        changed = answers.copy()
+        changed[place] = other
+        found = of_network(b"", [], changed)
+        assert differences(kept, found) == ["answers"]
+
+
+def test_what_is_the_same_on_every_machine_has_no_answers():
+    network = identity(model())
+    found = exactly({"surrogate": network, "0": {"answers": [], "a": 1}})
+    assert found["surrogate"].keys() == {"structure", "weights"}
+    assert found["0"] == {"a": 1}
+
+
+def test_values_are_named_once_each():
+    assert all_of(["a", "a"]) == "a"
+    assert all_of(["a and b", "b", "c"]) == "a and b and c"
 
 
 def test_random_answers_tell_nothing():

@@ -18,6 +18,7 @@ _NUM_PROBES = 4
 # computes other logits.
 _ROUNDING = 1e-3
 _BYTES = 16
+_AND = " and "
 
 
 def of_images(
@@ -94,8 +95,31 @@ def of_network(
     return {
         "structure": _digest(structure),
         "weights": digest.hexdigest(),
-        "answers": [[float(f"{a:.6g}") for a in row] for row in answers],
+        "answers": [[_rounded(answer) for answer in row] for row in answers],
     }
+
+
+def exactly(found: Any) -> Any:
+    """Returns what of identities is the same on every machine.
+
+    Args:
+        found: An identity, or a mapping of them.
+    """
+    if not isinstance(found, Mapping):
+        return found
+    return {k: exactly(v) for k, v in found.items() if k != "answers"}
+
+
+def all_of(values: Iterable[str]) -> str:
+    """Names different values once each, however many it names already."""
+    each = (part for value in values for part in value.split(_AND))
+    return _AND.join(dict.fromkeys(each))
+
+
+def _rounded(answer: float) -> float | str:
+    # JSON has no numbers that are none.
+    text = f"{answer:.6g}"
+    return float(text) if np.isfinite(answer) else text
 
 
 def of_settings(settings: Any) -> str:
@@ -181,7 +205,7 @@ def _agree(one: Any, other: Any) -> bool:
     if first.ndim != 2 or first.shape != second.shape:
         return False
     # NaN are equal to NaN: a network that answers so is still the same.
-    largest = np.nanmax(np.abs(first), initial=0.0)
+    largest = np.max(np.abs(first[np.isfinite(first)]), initial=0.0)
     return np.allclose(
         first, second, rtol=0, atol=_ROUNDING * largest, equal_nan=True
     )

@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import shutil
+import subprocess
+import sys
 
 import brightness
 import numpy as np
@@ -54,6 +56,31 @@ def test_a_run_brings_its_generators_and_its_baseline(tmp_path):
     assert {c.formulation for _, c in found.generators} == {"grad_x"}
     assert found.surrogate is None
     assert found.undefended.description == "baseline (best)"
+
+
+_FRESH = """
+import sys
+from tfgan_robust.evaluation.networks import load_networks
+from tfgan_robust.evaluation.options import EvaluateSettings
+
+given = EvaluateSettings(run_dir=sys.argv[1], attacks="generators")
+print(len(load_networks(given).generators))
+given = EvaluateSettings(model=sys.argv[2], dataset="digits")
+load_networks(given)
+"""
+
+
+def test_a_fresh_process_knows_the_classes_of_the_package(tmp_path):
+    learned = {"method": "start", "start_from": "universal"}
+    config = save_run(tmp_path, **learned)
+    whole = tmp_path / "whole.keras"
+    build.build_model(config, SHAPE, 10).save(whole)
+    done = subprocess.run(
+        [sys.executable, "-c", _FRESH, str(tmp_path), str(whole)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.stdout.split() == [str(config.num_networks)], done.stderr
+    assert "save its `trained`, and give that" in done.stderr
 
 
 def test_a_natural_run_beside_a_run_is_its_baseline(tmp_path):

@@ -424,6 +424,20 @@ def test_damaged_figures_of_training_spoil_no_evaluation(
     assert list(run.logs.rglob("events*"))
 
 
+def test_a_run_that_cannot_be_written_spoils_no_evaluation(tmp_path, capsys):
+    """As where somebody else's run is read-only, which root does not see."""
+    save_run(tmp_path / "run")
+    run = RunDirectory(tmp_path / "run")
+    run.logs.mkdir()
+    (run.logs / "test").touch()
+    output = tmp_path / "output"
+    found = evaluate(
+        options(run_dir=str(run.path), attacks="fgsm", output=str(output))
+    )
+    assert found.complete and (output / "evaluation.md").is_file()
+    assert f"NOTE: {run.logs} cannot be written" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("case", [0, 1, *slow(*range(2, 6))])
 def test_two_evaluations_in_one_folder_never_mix(tmp_path, case):
     """Random changes of network, images, norm and settings."""

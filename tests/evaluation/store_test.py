@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 from cases import slow
 from holding import holding
+from saved import read_results
 
 from tfgan_robust.attacks.plan import parse_attack
 from tfgan_robust.classifiers.classifier import Classifier
@@ -57,7 +58,15 @@ def images_and_labels(count=40):
     return images, labels
 
 
-def measure(folder, *, network=None, overwrite=False, guides=None, **changes):
+def measure(
+    folder,
+    *,
+    network=None,
+    overwrite=False,
+    guides=None,
+    conditions=CONDITIONS,
+    **changes,
+):
     network = network or Counted()
     classifier, data = network.classifier(), images_and_labels()
     settings = {"attacks": ["pgd-20", "apgd-t-10"], "eps": EPS, **changes}
@@ -67,7 +76,7 @@ def measure(folder, *, network=None, overwrite=False, guides=None, **changes):
         "seed": changes.get("seed", 0),
     }
     store = EvaluationStore(
-        folder, CONDITIONS, belongs_to, guides=guides, overwrite=overwrite
+        folder, conditions, belongs_to, guides=guides, overwrite=overwrite
     )
     network.images = 0
     return evaluate_classifier(
@@ -235,6 +244,36 @@ def test_only_one_process_measures_into_a_folder(tmp_path):
     # The lock dies with its holder, however that ends.
     with locked(folder):
         pass
+
+
+def test_clean_images_alone_are_kept(tmp_path):
+    first, again = (looks(tmp_path, attacks=[]) for _ in range(2))
+    assert first - again == 40
+
+
+def test_what_was_measured_elsewhere_is_said_to_be(tmp_path):
+    there = {"device": "a GPU", "versions": {"a": "0"}}
+    here = {"device": "a CPU", "versions": {"a": "1"}}
+    measure(tmp_path, attacks=["fgsm"], conditions=there)
+    measure(tmp_path, attacks=["fgsm", "pgd-2"], conditions=here)
+    found = read_results(tmp_path)
+    assert found["device"] == "a GPU and a CPU"
+    assert found["versions"] == {"a": "0 and 1"}
+    measure(tmp_path, attacks=["fgsm"], conditions=here, overwrite=True)
+    assert read_results(tmp_path)["device"] == "a CPU"
+
+
+def test_what_was_begun_after_a_replaceable_evaluation_stays(tmp_path):
+    """As by a kill before the first attack of another one was measured."""
+    one, other = tmp_path / "one", tmp_path / "other"
+    given = {**CONDITIONS, "replaceable": True}
+    measure(one, attacks=["fgsm"], conditions=given)
+    measure(other, attacks=["fgsm"], seed=1)
+    begun = (other / "progress.npz").read_bytes()
+    (one / "progress.npz").write_bytes(begun)
+    with pytest.raises(UsageError, match="something else: different are seed"):
+        measure(one, attacks=["fgsm"], conditions=given)
+    measure(one, attacks=["fgsm"], seed=1)
 
 
 @pytest.mark.slow

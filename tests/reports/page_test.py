@@ -286,6 +286,12 @@ def test_the_smallest_perturbations_are_listed(page):
     ]
 
 
+def test_what_a_broken_answer_takes_an_image_for_is_unknown(folder):
+    replace_arrays(folder / "smallest.npz", {"predicted": np.array([-1, 2, 1])})
+    rows = table(page_of(folder), "Smallest perturbations")
+    assert rows[1][2] == "unknown" != rows[2][2]
+
+
 def test_an_interrupted_evaluation_says_so_first(page, folder):
     assert "INCOMPLETE" not in page
     store(folder, complete=False)
@@ -602,9 +608,10 @@ def test_odd_arrays_are_refused(folder, name, array):
         *({name: np.full(20, np.nan)} for name in SMALLEST),
         *(
             {name: np.full(3, number)}
-            for name in ("index", "label", "predicted")
+            for name in ("index", "label")
             for number in (-1, 10**12, 1.0)
         ),
+        *({"predicted": np.full(3, number)} for number in (-2, 10**12, 1.0)),
         {"more": np.zeros(3)},
         {"index": np.array([1, 2, 12])},
         {"index": np.array([1, 2, 2])},

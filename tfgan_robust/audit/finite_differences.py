@@ -1,7 +1,6 @@
 """Gradients must be those of the loss (arXiv:1802.00420)."""
 
-import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -11,6 +10,7 @@ from tfgan_robust.attacks.gradients import input_gradient
 from tfgan_robust.audit.context import AuditContext
 from tfgan_robust.audit.sampling import judge_share
 from tfgan_robust.classifiers.agreement import resolution
+from tfgan_robust.networks.devices import full_float32
 from tfgan_robust.networks.logits import LogitsFn
 from tfgan_robust.networks.losses import margin
 from tfgan_robust.reports.verdicts import Finding, unchecked, worst
@@ -52,7 +52,8 @@ def finite_differences(context: AuditContext) -> Finding:
         start = linf.random_start(images, eps, seed)
         return _changes(logits_fn, start, labels, eps, seed)
 
-    with _full_float32():
+    # TensorFloat-32's rounding is a staircase itself.
+    with full_float32():
         predicted, actual, rise, largest, dense = context.map_batches(
             measure, forward=4 + 2 * DIRECTIONS, backward=1
         )
@@ -139,15 +140,3 @@ def _signs(shape: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     """Draws -1 or 1 for each pixel and channel."""
     drawn = tf.random.stateless_uniform(shape, seed, -1.0, 1.0)
     return tf.where(drawn < 0, -1.0, 1.0)
-
-
-@contextlib.contextmanager
-def _full_float32() -> Iterator[None]:
-    """Turns TensorFloat-32 off, whose rounding is a staircase itself."""
-    config = tf.config.experimental
-    before = config.tensor_float_32_execution_enabled()
-    config.enable_tensor_float_32_execution(False)
-    try:
-        yield
-    finally:
-        config.enable_tensor_float_32_execution(before)

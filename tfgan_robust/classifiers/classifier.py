@@ -20,10 +20,11 @@ from tfgan_robust.classifiers.answers import (
 from tfgan_robust.classifiers.endings import last_layer, with_end
 from tfgan_robust.classifiers.fitting import fit
 from tfgan_robust.classifiers.folding import fold_batchnorm
-from tfgan_robust.classifiers.interface import InputRange
+from tfgan_robust.classifiers.interface import UNIT, InputRange
 from tfgan_robust.classifiers.signature import load_signature
 from tfgan_robust.errors import UsageError
 from tfgan_robust.identity import Identity, of_network, probes, structure_of
+from tfgan_robust.networks.devices import full_float32
 from tfgan_robust.networks.logits import (
     LogitsFn,
     classifier_logits,
@@ -100,7 +101,9 @@ class Classifier:
     def identity(self) -> Identity:
         """What tells it from other networks; see `identity.of_network`."""
         images = tf.constant(probes(self.image_shape))
-        first, second = (self.logits_fn(images).numpy() for _ in range(2))
+        # On a GPU it may round otherwise than where it is compared.
+        with full_float32():
+            first, second = (self.logits_fn(images).numpy() for _ in range(2))
         # Answers at random tell nothing.
         same = np.allclose(first, second, rtol=1e-3, atol=0, equal_nan=True)
         weights = self.variables if self.weights is None else self.weights
@@ -136,7 +139,7 @@ class Classifier:
             raw_fn=raw_fn and fed(raw_fn),
             features_fn=features_fn and fed(features_fn),
             lower=lower and (lambda: fed(lower())),
-            structure=self.structure + repr(input_range).encode(),
+            structure=self.structure + _changes(input_range),
             input_range=input_range,
             source=None,
             description=f"{self.description} (pixels {input_range.text})",
@@ -322,6 +325,14 @@ class Classifier:
         return dataclasses.replace(
             classifier, class_names=signature.class_names
         )
+
+
+def _changes(input_range: InputRange) -> bytes:
+    """What pixels of a range change in what is computed; nothing of [0, 1]."""
+    same = (input_range.scale, input_range.offset) == (UNIT.scale, UNIT.offset)
+    if same and not input_range.reversed_channels:
+        return b""
+    return repr(input_range).encode()
 
 
 def _features(model: keras.Model) -> LogitsFn | None:

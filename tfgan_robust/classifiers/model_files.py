@@ -157,6 +157,12 @@ def _refusal(path: Path, kind: str, error: Exception) -> UsageError:
             f"holds functions of TensorFlow between its layers{named}, which "
             f"Keras 3 does not read; {_REBUILD}"
         )
+    elif name == "AdversarialClassifier":
+        said = (
+            "holds a whole model of this package, with what trains its "
+            "classifier; load it with Keras, after `from tfgan_robust import "
+            "AdversarialClassifier`, save its `trained`, and give that"
+        )
     elif name is not None and name != "Lambda":
         said = (
             f"needs {name}, which Keras does not know; import the module that "

@@ -46,7 +46,7 @@ def audit(
     reported = _reported(evaluation, eps)
     masks = correct if reported is None else {**correct, "": reported}
     others = [
-        identity.of_settings(other and other.identity)
+        identity.of_settings(other and identity.exactly(other.identity))
         for other in (undefended, surrogate)
     ]
     key = (

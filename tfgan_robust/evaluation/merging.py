@@ -189,9 +189,11 @@ def _joined(folder: Path, parts: Sequence[Part]) -> Parts:
         first.settings,
         {
             "date": max(each.date for each in conditions),
-            "device": _all([each.device for each in conditions]),
+            "device": identity.all_of([each.device for each in conditions]),
             "versions": {
-                name: _all([each.versions.get(name) for each in conditions])
+                name: identity.all_of(
+                    [str(each.versions.get(name)) for each in conditions]
+                )
                 for name in first.conditions.versions
             },
             "shards": first.shard.parts,
@@ -232,8 +234,3 @@ def _joined_smallest(parts: Sequence[Part]) -> Smallest:
         ):
             joined.offer(first + index, size, attack, predicted, image)
     return joined
-
-
-def _all(values: Sequence[str | None]) -> str:
-    """Names different values once each."""
-    return " and ".join(dict.fromkeys(str(value) for value in values))

@@ -22,6 +22,7 @@ from tfgan_robust.classifiers.ranges import as_made
 from tfgan_robust.errors import UsageError, in_one_line
 from tfgan_robust.evaluation.options import AUTO, EvaluateSettings
 from tfgan_robust.identity import Identity, of_network, structure_of
+from tfgan_robust.lazy import load
 from tfgan_robust.methods.generator_settings import (
     GeneratorNetworkSettings,
     LearnedStartSettings,
@@ -196,6 +197,8 @@ def _load_generators(
         UsageError: if one is absent, damaged, or no generator.
     """
     found = []
+    # Keras knows its classes only then.
+    load(config.build_network)
     for number in range(config.num_networks):
         path = run.networks(checkpoint) / f"generator_{number}.keras"
         if not path.is_file():

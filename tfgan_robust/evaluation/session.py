@@ -7,6 +7,8 @@ from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
 
+import tensorflow as tf
+
 from tfgan_robust import identity
 from tfgan_robust.errors import TfganRobustError, UsageError, in_one_line
 from tfgan_robust.evaluation.auditing import audit
@@ -21,7 +23,7 @@ from tfgan_robust.evaluation.options import NONE, EvaluateSettings
 from tfgan_robust.evaluation.part import write_settings
 from tfgan_robust.evaluation.store import EvaluationStore, locked
 from tfgan_robust.identity import Identity
-from tfgan_robust.networks.devices import describe_devices
+from tfgan_robust.networks.devices import describe_devices, grow_memory
 from tfgan_robust.reports.numbers import format_eps
 from tfgan_robust.reports.progress import evaluation_progress, say
 from tfgan_robust.runs import stored
@@ -67,6 +69,7 @@ def evaluate(
         DataNotFoundError: if the data set is not there.
     """
     asked = options
+    grow_memory()
     if options.part is not None or not options.plans:
         options = dataclasses.replace(options, audit=False, undefended=NONE)
     inputs = load_inputs(options)
@@ -220,7 +223,14 @@ def _show_in_tensorboard(
     run = RunDirectory(Path(options.run_dir))
     if options.checkpoint != "best" or not run.logs.is_dir():
         return
-    write_results(run.logs, evaluation, _last_step(run))
+    try:
+        write_results(run.logs, evaluation, _last_step(run))
+    # What was measured stands, whoever may write where the run is.
+    except (OSError, tf.errors.OpError) as error:
+        say(
+            f"NOTE: {run.logs} cannot be written ({in_one_line(error)}); "
+            "TensorBoard does not show what was measured"
+        )
 
 
 def _last_step(run: RunDirectory) -> int:

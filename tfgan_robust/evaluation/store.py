@@ -124,12 +124,11 @@ class EvaluationStore:
         else:
             other = identity.differences(there, self._belongs_to)
             reason = f"something else: different are {', '.join(other)}"
-        # Damage is no consent.
-        consents = stored.get("replaceable") is True and identity.fits_digest(
-            stored
-        )
+        consents = _consents(stored, there)
         if not other:
             self._kept = kept
+            before = stored if kept.entries else {}
+            self._conditions = _joined(before, self._conditions)
             if stored and not consents and self._conditions.get("replaceable"):
                 # Its attacks and its audit stay as they are.
                 self._folder = None
@@ -156,6 +155,7 @@ class EvaluationStore:
     def save_clean(self, clean: CleanPass) -> None:
         """Keeps what a classifier says of the clean images."""
         self._kept.clean = clean
+        self._write_progress()
 
     def load(self, plan: AttackPlan, eps: float) -> Outcome | None:
         """Returns what is known of an attack at a radius, None for nothing."""
@@ -178,7 +178,7 @@ class EvaluationStore:
     def _described(self, plan: AttackPlan) -> Any:
         """Returns all that an attack's verdicts depend on, as JSON values."""
         guides = {
-            name: identity.of_settings(guide)
+            name: identity.of_settings(identity.exactly(guide))
             for name, guide in self._guides.items()
             if name in plan.guides
         }
@@ -238,6 +238,45 @@ class EvaluationStore:
     def _write_progress(self) -> None:
         if self._folder is not None:
             self._kept.write(self._folder / PROGRESS, self._belongs_to)
+
+
+def _consents(stored: Mapping[str, Any], there: Any) -> bool:
+    """Tells whether an evaluation may be replaced by one of something else.
+
+    Damage is no consent, nor is that of figures to the loss of what was begun
+    after them.
+
+    Args:
+        stored: What results.json holds.
+        there: The identity of what was measured last.
+    """
+    return (
+        stored.get("replaceable") is True
+        and identity.fits_digest(stored)
+        and stored.get("identity") == there
+    )
+
+
+def _joined(
+    stored: Mapping[str, Any], conditions: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Returns conditions with what another machine measured before.
+
+    Args:
+        stored: What results.json said of what is not measured again.
+        conditions: Of this process.
+    """
+    found = dict(conditions)
+    before, here = stored.get("device"), found.get("device")
+    if isinstance(before, str) and isinstance(here, str):
+        found["device"] = identity.all_of([before, here])
+    before, here = stored.get("versions"), found.get("versions")
+    if isinstance(before, Mapping) and isinstance(here, Mapping):
+        found["versions"] = {
+            name: identity.all_of([str(before.get(name, version)), version])
+            for name, version in here.items()
+        }
+    return found
 
 
 def _smallest_arrays(

@@ -1,7 +1,9 @@
 """What computes."""
 
+import contextlib
 import os
 import platform
+from collections.abc import Iterator
 from pathlib import Path
 
 import tensorflow as tf
@@ -9,6 +11,29 @@ import tensorflow as tf
 # What decides how fast a processor's convolutions are, and in which precision.
 _INSTRUCTIONS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
 _CPUINFO = Path("/proc/cpuinfo")
+
+
+def grow_memory() -> None:
+    """Lets a process take of a GPU's memory only what it needs.
+
+    Others of an evaluation, or of a training, need some too. Without effect
+    once something was computed there.
+    """
+    for gpu in tf.config.list_physical_devices("GPU"):
+        with contextlib.suppress(RuntimeError):
+            tf.config.experimental.set_memory_growth(gpu, True)
+
+
+@contextlib.contextmanager
+def full_float32() -> Iterator[None]:
+    """Turns TensorFloat-32 off, which rounds to a thousandth."""
+    config = tf.config.experimental
+    before = config.tensor_float_32_execution_enabled()
+    config.enable_tensor_float_32_execution(False)
+    try:
+        yield
+    finally:
+        config.enable_tensor_float_32_execution(before)
 
 
 def describe_devices(count: int | None = None) -> str:

@@ -4,7 +4,7 @@ import numpy as np
 
 from tfgan_robust.attacks.plan import CLEAN
 from tfgan_robust.reports.numbers import format_eps, wilson
-from tfgan_robust.reports.reading import StoredEvaluation
+from tfgan_robust.reports.reading import UNKNOWN, StoredEvaluation
 from tfgan_robust.reports.results import (
     STORED,
     WORST,
@@ -70,7 +70,7 @@ def confusion(stored: StoredEvaluation) -> tuple[np.ndarray, list[str], str]:
     counts = np.zeros((len(names), len(names) + 1), np.int64)
     predicted = evaluation.predicted[strongest.attack, eps]
     np.add.at(counts, (stored.labels, predicted), 1)
-    names = [*names, "unknown"] if counts[:, -1].any() else names
+    names = [*names, UNKNOWN] if counts[:, -1].any() else names
     attack = f"{strongest.attack} at {format_eps(eps)}"
     return counts[:, : len(names)], names, attack
 

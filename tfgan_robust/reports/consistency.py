@@ -194,16 +194,17 @@ def check_smallest(
     drawn = clean.shape[-1] in (1, 3, 4) and 0 not in clean.shape[1:]
     if clean.shape != attacked.shape or not drawn:
         raise ValueError(f"its images are {clean.shape} and {attacked.shape}")
-    for name, most in (
-        ("attacked", 1.0),
-        ("norm", LARGEST),
-        ("index", evaluation.num_images - 1),
-        ("label", _MOST_CLASSES),
-        ("predicted", _MOST_CLASSES),
+    for name, least, most in (
+        ("attacked", 0, 1.0),
+        ("norm", 0, LARGEST),
+        ("index", 0, evaluation.num_images - 1),
+        ("label", 0, _MOST_CLASSES),
+        # -1 of a network that answered with NaN.
+        ("predicted", -1, _MOST_CLASSES),
     ):
         # Not a number either.
-        if not np.all((arrays[name] >= 0) & (arrays[name] <= most)):
-            raise ValueError(f"{name} has values beyond 0 to {most:g}")
+        if not np.all((arrays[name] >= least) & (arrays[name] <= most)):
+            raise ValueError(f"{name} has values beyond {least} to {most:g}")
     index = arrays["index"]
     if len(set(index.tolist())) < len(index):
         raise ValueError("an image is there twice")

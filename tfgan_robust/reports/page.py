@@ -246,7 +246,7 @@ def _smallest(stored: StoredEvaluation) -> list[str]:
     columns = (
         map(str, arrays["index"]),
         (names[label] for label in arrays["label"]),
-        (names[label] for label in arrays["predicted"]),
+        stored.predicted_names(arrays["predicted"]),
         arrays["attack"],
         (format_norm(stored.evaluation, norm) for norm in arrays["norm"]),
     )

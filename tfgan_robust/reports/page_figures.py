@@ -40,9 +40,11 @@ def draw_figures(stored: StoredEvaluation) -> dict[str, Figure]:
             arrays["attacked"],
             [names[label] for label in arrays["label"]],
             [
-                f"{names[label]}\n{format_norm(evaluation, norm)}"
-                for label, norm in zip(
-                    arrays["predicted"], arrays["norm"], strict=True
+                f"{name}\n{format_norm(evaluation, norm)}"
+                for name, norm in zip(
+                    stored.predicted_names(arrays["predicted"]),
+                    arrays["norm"],
+                    strict=True,
                 )
             ],
         )

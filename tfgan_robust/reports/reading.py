@@ -24,6 +24,8 @@ from tfgan_robust.reports.results import (
 )
 from tfgan_robust.reports.verdicts import Check
 
+# What a network that answered with NaN takes an image for.
+UNKNOWN = "unknown"
 # Said of evaluations without an identity.
 UNPROVED = (
     "stored by an earlier version, it cannot prove to which images and to "
@@ -94,6 +96,15 @@ class StoredEvaluation:
         ]
         count = 1 + max(int(array.max(initial=-1)) for array in seen)
         return names + [str(number) for number in range(len(names), count)]
+
+    def predicted_names(self, predicted: np.ndarray) -> list[str]:
+        """Returns the names of predictions, "unknown" for -1.
+
+        Args:
+            predicted: Integer [n].
+        """
+        names = self.class_names
+        return [names[each] if each >= 0 else UNKNOWN for each in predicted]
 
 
 def read_evaluation(folder: Path) -> StoredEvaluation:

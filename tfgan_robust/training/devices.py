@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from tfgan_robust.errors import TfganRobustError, UsageError, in_one_line
+from tfgan_robust.networks.devices import grow_memory
 from tfgan_robust.runs.cluster import Cluster
 from tfgan_robust.runs.config import TrainConfig
 
@@ -66,8 +67,7 @@ def configure(
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
     gpus = tf.config.list_physical_devices("GPU")
-    for gpu in gpus:
-        tf.config.experimental.set_memory_growth(gpu, True)
+    grow_memory()
     count = count_devices(config)
     if gpus and config.deterministic and config.jit_compile == "true":
         raise UsageError(

@@ -549,6 +549,8 @@ def test_generators_attack_one_after_another():
             np.testing.assert_array_equal(
                 getattr(cut, part), getattr(outcome, part)
             )
+        # What was cut off and began anew counts once.
+        assert cut.totals[0].steps == cut.totals[0].forward_passes == 5
 
 
 def test_no_generators_no_attack():

@@ -136,6 +136,7 @@ class AttackRunner:
             attacks = self._attacks(plan, stage)
             entered = outcome.stage == number
             next_job = _jobs(stage, labels, clean.ranking)
+            work: Counter[int] = Counter()
             for variant, attack in enumerate(attacks):
                 run = functools.partial(
                     self._stream(plan, stage, attack, variant).run,
@@ -151,6 +152,7 @@ class AttackRunner:
                     outcome,
                     outcome.totals[number],
                     attack.passes,
+                    work,
                     take,
                     last=variant == len(attacks) - 1,
                 )
@@ -243,6 +245,7 @@ def _settled(
     outcome: Outcome,
     totals: StageTotals,
     passes: tuple[int, int],
+    spent: Counter[int],
     take: Callable[[Finished], None],
     *,
     last: bool,
@@ -254,6 +257,8 @@ def _settled(
         outcome: What is settled.
         totals: What it took, which grows.
         passes: Of the attack, forward and backward, for each advance.
+        spent: Advances of attacks of the stage so far, by image. They count
+            once it is settled: one that is cut off before begins anew.
         take: See `AttackRunner.run`.
         last: Whether no other attack of the stage comes after this one.
     """
@@ -261,8 +266,9 @@ def _settled(
     for done, work in runs:
         take(done)
         with signals.held():
-            # At the end: a run that is cut off begins anew.
-            totals.add(work, *passes)
+            spent[done.number] += work
+            if done.fooled or last:
+                totals.add(spent.pop(done.number), *passes)
             totals.seconds += time.monotonic() - started
             outcome.settle(
                 done.number,
