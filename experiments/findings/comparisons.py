@@ -10,7 +10,7 @@ from experiments.findings.intervals import (
     AGREES,
     DISAGREES,
     LEVEL,
-    UNCLEAR,
+    WORST_FIRST,
     Measured,
     MissingError,
     difference,
@@ -87,7 +87,7 @@ def alike(pairs: Sequence[tuple[Measured, Measured]], within: float) -> Finding:
         apart = difference(one, other, LEVEL / len(telling))
         verdict = apart.within(-within, within)
         found.append((verdict, f"{one}, {other} %: {apart} points"))
-    for verdict in (DISAGREES, UNCLEAR, AGREES):
+    for verdict in WORST_FIRST:
         figures = [text for said, text in found if said == verdict]
         if figures:
             break

@@ -88,7 +88,7 @@ def with_evidence(row: Row, trials: Path) -> Row:
         if (place / "results.json").is_file()
     }
     full["accuracy"] = [
-        {**each, "images": row["images"], **_behind(each, kept.get(place), row)}
+        {"images": row["images"], **each, **_behind(each, kept.get(place), row)}
         for each, place in zip(row["accuracy"], places, strict=True)
     ]
     for stored in kept.values():

@@ -19,6 +19,7 @@ from tfgan_robust.reports.numbers import wilson
 # What an interval says of a statement.
 AGREES, DISAGREES = "agrees", "disagrees"
 UNCLEAR = "not distinguishable"
+WORST_FIRST = (DISAGREES, UNCLEAR, AGREES)
 # How often an interval may miss.
 LEVEL = 0.05
 

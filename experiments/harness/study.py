@@ -109,16 +109,14 @@ class Study:
         kept = self.kept(trial).path / "settings.json"
         if not (kept.is_file() and _holds(kept, trial.settings)):
             return False
-        last = read_metrics(run.metrics)[-1]
-        return int(last["epoch"]) == trial.config.epochs
+        return _ended(run, trial)
 
     def is_lost(self, trial: Trial) -> bool:
         """Tells whether a training is kept as done, and its networks not."""
         kept = self.kept(trial)
         return (
             kept.metrics.is_file()
-            and int(read_metrics(kept.metrics)[-1]["epoch"])
-            == trial.config.epochs
+            and _ended(kept, trial)
             and not self.run(trial).config.is_file()
         )
 
@@ -279,6 +277,11 @@ def _copy(source: Path, target: Path, names: tuple[str, ...]) -> None:
         if (source / name).is_file():
             with replacing(target / name) as partial:
                 shutil.copyfile(source / name, partial)
+
+
+def _ended(run: RunDirectory, trial: Trial) -> bool:
+    """Tells whether a run's figures are those of its last epoch, too."""
+    return int(read_metrics(run.metrics)[-1]["epoch"]) == trial.config.epochs
 
 
 def _holds(file: Path, given: Settings) -> bool:

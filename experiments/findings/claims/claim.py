@@ -1,16 +1,14 @@
 """What a claim is, and what its tests share."""
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from experiments.findings import marks
 from experiments.findings.comparisons import UNKNOWN, Finding
 from experiments.findings.evidence import Results, reduced, with_seeds
 from experiments.findings.intervals import (
-    AGREES,
-    DISAGREES,
-    UNCLEAR,
+    WORST_FIRST,
     Measured,
     MissingError,
 )
@@ -55,10 +53,10 @@ def stated(name: str) -> float:
     return float(marks.STATED["text"][name]["accuracy"])
 
 
-def at_first(
+def at_each(
     radii: Iterable[float], test: Callable[[float], Finding]
-) -> Finding:
-    """Returns what a test says at the first radius where it says anything.
+) -> Iterator[Finding]:
+    """Yields what a test says at each radius where it says anything.
 
     Args:
         radii: In 255ths.
@@ -67,13 +65,25 @@ def at_first(
     Raises:
         MissingError: what is missing at the first, if it says nothing at any.
     """
-    missing: MissingError | None = None
+    missing: list[MissingError] = []
+    silent = True
     for eps in radii:
         try:
-            return test(eps)
-        except MissingError as found:
-            missing = missing or found
-    raise missing or MissingError("no radius")
+            found = test(eps)
+        except MissingError as error:
+            missing.append(error)
+            continue
+        silent = False
+        yield found
+    if silent:
+        raise missing[0] if missing else MissingError("no radius")
+
+
+def at_first(
+    radii: Iterable[float], test: Callable[[float], Finding]
+) -> Finding:
+    """Returns what a test says first; see `at_each`."""
+    return next(at_each(radii, test))
 
 
 def check_size(stored: Mapping[str, Any], found: Measured) -> None:
@@ -99,4 +109,4 @@ def least(found: Iterable[Measured]) -> Measured:
 
 def worst(verdicts: Sequence[str]) -> str:
     """Returns the verdict on several things that must all hold."""
-    return next(v for v in (DISAGREES, UNCLEAR, AGREES) if v in verdicts)
+    return next(verdict for verdict in WORST_FIRST if verdict in verdicts)

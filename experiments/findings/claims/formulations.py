@@ -7,6 +7,7 @@ from experiments.findings.claims.claim import (
     ABOUT,
     SIMILAR,
     Claim,
+    at_each,
     at_first,
     best,
     check_size,
@@ -27,6 +28,7 @@ from experiments.findings.intervals import (
     AGREES,
     DISAGREES,
     UNCLEAR,
+    WORST_FIRST,
     Measured,
     MissingError,
     contrast,
@@ -90,12 +92,9 @@ def _where_best(stored: Mapping[str, Any], name: str) -> Finding:
         told = f"{each}, {base}, a constant answer {base.chance:g} %"
         return Finding(_defends(each, base), told)
 
-    first = at_first(_RADII, defends)
-    if first.verdict == AGREES:
-        return first
     return max(
-        (first, at_first(reversed(_RADII), defends)),
-        key=lambda each: (DISAGREES, UNCLEAR, AGREES).index(each.verdict),
+        at_each(_RADII, defends),
+        key=lambda each: WORST_FIRST.index(each.verdict),
     )
 
 
