@@ -110,6 +110,24 @@ def exactly(found: Any) -> Any:
     return {k: exactly(v) for k, v in found.items() if k != "answers"}
 
 
+def of_machines(
+    devices: Sequence[str], versions: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Returns what measured, as results.json says it of several machines.
+
+    Args:
+        devices: Of each.
+        versions: Of each, by the name of a package; the first has all names.
+    """
+    return {
+        "device": all_of(devices),
+        "versions": {
+            name: all_of([str(each.get(name)) for each in versions])
+            for name in versions[0]
+        },
+    }
+
+
 def all_of(values: Iterable[str]) -> str:
     """Names different values once each, however many it names already."""
     each = (part for value in values for part in value.split(_AND))

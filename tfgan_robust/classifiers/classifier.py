@@ -329,8 +329,7 @@ class Classifier:
 
 def _changes(input_range: InputRange) -> bytes:
     """What pixels of a range change in what is computed; nothing of [0, 1]."""
-    same = (input_range.scale, input_range.offset) == (UNIT.scale, UNIT.offset)
-    if same and not input_range.reversed_channels:
+    if dataclasses.replace(input_range, text=UNIT.text) == UNIT:
         return b""
     return repr(input_range).encode()
 

@@ -189,13 +189,10 @@ def _joined(folder: Path, parts: Sequence[Part]) -> Parts:
         first.settings,
         {
             "date": max(each.date for each in conditions),
-            "device": identity.all_of([each.device for each in conditions]),
-            "versions": {
-                name: identity.all_of(
-                    [str(each.versions.get(name)) for each in conditions]
-                )
-                for name in first.conditions.versions
-            },
+            **identity.of_machines(
+                [each.device for each in conditions],
+                [each.versions for each in conditions],
+            ),
             "shards": first.shard.parts,
         },
         first.jit_compile,

@@ -266,17 +266,16 @@ def _joined(
         stored: What results.json said of what is not measured again.
         conditions: Of this process.
     """
-    found = dict(conditions)
-    before, here = stored.get("device"), found.get("device")
-    if isinstance(before, str) and isinstance(here, str):
-        found["device"] = identity.all_of([before, here])
-    before, here = stored.get("versions"), found.get("versions")
-    if isinstance(before, Mapping) and isinstance(here, Mapping):
-        found["versions"] = {
-            name: identity.all_of([str(before.get(name, version)), version])
-            for name, version in here.items()
-        }
-    return found
+    device, versions = (stored.get(name) for name in ("device", "versions"))
+    # What is damaged says nothing.
+    if not (isinstance(device, str) and isinstance(versions, Mapping)):
+        return dict(conditions)
+    here = conditions["versions"]
+    machines = identity.of_machines(
+        [device, conditions["device"]],
+        [{name: versions.get(name, here[name]) for name in here}, here],
+    )
+    return {**conditions, **machines}
 
 
 def _smallest_arrays(
