@@ -27,11 +27,12 @@ from experiments.harness.experiment import (
 )
 from experiments.harness.options import Preset, Section
 from experiments.harness.study import Measurement, Study, Trial
-from tfgan_robust.reports.plot_style import CLEAN_COLOR, PALETTE
+from tfgan_robust.reports.plot_style import CLEAN_COLOR, MARKERS, PALETTE
 
 NAME = "ablations"
-BASE = "paper"
-# By name: what each changes in the paper's settings.
+BASE = "base"
+# By name: what each changes in the base, the paper's settings as a preset
+# adapts them.
 VARIANTS: dict[str, dict[str, Any]] = {
     BASE: {},
     "gradient of the predicted class": {"gradient_label": "predicted"},
@@ -66,7 +67,10 @@ def changes(variant: str, base: dict[str, Any]) -> dict[str, Any]:
 
 
 def trials(preset: Preset, _: Study) -> list[Trial]:
-    """Returns a run for each variant and seed, base and gap first."""
+    """Returns a run for each variant and seed, the base first.
+
+    The base has more seeds, which tell how far any training's may be apart.
+    """
     section = preset.section(NAME)
     base = {"dropout_scale": 1.0, **section.training}
     every = {variant: changes(variant, base) for variant in VARIANTS}
@@ -82,9 +86,9 @@ def trials(preset: Preset, _: Study) -> list[Trial]:
             measurements,
             {"variant": variant},
         )
-        for seed in section["seeds"]
         for variant, settings in every.items()
         if variant == BASE or settings != base
+        for seed in section["base seeds" if variant == BASE else "seeds"]
     ]
 
 
@@ -117,9 +121,11 @@ def draw(rows: Sequence[Row], _: Section) -> Figure:
             )  # fmt: skip
             if split != "test":
                 continue
-            for eps, color in zip(radii, PALETTE[1:], strict=False):
+            for eps, color, mark in zip(
+                radii, PALETTE[1:], MARKERS, strict=False
+            ):
                 panels[1].plot(
-                    accuracy(row, attack, eps), number, "o",
+                    accuracy(row, attack, eps), number, mark,
                     color=color,
                     label=f"{255 * eps:.0f}/255" if first else None,
                 )  # fmt: skip

@@ -9,7 +9,9 @@ PGD finds far behind the border says little of where that is.
 """
 
 import dataclasses
+import json
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -19,64 +21,101 @@ from matplotlib.figure import Figure
 from experiments import epochs
 from experiments.harness.apart import apart
 from experiments.harness.command import main
-from experiments.harness.experiment import Experiment, save_figure
+from experiments.harness.experiment import (
+    Experiment,
+    kept_epoch,
+    save_figure,
+    trained,
+)
 from experiments.harness.options import Preset
 from experiments.harness.study import Study, Trial
-from experiments.walk import DIRECTIONS, Walk, crossings, walk
-from tfgan_robust.files import replacing, write_json
+from experiments.walk import DIRECTIONS, WHERE, Walk, crossings, walk
+from tfgan_robust.errors import UsageError
+from tfgan_robust.files import read_json_object, replacing, write_json
 from tfgan_robust.reports.numbers import format_eps
 from tfgan_robust.reports.plot_style import GREY, PALETTE, STYLE
 from tfgan_robust.reports.reading import read_arrays
 
 NAME = "directions"
+# In 255ths, those of the paper's attacks.
+RADII = (4, 8, 16)
 COLORS = dict(zip(DIRECTIONS, (GREY, *PALETTE), strict=False))
 
 
 def trials(preset: Preset, study: Study) -> list[Trial]:
     """Returns the long run, whose networks are needed until all is seen."""
-    if _file(study).is_file():
-        return []
     trial = epochs.long_run(preset, (), preset.section(NAME)["seed"])
+    if _stored(preset, trial, study):
+        return []
     return [dataclasses.replace(trial, keeps_networks=True)]
 
 
-def _file(study: Study) -> Path:
-    return study.results / f"{NAME}.npz"
+def _stored(preset: Preset, trial: Trial, study: Study) -> dict[str, Any]:
+    """Returns what is kept, empty if that is not all.
+
+    Raises:
+        UsageError: if it was asked for otherwise.
+    """
+    arrays, file = _files(study)
+    if not (arrays.is_file() and file.is_file()):
+        return {}
+    stored = read_json_object(file)
+    if stored["asked"] != _asked(preset, trial):
+        raise UsageError(
+            f"{file} is not what the preset {preset.name} asks for now. Give "
+            "another folder for `--results`, or delete it."
+        )
+    return stored
+
+
+def _asked(preset: Preset, trial: Trial) -> dict[str, Any]:
+    """Returns all on which the arrays depend, as JSON has it."""
+    asked = {**preset.section(NAME).own, "training": trial.settings}
+    return dict(json.loads(json.dumps(asked)))
+
+
+def _files(study: Study) -> tuple[Path, Path]:
+    return study.results / f"{NAME}.npz", study.results / f"{NAME}.json"
 
 
 def also(preset: Preset, study: Study) -> None:
     """Writes directions.npz, what follows from it, and the figures."""
     section = preset.section(NAME)
     trial = epochs.long_run(preset, (), section["seed"])
-    file = _file(study)
-    if not file.is_file():
+    arrays, file = _files(study)
+    stored = _stored(preset, trial, study)
+    if not stored:
         if not study.is_trained(trial):
             return
-        found = apart(walk, trial, section, study)
-        with replacing(file) as partial:
+        found, stored = apart(walk, trial, section, study)
+        with replacing(arrays) as partial:
             np.savez_compressed(partial, **found._asdict())
-    seen = Walk(**read_arrays(file))
+    seen = Walk(**read_arrays(arrays))
+    epoch = kept_epoch(section["checkpoint"]) or trial.config.epochs
     write_json(
-        study.results / f"{NAME}.json",
+        file,
         {
             "experiment": NAME,
             "title": EXPERIMENT.title,
             "source": EXPERIMENT.source,
             "preset": preset.name,
             "command": f"python -m experiments.{NAME} --preset={preset.name}",
-            "trial": trial.name,
+            "asked": _asked(preset, trial),
+            **{name: stored[name] for name in WHERE},
+            **trained(trial, epoch, study),
             "checkpoint": section["checkpoint"],
-            "settings": dict(trial.settings),
-            "resolved": dataclasses.asdict(study.config(trial)),
             "images": seen.overtaken.shape[1],
+            "accuracy": [],
             "eps": float(seen.eps),
             "length": float(seen.lengths[-1]),
             "directions": summary(seen),
         },
     )
     note = (
-        f"{trial.name}, {section['checkpoint']}; perturbations of radius "
-        f"{format_eps(float(seen.eps))}, clipped to [0, 1]; "
+        f"{stored['data']}; {trial.name}, {section['checkpoint']}; "
+        f"perturbations of radius {format_eps(float(seen.eps))}, clipped to "
+        f"[0, 1], of the first of its generators; {stored['date']}, "
+        f"{stored['device']}; "
     )
     with matplotlib.rc_context(STYLE):
         for number, label in enumerate(seen.labels):
@@ -95,6 +134,7 @@ def also(preset: Preset, study: Study) -> None:
 
 def summary(seen: Walk) -> dict[str, dict[str, float | None]]:
     """Returns for each direction how far one can go, in 255ths."""
+    length = float(seen.lengths[-1])
     found = {}
     for name, points in zip(DIRECTIONS, seen.overtaken, strict=True):
         reached = np.nan_to_num(points, nan=np.inf)
@@ -103,12 +143,22 @@ def summary(seen: Walk) -> dict[str, dict[str, float | None]]:
             "median overtaking point, 1/255": (
                 round(255 * middle, 2) if np.isfinite(middle) else None
             ),
-            "overtaken within the length": float(np.isfinite(reached).mean()),
-            "closer than FGSM's": float(
-                np.mean(reached < np.nan_to_num(seen.overtaken[1], nan=np.inf))
+            **{
+                f"overtaken within {eps}/255, %": _percent(reached <= eps / 255)
+                for eps in RADII
+            },
+            f"overtaken within {format_eps(length)}, %": _percent(
+                np.isfinite(reached)
+            ),
+            "sooner than FGSM's, %": _percent(
+                reached < np.nan_to_num(seen.overtaken[1], nan=np.inf)
             ),
         }
     return found
+
+
+def _percent(which: np.ndarray) -> float:
+    return round(100 * float(np.mean(which)), 1)
 
 
 def draw_image(seen: Walk, number: int) -> Figure:
@@ -173,12 +223,13 @@ def draw_points(seen: Walk) -> Figure:
     figure = Figure(figsize=(5.6, 3.4), layout="constrained")
     panel = figure.subplots()
     count = seen.overtaken.shape[1]
-    for name, points in zip(DIRECTIONS, seen.overtaken, strict=True):
+    for n, name in enumerate(DIRECTIONS):
+        points = seen.overtaken[n]
         reached = np.sort(255 * points[np.isfinite(points)])
         share = 100 * np.arange(1, len(reached) + 1) / count
         panel.step(
             [0, *reached], [0, *share], where="post", color=COLORS[name],
-            label=name,
+            linestyle=("-", "--", ":", "-.")[n], label=name,
         )  # fmt: skip
     panel.axvline(
         255 * float(seen.eps), color="black", linewidth=0.8, linestyle=":"

@@ -8,8 +8,8 @@ say what each really is. All have the same optimizer, schedule and averaging,
 and each control is what a generator's place can be filled with that learns
 nothing, or less. Accuracy is of validation images. More seeds, which come after
 all other experiments, have what is within some points of the best of the
-shortest time, and then of a longer one the best few, with the best generator
-and the best without one among them, so that these two have equally many seeds.
+shortest time, and of each time the best few, with the best generator and the
+best without one among them, so that these two have equally many seeds.
 """
 
 import statistics
@@ -45,7 +45,6 @@ from tfgan_robust.reports.numbers import mcnemar
 from tfgan_robust.reports.plot_style import GREY, MARKERS, PALETTE
 
 NAME = "efficiency"
-# Column of a training's time, in epochs of the unit.
 # Drawn in each panel.
 REFERENCE = "nfgsm"
 COLORS = (*PALETTE, "#000000")
@@ -73,11 +72,11 @@ def more_seeds(preset: Preset, study: Study) -> list[Trial]:
             break
         rows = list(rows_of(once, study))
         reached = {row["variant"]: decisive(row) for row in rows}
-        chosen = (
-            best(reached, section["best"])
-            if number
-            else close_to_best(reached, section["within"])
-        )
+        chosen = best(reached, section["best"])
+        if not number:
+            # The shortest time affords all that may be the best.
+            near = close_to_best(reached, section["within"])
+            chosen = [name for name in reached if name in (*near, *chosen)]
         found += _trials(chosen, number, more, section, study)
     return found
 

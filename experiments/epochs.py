@@ -19,7 +19,7 @@ from experiments.harness.experiment import (
 )
 from experiments.harness.options import Preset, Section
 from experiments.harness.study import Measurement, Study, Trial
-from tfgan_robust.reports.plot_style import CLEAN_COLOR, PALETTE
+from tfgan_robust.reports.plot_style import CLEAN_COLOR, MARKERS, PALETTE
 
 NAME = "epochs"
 
@@ -69,13 +69,15 @@ def draw(rows: Sequence[Row], _: Section) -> Figure:
         ]
         for seed in dict.fromkeys(row["seed"] for row in rows):
             same = [row for row in rows if row["seed"] == seed]
-            at = [int(row["checkpoint"].removeprefix("epoch-")) for row in same]
-            for name, eps, color, label in curves:
+            at = [row["epochs"] for row in same]
+            for mark, (name, eps, color, label) in zip(
+                MARKERS, curves, strict=False
+            ):
                 values = [accuracy(row, name, eps) for row in same]
                 first = seed == rows[0]["seed"]
                 panel.plot(
-                    at, values, marker="o", ms=4, color=color,
-                    label=label if first else None,
+                    at, values, marker=mark, ms=4, color=color,
+                    label=label if first else None, clip_on=False,
                 )  # fmt: skip
         if attack == "pgd-100" and marks.applies(rows):
             stated = marks.pgd_100().values()

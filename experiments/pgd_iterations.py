@@ -20,7 +20,7 @@ from experiments.harness.experiment import (
 )
 from experiments.harness.options import Preset, Section
 from experiments.harness.study import Measurement, Study, Trial
-from tfgan_robust.reports.plot_style import PALETTE
+from tfgan_robust.reports.plot_style import MARKERS, PALETTE
 
 NAME = "pgd_iterations"
 
@@ -41,7 +41,7 @@ def draw(rows: Sequence[Row], _: Section) -> Figure:
     for number, attack in enumerate(attacks):
         for row in rows:
             found = [entry(row, attack, eps) for eps in radii]
-            at = [k + 0.12 * (number - 0.5) for k in range(len(radii))]
+            at = [k + 0.2 * (number - 1) for k in range(len(radii))]
             middle = [100 * each["accuracy"] for each in found if each]
             panel.errorbar(
                 at,
@@ -50,23 +50,25 @@ def draw(rows: Sequence[Row], _: Section) -> Figure:
                     [100 * (e["accuracy"] - e["low"]) for e in found if e],
                     [100 * (e["high"] - e["accuracy"]) for e in found if e],
                 ],
-                fmt="os"[number % 2],
+                fmt=MARKERS[number],
+                markersize=4,
                 color=PALETTE[number],
-                capsize=3,
+                capsize=4,
+                clip_on=False,
                 label=attack if row is rows[0] else None,
             )
     names = [f"{255 * eps:.0f}/255" for eps in radii]
     table = marks.STATED["table 2"] if marks.applies(rows) else {}
-    for marker, (attack, stated) in zip("x+", table.items(), strict=False):
+    for number, (attack, stated) in enumerate(table.items()):
         known = {
             k: stated[f"{255 * eps:.0f}"]
             for k, eps in enumerate(radii)
             if f"{255 * eps:.0f}" in stated
         }
         panel.plot(
-            [k + 0.25 for k in known],
+            [k + 0.15 + 0.2 * number for k in known],
             list(known.values()),
-            f"k{marker}",
+            "k" + "x+"[number % 2],
             label=f"paper, {attack}",
         )
     panel.set_xticks(range(len(radii)), names)

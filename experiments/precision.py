@@ -18,7 +18,7 @@ from experiments.harness.experiment import (
 )
 from experiments.harness.options import Preset, Section
 from experiments.harness.study import Measurement, Study, Trial
-from tfgan_robust.reports.plot_style import CLEAN_COLOR, PALETTE
+from tfgan_robust.reports.plot_style import CLEAN_COLOR, MARKERS, PALETTE
 
 NAME = "precision"
 PRECISIONS = ("mixed_bfloat16", "float32")
@@ -43,18 +43,18 @@ def draw(rows: Sequence[Row], _: Section) -> Figure:
     """Draws each seed's accuracies in both precisions."""
     figure = Figure(figsize=(5.4, 2.8), layout="constrained")
     panel = figure.subplots()
-    shown = [("clean", 0.0, CLEAN_COLOR)] + [
-        (attack, eps, color)
-        for eps in radii_in(rows)
-        for attack, color in zip(attacks_in(rows), PALETTE[1:], strict=False)
+    attacks = [("clean", 0.0)] + [
+        (attack, eps) for eps in radii_in(rows) for attack in attacks_in(rows)
     ]
+    colors = (CLEAN_COLOR, *PALETTE[1:])
+    shown = list(zip(attacks, colors, MARKERS, strict=False))
     for row in rows:
         at = PRECISIONS.index(row["precision"]) + 0.08 * (row["seed"] - 1)
-        for attack, eps, color in shown:
+        for (attack, eps), color, mark in shown:
             value = accuracy(row, attack, eps)
             if value is not None:
                 label = attack if row is rows[0] else None
-                panel.plot([at], [value], "o", color=color, label=label)
+                panel.plot([at], [value], mark, color=color, label=label)
     panel.set_xticks(range(len(PRECISIONS)), PRECISIONS)
     panel.set_xlim(-0.5, len(PRECISIONS) - 0.5)
     panel.set_ylim(0, 100)

@@ -102,6 +102,10 @@ def write(preset: str, results: Results, folder: Path, beside: Path) -> str:
         "## The paper's settings in full",
         *full_cost(full, costs.folder("paper")),
     ]
+    if preset != "paper":
+        found = read(full, [each.name for each in EXPERIMENTS])
+        for name in found:
+            parts += section(name, found, full, beside)
     return "\n\n".join(parts) + "\n"
 
 
@@ -110,7 +114,7 @@ def claims_table(
 ) -> str:
     """Returns claims, with what was found."""
     return markdown_table(
-        ("claim", "section", "here", "on what that rests", "smaller here"),
+        ("claim", "section", "here", "on what that rests", "differs here"),
         [
             (
                 claim.text,
@@ -128,7 +132,7 @@ def how_compared(results: Results) -> str:
     """Returns when two accuracies are called different."""
     apart = seeds_apart(results)
     known = (
-        "nothing is repeated there yet, which makes intervals too narrow"
+        "nothing is repeated yet, which makes intervals too narrow"
         if not any(each.degrees for each in apart.values())
         else "; ".join(
             f"{each.deviation:.1f} points on {kind} images, "
@@ -142,11 +146,12 @@ def how_compared(results: Results) -> str:
         "that the claim names. It is paired by image where both are of the "
         "same images (McNemar's test, with one seed each), and widened by how "
         "far seeds are apart where networks differ (Student's t, from the "
-        "standard deviation of all that `efficiency` and `precision` repeat, "
-        f"or a training's own if that is larger: {known}). What is not above "
-        "a constant answer defends nothing. Accuracies that the paper states "
-        "are asked of networks of its size alone. Each claim is tested by "
-        "itself: of twenty, one may be misjudged by chance."
+        "standard deviation of all trainings that are repeated, of whatever "
+        f"method, or a training's own if that is larger: {known}). What is not "
+        "above a constant answer defends nothing. Accuracies that the paper "
+        "states are asked of networks of its size on original pixels alone. "
+        "Each claim is tested by itself: of twenty, one may be misjudged by "
+        "chance."
     )
 
 
@@ -182,12 +187,16 @@ def full_cost(folder: Path, measured: Path) -> Iterator[str]:
     done = [
         e.name for e in EXPERIMENTS if (folder / f"{e.name}.json").is_file()
     ]
+    words = "full width, 45,000 images, the paper's epochs"
     if done:
-        yield f"Of the preset `paper`, these were run: {', '.join(done)}."
+        yield (
+            f"Of the preset `paper` ({words}), these were run: "
+            f"{', '.join(done)}. What is left does `{command}`."
+        )
     else:
         yield (
-            "The preset `paper` (full width, all images, the paper's epochs) "
-            f"has not been run. One command runs it: `{command}`."
+            f"The preset `paper` ({words}) has not been run. One command runs "
+            f"it: `{command}`."
         )
     file = measured / "costs.json"
     found = read_json_object(file) if file.is_file() else {}

@@ -1,4 +1,4 @@
-"""All experiments of a preset, the most telling first, and the report.
+"""All experiments of a preset, the most telling first.
 
 python -m experiments.run_all --preset=cpu --data_dir=DIR
 """

@@ -1,5 +1,6 @@
 """What a classifier answers on the way along perturbations (section 4.4)."""
 
+import datetime
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -16,6 +17,8 @@ DIRECTIONS = (GAUSSIAN, *ATTACKS)
 # Multiples of a direction, both ways.
 POINTS = 65
 _BATCH = 500
+# What a figure says of how it was measured.
+WHERE = ("data", "split", "date", "device")
 
 
 class Walk(NamedTuple):
@@ -74,7 +77,9 @@ def crossings(lengths: np.ndarray, logits: np.ndarray, labels: Any) -> Any:
     return found
 
 
-def walk(trial: Trial, section: Section, study: Study) -> Walk:
+def walk(
+    trial: Trial, section: Section, study: Study
+) -> tuple[Walk, dict[str, str]]:
     """Computes the directions of test images, and the logits along them.
 
     Args:
@@ -82,10 +87,15 @@ def walk(trial: Trial, section: Section, study: Study) -> Walk:
         section: Of the preset: `checkpoint`, `images`, `eps`, `length`,
             `shown`.
         study: Where the networks are.
+
+    Returns:
+        What was seen, and on which images, when and where, as `WHERE` names
+        it.
     """
     import tensorflow as tf
 
     import tfgan_robust as tr
+    from tfgan_robust.networks.devices import describe_devices
     from tfgan_robust.networks.logits import as_floats
 
     (eps,) = parse_eps(section["eps"])
@@ -111,7 +121,7 @@ def walk(trial: Trial, section: Section, study: Study) -> Walk:
         along = _along(look, images, direction, lengths)
         overtaken.append(crossings(lengths, along, labels))
         logits.append(along[shown])
-    return Walk(
+    seen = Walk(
         lengths,
         np.stack(overtaken),
         images[shown],
@@ -121,6 +131,9 @@ def walk(trial: Trial, section: Section, study: Study) -> Walk:
         np.float32(eps),
         np.array(info.class_names),
     )
+    date = datetime.date.today().isoformat()
+    values = info.source, "test", date, describe_devices()
+    return seen, dict(zip(WHERE, values, strict=True))
 
 
 def _networks(trial: Trial, section: Section, study: Study) -> tuple[Any, Any]:

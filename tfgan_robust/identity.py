@@ -128,6 +128,26 @@ def of_machines(
     }
 
 
+def with_earlier(
+    stored: Mapping[str, Any], here: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Returns device and versions of what goes on where another has begun.
+
+    Args:
+        stored: What the other said of itself.
+        here: `device` and `versions` of this process.
+    """
+    device, versions = (stored.get(name) for name in ("device", "versions"))
+    # What is damaged says nothing.
+    if not (isinstance(device, str) and isinstance(versions, Mapping)):
+        return dict(here)
+    now = here["versions"]
+    return of_machines(
+        [device, here["device"]],
+        [{name: versions.get(name, now[name]) for name in now}, now],
+    )
+
+
 def all_of(values: Iterable[str]) -> str:
     """Names different values once each, however many it names already."""
     each = (part for value in values for part in value.split(_AND))

@@ -15,11 +15,13 @@ from experiments.findings.intervals import (
     MissingError,
     difference,
     interval,
+    together,
 )
 
 # Where nothing can be said.
 UNKNOWN = "no answer"
-# In %: two accuracies below it say nothing of each other.
+# In %: two accuracies below it say nothing of each other, where nobody knows
+# what a constant answer reaches.
 _NOTHING = 1.0
 
 
@@ -38,9 +40,9 @@ class Finding:
     conditions: str = ""
 
 
-def compare(one: Measured, other: Measured) -> int:
+def compare(one: Measured, other: Measured, level: float = LEVEL) -> int:
     """Returns 1 if the first is larger, -1 if smaller, 0 if nobody knows."""
-    verdict = difference(one, other).within(low=0.0)
+    verdict = difference(one, other, level).within(low=0.0)
     return {AGREES: 1, DISAGREES: -1}.get(verdict, 0)
 
 
@@ -72,26 +74,38 @@ def alike(pairs: Sequence[tuple[Measured, Measured]], within: float) -> Finding:
     are wider than that, the answer is "not distinguishable".
 
     Args:
-        pairs: Tested together, each at its share of the level.
+        pairs: Tested together; see `intervals.together`.
         within: In points.
 
     Raises:
-        MissingError: if all are of accuracies that are next to nothing.
+        MissingError: if a constant answer may be as accurate as all of them.
     """
-    telling = [p for p in pairs if max(m.mean for m in p) >= _NOTHING]
+    telling = [p for p in pairs if any(_says_something(m) for m in p)]
     if not telling:
         shown = "; ".join(f"{one}, {other} %" for one, other in pairs)
-        raise MissingError(f"{shown}: all below {_NOTHING:g} %")
-    found = []
-    for one, other in telling:
-        apart = difference(one, other, LEVEL / len(telling))
-        verdict = apart.within(-within, within)
-        found.append((verdict, f"{one}, {other} %: {apart} points"))
-    for verdict in WORST_FIRST:
-        figures = [text for said, text in found if said == verdict]
-        if figures:
-            break
-    return Finding(verdict, "; ".join(figures))
+        raise MissingError(f"{shown}: a constant answer reaches as much")
+    sums = [[(1.0, one), (-1.0, other)] for one, other in telling]
+    found = [
+        (tested.verdict, f"{one}, {other} %: {tested.interval} points")
+        for (one, other), tested in zip(
+            telling, together(sums, -within, within), strict=True
+        )
+    ]
+    verdict = worst([said for said, _ in found])
+    return Finding(
+        verdict, "; ".join(text for said, text in found if said == verdict)
+    )
+
+
+def _says_something(found: Measured) -> bool:
+    if found.chance is None:
+        return found.mean >= _NOTHING
+    return found.is_above_chance
+
+
+def worst(verdicts: Sequence[str]) -> str:
+    """Returns the verdict on several things that must all hold."""
+    return next(verdict for verdict in WORST_FIRST if verdict in verdicts)
 
 
 def near(found: Measured, stated: float, within: float) -> Finding:

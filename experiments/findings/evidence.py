@@ -6,14 +6,17 @@ report need both.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import statistics
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from experiments.findings import marks
 from experiments.findings.intervals import Measured, MissingError, Seeds
 from experiments.harness.experiment import Row, entry, seeds_in
+from experiments.harness.seconds import TRAINING_IMAGES
 from tfgan_robust.attacks.plan import CLEAN
+from tfgan_robust.data.provenance import COMPRESSED
 from tfgan_robust.errors import UsageError
 from tfgan_robust.files import read_json_object
 from tfgan_robust.reports.numbers import same_eps
@@ -25,14 +28,20 @@ from tfgan_robust.reports.reading import (
 from tfgan_robust.reports.results import Result
 from tfgan_robust.reports.stage_settings import describe
 from tfgan_robust.runs.directory import RunDirectory
+from tfgan_robust.runs.presets import PRESETS
 from tfgan_robust.training.records import read_metrics
 
 # What experiments published, by name.
 Results = Mapping[str, Mapping[str, Any]]
-# Where seeds are repeated most.
-_REPEATED = ("efficiency", "precision")
 # Beside clean images.
 ATTACKED = "attacked"
+_PAPER = "paper"
+# What is adapted to narrow networks and few images, in words.
+_RATES = {
+    "dropout_scale": "dropout",
+    "classifier_learning_rate": "the classifier's learning rate",
+    "generator_learning_rate": "the generators' learning rate",
+}
 # Of the figures of a run, those that say why it is robust, or is not.
 _HEALTH = ("fgsm_success", "train_mode_accuracy", "inference_mode_accuracy")
 
@@ -40,10 +49,10 @@ _HEALTH = ("fgsm_success", "train_mode_accuracy", "inference_mode_accuracy")
 def read(results: Path, names: Iterable[str]) -> dict[str, dict[str, Any]]:
     """Returns what experiments published, with what lies behind it.
 
-    Rows of one network and split become one. They get `resolved` (settings),
-    `trained in` (a precision), `health`, `alarms` and `classes`, and their
-    accuracies `images`, `image set`, `mask`, `how` and `seconds`, where that
-    is kept; `directions` gets `overtaken` (see `walk.Walk`), by name.
+    Rows get `resolved` (settings), `trained in` (a precision), `health`,
+    `alarms` and `classes`, and their accuracies `images`, `image set`, `mask`,
+    `how` and `seconds`, where that is kept; `directions` gets `overtaken` (see
+    `walk.Walk`), by name.
 
     Args:
         results: The folder of a preset's results.
@@ -59,8 +68,9 @@ def read(results: Path, names: Iterable[str]) -> dict[str, dict[str, Any]]:
             continue
         stored = read_json_object(file)
         rows = stored.get("rows", [])
-        full = [with_evidence(row, results / "trials") for row in rows]
-        stored["rows"] = joined(full)
+        stored["rows"] = [
+            with_evidence(row, results / "trials") for row in rows
+        ]
         arrays = read_arrays(file.with_suffix(".npz"))
         if "overtaken" in arrays:
             pairs = zip(stored["directions"], arrays["overtaken"], strict=True)
@@ -169,29 +179,6 @@ def health(run: RunDirectory) -> dict[str, float]:
     }
 
 
-def joined(rows: Sequence[Row]) -> list[Row]:
-    """Returns a row for each network and split, with all its accuracies.
-
-    Of an accuracy that was measured twice, that of more images is taken.
-    """
-    found: dict[tuple[str, str, str], Row] = {}
-    for row in rows:
-        key = (row["trial"], row["checkpoint"], row["split"])
-        known = found.setdefault(key, {**row, "accuracy": []})
-        known["accuracy"] = _joined(known["accuracy"], row["accuracy"])
-    return list(found.values())
-
-
-def _joined(known: Sequence[Row], more: Sequence[Row]) -> list[Row]:
-    # Most images first; what comes first is taken.
-    found: list[Row] = []
-    for each in sorted([*known, *more], key=lambda each: -each["images"]):
-        if entry({"accuracy": found}, each["attack"], each["eps"]) is None:
-            found.append(each)
-    order = [(each["attack"], each["eps"]) for each in (*known, *more)]
-    return sorted(found, key=lambda e: order.index((e["attack"], e["eps"])))
-
-
 def method_of(row: Row) -> str:
     """Returns the name that the seeds of a training share."""
     return str(row["trial"]).removesuffix(f"-{row['seed']}")
@@ -205,23 +192,26 @@ def seeds_of(rows: Iterable[Row]) -> str:
 def seeds_apart(results: Results) -> dict[str, Seeds]:
     """Returns how far seeds are apart wherever trainings were repeated.
 
-    What was trained once may be as far from another seed.
+    What was trained once may be as far from another seed, whatever it is: too
+    little is repeated to tell kinds of training from each other.
 
     Returns:
         Of "clean" and of "attacked" images.
     """
-    trainings: dict[tuple[str, str], dict[Any, list[float]]] = {}
-    for name in _REPEATED:
-        for row in results.get(name, {}).get("rows", ()):
+    # By seed at last: several experiments may measure one network.
+    trainings: dict[tuple[str, str], dict[Any, dict[int, float]]] = {}
+    for stored in results.values():
+        for row in stored.get("rows", ()):
             for each in row["accuracy"]:
                 kind = CLEAN if each["attack"] == CLEAN else ATTACKED
                 training = trainings.setdefault((kind, method_of(row)), {})
                 key = (row["split"], row["checkpoint"],
                        each["attack"], round(each["eps"], 6))  # fmt: skip
-                training.setdefault(key, []).append(100 * each["accuracy"])
+                seeds = training.setdefault(key, {})
+                seeds[row["seed"]] = 100 * each["accuracy"]
     return {
         kind: Seeds.pooled(
-            list(training.values())
+            [list(seeds.values()) for seeds in training.values()]
             for (of, _), training in trainings.items()
             if of == kind
         )
@@ -240,7 +230,7 @@ def with_seeds(results: Results, name: str) -> dict[str, Any]:
 
 
 def reduced(stored: Mapping[str, Any]) -> str:
-    """Returns what of the paper's size is smaller here, in a few words.
+    """Returns what of the paper's settings is less here, in a few words.
 
     Args:
         stored: What an experiment published. One without rows says itself
@@ -248,19 +238,58 @@ def reduced(stored: Mapping[str, Any]) -> str:
     """
     rows = stored.get("rows") or [stored]
     every = [row.get("resolved") or row.get("settings") or {} for row in rows]
+    told = [*_narrower(every)]
+    whole = marks.STATED["epochs"].get(stored.get("experiment"))
+    told += _shorter(every, whole)
+    told += _adapted([e for e in every if e.get("preset") == _PAPER])
+    if any(COMPRESSED in row.get("data", "") for row in rows):
+        told.append(f"images{COMPRESSED}")
+    return ", ".join(told)
+
+
+def _narrower(every: Sequence[Row]) -> Iterator[str]:
     widths = sorted({each.get("classifier_width", 1.0) for each in every})
+    if widths not in ([], [1.0]):
+        yield f"width {' and '.join(f'{width:g}' for width in widths)}"
+
+
+def _shorter(every: Sequence[Row], whole: int | None) -> Iterator[str]:
+    """Yields on how many images, for how many of the epochs and steps."""
     counts = sorted({each.get("train_images") or 0 for each in every})
-    told = [f"width {' and '.join(f'{width:g}' for width in widths)}"]
-    if widths in ([], [1.0]):
-        told = []
     if any(counts):
         shown = " and ".join(f"{n:,}" if n else "all" for n in counts)
-        told.append(f"{shown} training images")
-    epochs = [e["epochs"] for e in every if e.get("preset") == "paper"]
-    whole = marks.STATED["epochs"].get(stored.get("experiment"), 0)
-    if epochs and max(epochs) < whole:
-        told.append(f"{max(epochs)} of {whole} epochs")
-    return ", ".join(told)
+        yield f"{shown} training images"
+    epochs = [e["epochs"] for e in every if e.get("preset") == _PAPER]
+    if not (whole and epochs):
+        return
+    longest = max(epochs)
+    if longest < whole:
+        yield f"{longest} of {whole} epochs"
+    steps = longest * (max(counts) if all(counts) else TRAINING_IMAGES)
+    if any(counts):
+        yield f"{100 * steps / (whole * TRAINING_IMAGES):.0f} % of the steps"
+
+
+def _adapted(every: Sequence[Row]) -> Iterator[str]:
+    """Yields what most trainings have more or less of than the paper's."""
+    if not every:
+        return
+    found: dict[float, list[str]] = {}
+    for name, words in _RATES.items():
+        known = [each[name] for each in every if each.get(name) is not None]
+        if known:
+            times = statistics.mode(known) / PRESETS[_PAPER][name]
+            found.setdefault(round(times, 6), []).append(words)
+    for times, names in found.items():
+        if times != 1:
+            yield f"{' and '.join(names)} {times:g} times the paper's"
+
+
+def _network(rows: Sequence[Row]) -> str:
+    """Names what rows have in common where nothing was chosen of them."""
+    methods = dict.fromkeys(method_of(row) for row in rows)
+    at = dict.fromkeys(str(row.get("checkpoint", "")) for row in rows)
+    return " ".join(filter(None, [*methods, *at])) or "anything"
 
 
 def measured(
@@ -279,7 +308,6 @@ def measured(
         MissingError: if there is no such row.
     """
     wanted = {name.replace("_", " "): value for name, value in where.items()}
-    name = ", ".join(map(str, wanted.values()))
     rows = [
         row
         for row in stored["rows"]
@@ -287,6 +315,7 @@ def measured(
     ]
     pairs = [(row, entry(row, attack, eps / 255)) for row in rows]
     found = [(row, each) for row, each in pairs if each is not None]
+    name = ", ".join(map(str, wanted.values())) or _network(rows)
     if not found:
         raise MissingError(f"no {attack} at {eps:g}/255 of {name}")
     each_of = [each for _, each in found]

@@ -149,9 +149,9 @@ class Interval:
 Terms = Sequence[tuple[float, Measured]]
 
 
-def interval(found: Measured) -> Interval:
+def interval(found: Measured, level: float = LEVEL) -> Interval:
     """Returns an accuracy in % with its interval."""
-    return contrast([(1.0, found)])
+    return contrast([(1.0, found)], level)
 
 
 def difference(
@@ -179,6 +179,37 @@ def contrast(terms: Terms, level: float = LEVEL) -> Interval:
     return Interval(
         middle, middle - math.sqrt(below), middle + math.sqrt(above)
     )
+
+
+class Tested(NamedTuple):
+    """What an interval says of a statement, and the interval."""
+
+    verdict: str
+    interval: Interval
+
+
+def together(
+    sums: Sequence[Terms], low: float = -math.inf, high: float = math.inf
+) -> list[Tested]:
+    """Tests a statement that holds if each of several sums is within ends.
+
+    It agrees where each sum does so at the usual level: were one of them
+    outside, that one would have to be missed. It disagrees as soon as one sum
+    is outside, each of which has therefore a share of the level.
+
+    Args:
+        sums: What must be within the ends, all of them.
+        low: In points.
+        high: In points.
+    """
+    found = []
+    for terms in sums:
+        usual = contrast(terms)
+        verdict = usual.within(low, high)
+        if verdict == DISAGREES:
+            verdict = contrast(terms, LEVEL / len(sums)).within(low, high)
+        found.append(Tested(verdict, usual))
+    return found
 
 
 def _by_images(terms: Terms) -> Iterator[Terms]:

@@ -11,8 +11,9 @@ from experiments.findings.claims.overfitting import explanations
 from experiments.findings.comparisons import compare
 from experiments.findings.evidence import Results, with_seeds
 from experiments.findings.intervals import MissingError
-from experiments.findings.tables import settings
+from experiments.findings.tables import conditions, flags, settings
 from experiments.harness.experiment import Row, accuracy, entry
+from tfgan_robust.files import read_json_object
 from tfgan_robust.reports.numbers import format_eps
 from tfgan_robust.reports.tables import markdown_table
 from tfgan_robust.training.alarms import (
@@ -124,8 +125,12 @@ def signs(row: Row) -> Iterator[str]:
         yield "its modes disagree: the averages of batch normalisation"
     if fgsm and generator is not None and generator < _WEAK * fgsm:
         yield "its generators are weaker than FGSM"
-    one, many = (accuracy(row, a, 8 / 255) for a in ("fgsm", "pgd-100"))
-    if one is not None and many is not None and many < _MANY * one:
+    one, many = (entry(row, a, 8 / 255) for a in ("fgsm", "pgd-100"))
+    if (
+        one and many and "classes" in row
+        and one["low"] > 1 / row["classes"]
+        and many["accuracy"] < _MANY * one["accuracy"]
+    ):  # fmt: skip
         yield "it withstands one step and not many"
 
 
@@ -209,14 +214,14 @@ def overfitting(results: Results, _: Path) -> Iterator[str]:
 
 def directions(results: Results, _: Path) -> Iterator[str]:
     """Yields how far one can go along each direction."""
-    stored = results["directions"]
+    stored = dict(results["directions"])
     found = stored["directions"]
     columns = list(next(iter(found.values())))
+    yield conditions([stored])
     yield (
-        f"{stored['images']} test images that are correct while clean, "
-        f"{stored['trial']}, {stored['checkpoint']}, perturbations of radius "
-        f"{format_eps(stored['eps'])}, lengths up to "
-        f"{format_eps(stored['length'])}:"
+        "Images that are correct while clean, perturbations of radius "
+        f"{format_eps(stored['eps'])}, of the first of its generators, lengths "
+        f"up to {format_eps(stored['length'])}:"
     )
     yield markdown_table(
         ("direction", *columns),
@@ -225,6 +230,26 @@ def directions(results: Results, _: Path) -> Iterator[str]:
             for name, each in found.items()
         ],
     )
+    yield f"Trained with `{flags(settings(stored))}`."
+
+
+def equal_time(_: Results, folder: Path) -> Iterator[str]:
+    """Yields how it was found which trainings last equally long."""
+    file = folder / "costs.json"
+    if file.is_file():
+        found = read_json_object(file)
+        yield (
+            "How many epochs of each method cost equal time was found from the "
+            f"shortest of several steps of each: {found['device']}, "
+            f"{found['precision']}, {found['date']}. How long each training "
+            "took by the clock depends on what else its machine did."
+        )
+
+
+def compared_in_equal_time(results: Results, folder: Path) -> Iterator[str]:
+    """Yields what `efficiency` adds."""
+    yield from equal_time(results, folder)
+    yield from pairs(results, folder)
 
 
 def pairs(_: Results, folder: Path) -> Iterator[str]:
@@ -256,12 +281,13 @@ def pairs(_: Results, folder: Path) -> Iterator[str]:
     )
 
 
-def collapses(results: Results, _: Path) -> Iterator[str]:
+def collapses(results: Results, folder: Path) -> Iterator[str]:
     """Yields who collapsed, when, and what the alarms said."""
+    yield from equal_time(results, folder)
     lines = []
     for row in results["collapse"]["rows"]:
         found = row.get("history")
-        if not found or row["checkpoint"] == "best":
+        if not found:
             continue
         pgd = [100 * each for each in found["pgd"]]
         best = max(range(len(pgd)), key=pgd.__getitem__)
@@ -324,6 +350,7 @@ _ADDED: Mapping[str, Callable[[Results, Path], Iterator[str]]] = {
     ),
     "ablations": overfitting,
     "directions": directions,
-    "efficiency": pairs,
+    "efficiency": compared_in_equal_time,
+    "architectures": equal_time,
     "collapse": collapses,
 }

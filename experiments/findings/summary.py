@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from experiments.findings import marks
 from experiments.findings.claims.claim import Claim
@@ -91,7 +92,7 @@ def overfitting(results: Results) -> Iterator[str]:
     for verdict, words in (
         ("less", "gets smaller with"),
         ("more", "grows with"),
-        (UNCLEAR, "is not told from that of the paper's settings with"),
+        (UNCLEAR, "is not told from that of the base with"),
     ):
         listed = [
             f"{each.variant} ({each.change} points)"
@@ -122,8 +123,9 @@ def efficient(results: Results) -> Iterator[str]:
             UNCLEAR: "generators are not told from what does without",
         }[gap.within(low=0.0)]
         yield (
-            f"In the time of {budget} epochs of {UNIT}, {words}: at best "
-            f"{learned} %, against {other} %; {gap} points."
+            f"Trained for as long as {budget} epochs of `{UNIT}` take, "
+            f"{words}. The best with generators is {learned} %, the best "
+            f"without {other} %; difference {gap} points."
         )
 
 
@@ -169,11 +171,11 @@ def _block(
         if finding.verdict != UNKNOWN
     ]
     if answered:
-        columns = ("claim", "section", "here", "smaller here")
+        columns = ("claim", "section", "found here", "differs here")
         yield markdown_table(columns, answered)
     if missing := len(found) - len(answered):
         yield (
-            f"{missing} of {len(found)} claims have no answer; the "
+            f"{missing} of {len(found)} claims have no answer yet; the "
             f"[report]({relative(page, beside)}) says what each of them lacks."
         )
     yield from _told(results)
@@ -188,14 +190,10 @@ def relative(file: Path, beside: Path) -> str:
     return Path(os.path.relpath(file, beside)).as_posix()
 
 
-def _caption(stored: Mapping[str, object]) -> str:
-    rows = stored.get("rows")
-    told = f"*{stored['title']}*"
-    return (
-        f"{told}: {conditions(rows)}"
-        if isinstance(rows, list) and rows
-        else told
-    )
+def _caption(stored: Mapping[str, Any]) -> str:
+    # One without rows says all of itself.
+    rows = stored["rows"] or [stored]
+    return f"*{stored['title']}* (`{stored['command']}`): {conditions(rows)}"
 
 
 def main_figures(folder: Path, name: str) -> list[Path]:

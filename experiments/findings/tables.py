@@ -8,12 +8,15 @@ from experiments.harness.experiment import (
     Row,
     accuracy,
     attacks_in,
+    checkpoints_in,
     entry,
+    images_in,
     radii_in,
 )
 from experiments.harness.runner import duration
 from experiments.harness.variants import TIME
 from tfgan_robust.attacks.plan import CLEAN
+from tfgan_robust.identity import all_of
 from tfgan_robust.reports.numbers import format_eps
 from tfgan_robust.reports.tables import audit_line, markdown_table
 
@@ -27,23 +30,31 @@ _NO_SETTINGS = ("seed", "data_dir")
 
 
 def conditions(rows: Sequence[Row]) -> str:
-    """Returns data, seeds, devices, dates and time of rows."""
-    trials = {row["trial"]: row["training seconds"] for row in rows}
-    devices = sorted(
-        {str(row[d]) for row in rows for d in ("device", "trained on")}
-    )
+    """Returns data, networks, seeds, devices, dates and time of rows."""
+    trials: dict[str, float] = {}
+    for row in rows:
+        taken = max(row["training seconds"], trials.get(row["trial"], 0.0))
+        trials[row["trial"]] = taken
     dates = sorted({row["date"] for row in rows})
-    splits = ", ".join(sorted({row["split"] for row in rows}))
     audits = dict.fromkeys(row.get("audit", audit_line(None)) for row in rows)
     return (
-        f"{rows[0]['data']}, {' or '.join(map(str, _images(rows)))} {splits} "
-        "images; "
+        f"{rows[0]['data']}, {images_in(rows)}; "
         f"{len(trials)} training{'s' if len(trials) > 1 else ''} in "
-        f"{duration(sum(trials.values()))}; "
-        f"{seeds_of(rows)} for each row; {', '.join(devices)}; measured "
+        f"{duration(sum(trials.values()))}; {checkpoints_in(rows)}; "
+        f"{seeds_of(rows)} for each row; {_machines(rows)}, measured "
         f"{dates[0]}{f' to {dates[-1]}' if len(dates) > 1 else ''}; "
         f"{', '.join(audits)}."
     )
+
+
+def _machines(rows: Sequence[Row]) -> str:
+    trained, measured = (
+        all_of(sorted({row[name] for row in rows}))
+        for name in ("trained on", "device")
+    )
+    if trained == measured:
+        return trained
+    return f"trained on {trained}, measured on {measured}"
 
 
 def accuracies(rows: Sequence[Row]) -> str:
@@ -71,10 +82,10 @@ def over_seeds(rows: Sequence[Row]) -> str:
     told = [column for column in telling(rows) if column != "seed"]
     measured = columns(rows)
     return "Mean over seeds, with the range:\n\n" + markdown_table(
-        [*told, "seeds", *(_title(*column) for column in measured)],
+        [*told, "seeds", "precisions", *(_title(*each) for each in measured)],
         [
             [str(group[0].get(column, "")) for column in told]
-            + [str(len(group))]
+            + [str(len(group)), all_of([trained_in(row) for row in group])]
             + [_range(group, *column) for column in measured]
             for group in groups.values()
         ],
@@ -92,18 +103,22 @@ def how(rows: Sequence[Row]) -> Iterator[str]:
     shared = {n: found.pop() for n, found in values.items() if len(found) == 1}
     told = telling(rows)
     yield markdown_table(
-        (*told, "training", "attacks", "images", "precision", "settings"),
+        (*told, "training", "attacks", "measured on", "precision", "settings"),
         [
             (
                 *(str(row.get(column, "")) for column in told),
                 duration(row["training seconds"]),
                 _attacking(row),
-                " or ".join(map(str, _images([row]))),
-                str(row.get("trained in", own.get("precision", ""))),
+                images_in([row]),
+                trained_in(row),
                 flags({n: v for n, v in own.items() if n not in shared}),
             )
             for row, own in zip(rows, every, strict=True)
         ],
+    )
+    yield (
+        "Training is the time of all steps at the pace of the median epoch, "
+        "without validation, attacks that of all attacks together."
     )
     yield f"Settings that are the same wherever they occur: `{flags(shared)}`."
     attacks = "\n".join(f"- {line}" for line in _protocols(rows))
@@ -166,10 +181,9 @@ def _range(group: Sequence[Row], attack: str, eps: float) -> str:
     return f"{middle:.1f} ({min(known):.1f} to {max(known):.1f})"
 
 
-def _images(rows: Sequence[Row]) -> list[int]:
-    """How many images accuracies are of."""
-    every = [(row, each) for row in rows for each in row["accuracy"]]
-    return sorted({each.get("images", row["images"]) for row, each in every})
+def trained_in(row: Row) -> str:
+    """Returns the precision in which a row was trained."""
+    return str(row.get("trained in") or settings(row).get("precision", ""))
 
 
 def _attacking(row: Row) -> str:

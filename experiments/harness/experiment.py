@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from experiments.harness.options import Preset, Section
 from experiments.harness.study import Measurement, Study, Trial
 from tfgan_robust.files import write_json
+from tfgan_robust.identity import all_of
 from tfgan_robust.reports import plot_style
 from tfgan_robust.reports.numbers import same_eps
 from tfgan_robust.reports.plot_style import STYLE
@@ -126,17 +127,12 @@ def row_of(
     measurement, *_ = measurements
     stored = study.evaluation(trial, measurement)
     evaluation, conditions = stored.evaluation, stored.conditions
-    config = study.config(trial)
+    checkpoint = measurement.flags.get("checkpoint", "best")
+    epochs = kept_epoch(checkpoint) or study.config(trial).epochs
     return {
-        "trial": trial.name,
-        **trial.about,
-        "seed": config.seed,
-        "epochs": config.epochs,
-        "training seconds": round(study.training_seconds(trial), 1),
-        "trained on": study.device(trial),
-        "trained in": stored_precision(study.kept(trial).path).get("name"),
+        **trained(trial, epochs, study),
         "measurement": measurement.name,
-        "checkpoint": measurement.flags.get("checkpoint", "best"),
+        "checkpoint": checkpoint,
         "split": conditions.dataset.split,
         "images": evaluation.num_images,
         "data": conditions.dataset.source,
@@ -144,9 +140,35 @@ def row_of(
         "date": conditions.date,
         "audit": audit_line(evaluation.audit),
         "accuracy": list(_accuracies(trial, measurements, study)),
+    }
+
+
+def trained(trial: Trial, epochs: int, study: Study) -> Row:
+    """Returns what there is to say of a training.
+
+    Args:
+        trial: What was trained.
+        epochs: After how many of its epochs it is looked at.
+        study: Where it is kept.
+    """
+    config = study.config(trial)
+    return {
+        "trial": trial.name,
+        **trial.about,
+        "seed": config.seed,
+        "epochs": epochs,
+        "training seconds": round(study.training_seconds(trial, epochs), 1),
+        "trained on": study.device(trial),
+        "trained in": stored_precision(study.kept(trial).path).get("name"),
         "settings": dict(trial.settings),
         "resolved": dataclasses.asdict(config),
     }
+
+
+def kept_epoch(checkpoint: str) -> int | None:
+    """Returns after which epoch a network was kept that is named after it."""
+    _, is_one, epoch = checkpoint.partition("epoch-")
+    return int(epoch) if is_one else None
 
 
 def _accuracies(
@@ -252,15 +274,40 @@ def radii_in(rows: Iterable[Row]) -> list[float]:
 
 def what_it_is(rows: Sequence[Row]) -> str:
     """Returns a line on images, networks and devices, to go with a figure."""
-    counts = sorted({row["images"] for row in rows})
-    first = rows[0]
-    splits = ", ".join(sorted({row["split"] for row in rows}))
-    width = first["settings"].get("classifier_width", 1.0)
-    return (
-        f"{first['data']}, {' or '.join(map(str, counts))} {splits} images; "
-        f"width {width:g}; {seeds_in(rows)}; "
-        f"{max(row['date'] for row in rows)}, {first['device']}"
+    widths = [row["settings"].get("classifier_width", 1.0) for row in rows]
+    return "; ".join(
+        (
+            f"{rows[0]['data']}, {images_in(rows)}",
+            checkpoints_in(rows),
+            f"width {all_of([f'{width:g}' for width in sorted(widths)])}",
+            seeds_in(rows),
+            max(row["date"] for row in rows),
+            all_of([row["device"] for row in rows]),
+        )
     )
+
+
+def images_in(rows: Iterable[Row]) -> str:
+    """Returns how many images accuracies are of, such as "1,000 test images".
+
+    Args:
+        rows: See `row_of`. Of one without accuracies its own number counts.
+    """
+    counts: dict[str, set[int]] = {}
+    for row in rows:
+        found = counts.setdefault(row["split"], set())
+        every = [e.get("images", row["images"]) for e in row["accuracy"]]
+        found.update(every or [row["images"]])
+    return " and ".join(
+        f"{' or '.join(f'{n:,}' for n in sorted(found))} {split} images"
+        for split, found in counts.items()
+    )
+
+
+def checkpoints_in(rows: Iterable[Row]) -> str:
+    """Returns which of a training's networks were measured."""
+    found = dict.fromkeys(row["checkpoint"] for row in rows)
+    return f"checkpoint{'s' if len(found) > 1 else ''} {', '.join(found)}"
 
 
 def _configuration(row: Row) -> str:

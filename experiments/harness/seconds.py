@@ -13,11 +13,12 @@ from typing import Any
 from experiments.harness.apart import apart
 from experiments.harness.study import Trial
 from tfgan_robust.files import read_json_object, write_json
+from tfgan_robust.identity import all_of
 
 Settings = Mapping[str, Any]
 STEPS = 3
 # Of CIFAR-10, less what is held out.
-_TRAINING_IMAGES = 45_000
+TRAINING_IMAGES = 45_000
 # What does not change how long a step takes.
 _OF_RUNS = (
     "dataset", "epochs", "seed", "keep_every", "eval_every", "eval_images",
@@ -62,7 +63,12 @@ def measured(
         scale = known.get(key(first), unit) / unit
         known |= {name: scale * found[name] for name in missing}
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_json(file, {**about, **stored, "first": first, "seconds": known})
+        # Such as a step that was timed later, elsewhere.
+        where = {
+            name: all_of([stored.get(name, value), value])
+            for name, value in about.items()
+        }
+        write_json(file, {**stored, **where, "first": first, "seconds": known})
     return {key(s): known[key(s)] for s in wanted}
 
 
@@ -122,7 +128,7 @@ def hours(trials: Sequence[Trial], seconds: Mapping[str, float]) -> float:
     total = 0.0
     for trial in trials:
         config = trial.config
-        images = config.train_images or _TRAINING_IMAGES
+        images = config.train_images or TRAINING_IMAGES
         steps = math.floor(images / config.batch_size)
         total += config.epochs * steps * seconds[key(trial.settings)]
     return total / 3600

@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import signal
+import statistics
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -202,15 +203,20 @@ class Study:
         """Returns what it was trained with, whatever the defaults are now."""
         return load_run_config(self.kept(trial).path)
 
-    def training_seconds(self, trial: Trial) -> float:
-        """Returns how long training steps took, validation excluded."""
-        batch_size = self.config(trial).batch_size
-        before, seconds = 0.0, 0.0
-        for row in read_metrics(self.kept(trial).metrics):
-            images = (row["step"] - before) * batch_size
-            seconds += images / row["images_per_second"]
-            before = row["step"]
-        return seconds
+    def training_seconds(self, trial: Trial, epochs: int) -> float:
+        """Returns how long steps took at the pace of the median epoch.
+
+        Pauses, and epochs beside which the machine did something else, count
+        no more than any other; validation does not.
+
+        Args:
+            trial: What was trained.
+            epochs: How many of its epochs.
+        """
+        rows = read_metrics(self.kept(trial).metrics)
+        pace = statistics.median(row["images_per_second"] for row in rows)
+        steps = max(row["step"] for row in rows if row["epoch"] <= epochs)
+        return steps * self.config(trial).batch_size / pace
 
     def device(self, trial: Trial) -> str:
         """Returns what trained it."""

@@ -146,7 +146,7 @@ def test_a_cluster_measures_all_parts_into_a_folder(given):
 def test_without_ray_the_command_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     options = EvaluateSettings(model="m", dataset="digits", output="D")
-    with pytest.raises(UsageError, match=r"pip install 'tfgan_robust\[clust"):
+    with pytest.raises(UsageError, match=r"pip install '\.\[cluster"):
         cluster.measure_parts(options, ClusterSettings(cluster="ray"))
 
 

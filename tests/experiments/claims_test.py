@@ -1,5 +1,6 @@
 """What is said of the paper's claims follows from the figures."""
 
+import itertools
 import sys
 from pathlib import Path
 
@@ -16,8 +17,16 @@ walk = pytest.importorskip("experiments.walk")
 marks = pytest.importorskip("experiments.findings.marks")
 
 
+count = itertools.count()
+
+
 def row(accuracies, images=1000, **columns):
     return {
+        "trial": f"trial/{next(count)}-0",
+        "seed": 0,
+        "checkpoint": "last",
+        "split": "test",
+        "epochs": 100,
         "images": images,
         "classes": 10,
         "accuracy": [
@@ -237,8 +246,8 @@ def test_a_walk_says_itself_what_is_smaller_than_the_papers():
     ],
 )
 def test_generators_are_compared_where_they_defend(at_8, expected):
-    shares = dict(zip(("paper", "one generator"), at_8, strict=True))
-    at_4 = {"paper": 0.5, "one generator": 0.4}
+    shares = dict(zip(("base", "one generator"), at_8, strict=True))
+    at_4 = {"base": 0.5, "one generator": 0.4}
     rows = [
         row(
             {("pgd-100", 4): at_4[name], ("pgd-100", 8): share},
@@ -251,11 +260,11 @@ def test_generators_are_compared_where_they_defend(at_8, expected):
 
 
 def test_ablations_that_close_the_gap_are_named():
-    rows = pair("paper", 0.9, 0.7) + pair("none", 0.7, 0.7)
+    rows = pair("base", 0.9, 0.7) + pair("none", 0.7, 0.7)
     rows += pair("same", 0.9, 0.71) + pair("worse", 1.0, 0.6)
     found = overfitting.explanations({"ablations": {"rows": rows}})
     assert [(e.variant, round(e.gap.middle), e.verdict) for e in found] == [
-        ("paper", 20, "-"),
+        ("base", 20, "-"),
         ("none", 0, "less"),
         ("same", 19, intervals.UNCLEAR),
         ("worse", 40, "more"),
@@ -268,6 +277,7 @@ def overtaken(**points):
         "directions": {
             "rows": [],
             "directions": {},
+            "resolved": {"eps": 16 / 255},
             "overtaken": {n: np.array(each) for n, each in points.items()},
         }
     }
@@ -277,13 +287,13 @@ def test_generators_lie_between_on_most_images_or_it_is_not_said():
     never = np.full(100, np.nan)
     one, two = np.full(100, 0.01), np.full(100, 0.02)
     between = overtaken(PGD=one, generator=two, FGSM=never)
-    assert verdict("A generator's noise", between) == intervals.AGREES
+    assert verdict("Along a generator's noise", between) == intervals.AGREES
     weaker = overtaken(PGD=one, generator=never, FGSM=two)
-    assert verdict("A generator's noise", weaker) == intervals.DISAGREES
+    assert verdict("Along a generator's noise", weaker) == intervals.DISAGREES
     # The medians are in order, by the accident of four images.
     chance = two + np.where(np.arange(100) < 52, 0.001, -0.001)
     close = overtaken(PGD=one, generator=two, FGSM=chance)
-    assert verdict("A generator's noise", close) == intervals.UNCLEAR
+    assert verdict("Along a generator's noise", close) == intervals.UNCLEAR
     (claim,) = (c for c in every.CLAIMS if c.experiment == "directions")
     assert "FGSM never" in claim.judge(between).figures
 

@@ -161,9 +161,25 @@ def test_alike_is_more_than_not_told_apart():
     assert comparisons.alike([same, pair, far], 1.0).verdict == DISAGREES
 
 
+def test_what_holds_for_several_is_tested_for_each():
+    first, second = two_masks(6, 0)
+    pair = paired(first, network="a"), paired(second, network="a")
+    terms = [(1.0, pair[0]), (-1.0, pair[1])]
+    (alone,) = intervals.together([terms], high=0.0)
+    assert alone.verdict == DISAGREES
+    # One of ten may be outside by chance; that all are inside may not.
+    assert {
+        found.verdict for found in intervals.together([terms] * 10, high=0.0)
+    } == {UNCLEAR}
+    usual = intervals.contrast(terms)
+    found = intervals.together([terms] * 10, high=usual.high + 0.01)
+    assert {tested.verdict for tested in found} == {AGREES}
+    assert found[0].interval == usual
+
+
 def test_two_accuracies_of_nothing_are_not_alike():
     nothing = unpaired(0.0), unpaired(0.9)
-    with pytest.raises(intervals.MissingError, match="below 1 %"):
+    with pytest.raises(intervals.MissingError, match="constant answer"):
         comparisons.alike([nothing], 1.0)
     first, second = two_masks(0, 0)
     same = paired(first, network="a"), paired(second, network="a")

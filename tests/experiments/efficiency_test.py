@@ -243,7 +243,7 @@ def test_seeds_that_are_kept_stay_whatever_is_missing_beside_them(timed):
 
 
 @pytest.mark.parametrize(
-    ("reached", "count"), [((0.5, 0.4, 0.3), 3), ((0.5, 0.5, 0.5), 5)]
+    ("reached", "count"), [((0.5, 0.4, 0.3), 4), ((0.5, 0.5, 0.5), 5)]
 )
 def test_further_seeds_are_counted_at_most(timed, monkeypatch, reached, count):
     for name, value in zip(REACHED, reached, strict=True):

@@ -8,10 +8,12 @@ import pytest
 
 from tfgan_robust.errors import TfganRobustError
 from tfgan_robust.evaluation.options import EvaluateSettings
+from tfgan_robust.files import write_json
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 apart = pytest.importorskip("experiments.harness.apart")
+directions = pytest.importorskip("experiments.directions")
 formulations = pytest.importorskip("experiments.formulations")
 options = pytest.importorskip("experiments.harness.options")
 run_all = pytest.importorskip("experiments.run_all")
@@ -90,6 +92,21 @@ def test_only_directions_need_the_networks_of_the_long_run(place):
     for experiment in run_all.EXPERIMENTS:
         for trial in experiment.trials(preset, place):
             assert trial.keeps_networks == (experiment.name == "directions")
+
+
+def test_directions_are_kept_for_what_was_asked_alone(place):
+    preset = options.Preset.load("cpu")
+    (trial,) = directions.trials(preset, place)
+    own = preset.section("directions").own
+    place.results.mkdir()
+    (place.results / "directions.npz").touch()
+    file = place.results / "directions.json"
+    write_json(file, {"asked": {**own, "training": trial.settings}})
+    assert directions.trials(preset, place) == []
+    other = {**preset.stored, "directions": {**own, "checkpoint": "last"}}
+    for changed in (other, {**preset.stored, "epochs": {"training": {}}}):
+        with pytest.raises(TfganRobustError, match="asks for now"):
+            directions.trials(options.Preset("cpu", changed), place)
 
 
 def test_equal_time_is_counted_in_epochs_of_the_unit(tmp_path, monkeypatch):

@@ -139,8 +139,7 @@ def test_what_lies_behind_a_row_is_read(tmp_path):
 ATTACK = ("autoattack", 8 / 255)
 
 
-@pytest.mark.parametrize("joined", [False, True])
-def test_a_second_measurement_joins_the_row_of_its_network(tmp_path, joined):
+def test_accuracies_of_a_row_know_their_measurement(tmp_path):
     first = formulation("grad", 80)
     second = row(
         "formulations/grad-paper", {CLEAN: 160, ATTACK: 70},
@@ -148,22 +147,18 @@ def test_a_second_measurement_joins_the_row_of_its_network(tmp_path, joined):
         **{"settings by": "paper"},
     )  # fmt: skip
     publish(tmp_path, "formulations", first, second)
-    if joined:
-        # As one row, each of whose accuracies names its measurement.
-        own = [{**a, "measurement": "test"} for a in first["accuracy"]]
-        own += [
-            {**a, "measurement": "autoattack"} for a in second["accuracy"][1:]
-        ]
-        file = tmp_path / "formulations.json"
-        published = json.loads(file.read_text())
-        write_json(file, published | {"rows": [{**first, "accuracy": own}]})
+    # As they are published: one row, each of whose accuracies names its own.
+    own = [{**a, "measurement": "test"} for a in first["accuracy"]]
+    own += [{**a, "measurement": "autoattack"} for a in second["accuracy"][1:]]
+    file = tmp_path / "formulations.json"
+    published = json.loads(file.read_text())
+    write_json(file, published | {"rows": [{**first, "accuracy": own}]})
     stored = evidence.read(tmp_path, ["formulations"])["formulations"]
     (found,) = stored["rows"]
     assert [each["attack"] for each in found["accuracy"]] == [
         "clean", "fgsm", "pgd-100", "autoattack",
     ]  # fmt: skip
     assert experiment.entry(found, *ATTACK)["mask"].sum() == 70
-    # One seed, which was measured twice.
     clean = evidence.measured(stored, "clean", 0, formulation="grad")
     assert clean.values == (80.0,)
 
@@ -207,18 +202,31 @@ def test_how_far_seeds_are_apart_is_known():
     results["precision"] = of("precision", (50, 60))
     deviation, degrees = evidence.seeds_apart(results)["attacked"]
     assert (deviation, degrees) == (pytest.approx(math.sqrt(14.5 / 3)), 3)
+    # What two experiments measure of one network is of one seed.
+    results["epochs"] = results["pgd_iterations"] = of("epochs", (50,))
+    assert evidence.seeds_apart(results)["attacked"].degrees == 3
     assert evidence.seeds_apart({}) == {"clean": (0, 0), "attacked": (0, 0)}
 
 
 def test_seeds_have_mean_and_range():
     rows = [
-        row("efficiency/gan", {PGD: 60 + 10 * seed}, seed=seed, variant="gan")
+        row(
+            "efficiency/gan", {PGD: 60 + 10 * seed}, seed=seed, variant="gan",
+            **{"trained in": "mixed_bfloat16" if seed else "float32"},
+        )
         for seed in range(3)
-    ]
-    rows.append(row("efficiency/fgsm", {PGD: 50}, variant="fgsm"))
+    ]  # fmt: skip
+    rows.append(
+        row(
+            "efficiency/fgsm", {PGD: 50}, variant="fgsm",
+            **{"trained in": "float32"},
+        )
+    )  # fmt: skip
     table = tables.over_seeds(rows)
-    assert cells(table, "gan") == [["gan", "3", "35.0 (30.0 to 40.0)"]]
-    assert cells(table, "fgsm") == [["fgsm", "1", "25.0"]]
+    assert cells(table, "gan") == [
+        ["gan", "3", "float32 and mixed_bfloat16", "35.0 (30.0 to 40.0)"]
+    ]
+    assert cells(table, "fgsm") == [["fgsm", "1", "float32", "25.0"]]
     assert "n = 1" in tables.over_seeds(rows[3:])
 
 
@@ -250,7 +258,7 @@ def test_each_row_says_how_it_was_trained_and_measured(tmp_path):
     text = "\n\n".join(tables.how(rows))
     # Clean images, FGSM and PGD took 2.5 s each.
     assert cells(text, "paper")[0][1:5] == [
-        "1.0 h", "8 s", "200", "mixed_bfloat16",
+        "1.0 h", "8 s", "200 test images", "mixed_bfloat16",
     ]  # fmt: skip
     assert "--eps=8/255" in text
     assert "/here" not in text
@@ -407,11 +415,12 @@ def test_who_wins_in_each_training_time_is_said():
     ]  # fmt: skip
     short, long = summary.efficient({"efficiency": {"rows": rows}})
     assert short.startswith(
-        "In the time of 10 epochs of fgsm, generators leave"
+        "Trained for as long as 10 epochs of `fgsm` take, generators leave"
     )
     assert "less accuracy" in short
-    assert "gan: pgd-100 8/255 30.0 %, against nfgsm: pgd-100" in short
-    assert "; -15.0 (" in short
+    assert "with generators is gan: pgd-100 8/255 30.0 %" in short
+    assert "best without nfgsm: pgd-100 8/255 45.0 %" in short
+    assert "difference -15.0 (" in short
     assert "generators are not told from" in long
     assert list(summary.efficient({})) == []
 
@@ -441,7 +450,7 @@ def test_a_report_of_some_experiments_is_written(tmp_path):
                            "baseline.")  # fmt: skip
     assert claim[2] == "agrees"
     assert "It disagrees" in text or "agrees with the paper" in text
-    assert "nothing is repeated there yet" in text
+    assert "nothing is repeated yet" in text
     (results / "formulations.json").write_text("{")
     done = subprocess.run(
         [

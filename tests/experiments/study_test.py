@@ -142,11 +142,13 @@ def test_a_copy_that_is_cut_off_is_not_done(place, monkeypatch, copies):
 
 def test_training_time_is_that_of_its_steps(place):
     kept = place.kept(TRIAL)
-    write_metrics(kept, ["1.0,10.0,128.0", "2.0,20.0,64.0"])
+    write_metrics(kept, ["1.0,10.0,128.0", "2.0,20.0,1.0", "3.0,30.0,100.0"])
     config = TRIAL.config.replace(batch_size=TRIAL.config.batch_size + 1)
     write_json(kept.config, {"settings": dataclasses.asdict(config)})
     batch = config.batch_size
-    assert place.training_seconds(TRIAL) == 10 * batch * (1 / 128 + 1 / 64)
+    # At the pace of the median epoch, whatever a pause did to another.
+    assert place.training_seconds(TRIAL, 3) == 30 * batch / 100
+    assert place.training_seconds(TRIAL, 2) == 20 * batch / 100
 
 
 def test_a_failing_command_says_why(tmp_path):

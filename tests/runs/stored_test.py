@@ -143,3 +143,16 @@ def test_versions_are_those_installed():
     assert found["keras"] == keras.__version__
     assert found["tfgan_robust"] == tfgan_robust.__version__
     assert {"python", "tensorflow", "numpy"} <= set(found)
+
+
+def test_a_run_names_each_machine_that_went_on_with_it(run):
+    here = stored.versions()
+    config = resolve({"eps": "7/255"})
+    store(run, config, device="a CPU", versions={**here, "numpy": "1.0"})
+    for _ in range(2):
+        stored.note_machine(run, "a GPU")
+        found = files.read_json_object(run.config)
+        assert found["device"] == "a CPU and a GPU"
+        assert found["versions"]["numpy"] == f"1.0 and {here['numpy']}"
+        assert found["versions"]["keras"] == here["keras"]
+        assert stored.load_run_config(run.path) == config

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from cases import slow
 
+from tfgan_robust.files import read_json_object, write_json
 from tfgan_robust.runs.directory import RunDirectory
 
 TINY = {
@@ -212,10 +213,15 @@ def test_killed_in_mid_epoch_and_resumed_bit_for_bit(
     finished, killed, tmp_path
 ):
     folder = shutil.copytree(killed, tmp_path / "resumed")
+    file = RunDirectory(folder).config
+    begun = read_json_object(file)
+    write_json(file, {**begun, "device": "elsewhere"})
     resumed = train(folder)
     assert resumed.returncode == 0, resumed.stderr
     assert "resuming at step" in resumed.stdout
     assert_same_run(finished[0], folder)
+    device = read_json_object(file)["device"]
+    assert device == f"elsewhere and {begun['device']}"
 
 
 @pytest.mark.slow

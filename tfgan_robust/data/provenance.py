@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 # Sets that are published without it; others may be JPEG files by nature.
 _NEVER_JPEG = ("cifar10",)
+# How a source says so.
+COMPRESSED = " after JPEG compression"
 _BLOCK = 8
 # Luminance of red, green and blue (ITU-R BT.601), which JPEG compresses.
 _LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
@@ -36,7 +38,7 @@ def source_of(
         stored: Returns images as they lie there, uint8 [n, height, width, 3].
     """
     compressed = info.name in _NEVER_JPEG and was_jpeg(stored())
-    done = " after JPEG compression" if compressed else ""
+    done = COMPRESSED if compressed else ""
     return f"{called}{done}, tensorflow-datasets {info.version}"
 
 

@@ -80,7 +80,7 @@ def _connected(cluster: ClusterSettings) -> Any:
         ray = load("ray")
     except ImportError:
         raise UsageError(
-            "`cluster` needs Ray: pip install 'tfgan_robust[cluster]'."
+            "`cluster` needs Ray, in a clone: pip install '.[cluster]'."
         ) from None
     try:
         # Ray's own ends the process with a code that says nothing.

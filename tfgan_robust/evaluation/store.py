@@ -128,7 +128,10 @@ class EvaluationStore:
         if not other:
             self._kept = kept
             before = stored if kept.entries else {}
-            self._conditions = _joined(before, self._conditions)
+            self._conditions = {
+                **self._conditions,
+                **identity.with_earlier(before, self._conditions),
+            }
             if stored and not consents and self._conditions.get("replaceable"):
                 # Its attacks and its audit stay as they are.
                 self._folder = None
@@ -255,27 +258,6 @@ def _consents(stored: Mapping[str, Any], there: Any) -> bool:
         and identity.fits_digest(stored)
         and stored.get("identity") == there
     )
-
-
-def _joined(
-    stored: Mapping[str, Any], conditions: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Returns conditions with what another machine measured before.
-
-    Args:
-        stored: What results.json said of what is not measured again.
-        conditions: Of this process.
-    """
-    device, versions = (stored.get(name) for name in ("device", "versions"))
-    # What is damaged says nothing.
-    if not (isinstance(device, str) and isinstance(versions, Mapping)):
-        return dict(conditions)
-    here = conditions["versions"]
-    machines = identity.of_machines(
-        [device, conditions["device"]],
-        [{name: versions.get(name, here[name]) for name in here}, here],
-    )
-    return {**conditions, **machines}
 
 
 def _smallest_arrays(

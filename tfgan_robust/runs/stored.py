@@ -11,7 +11,13 @@ from typing import Any
 import tfgan_robust
 from tfgan_robust.cli import importing
 from tfgan_robust.errors import UsageError
-from tfgan_robust.files import PARTIAL, check_no_pattern, read_json_object
+from tfgan_robust.files import (
+    PARTIAL,
+    check_no_pattern,
+    read_json_object,
+    write_json,
+)
+from tfgan_robust.identity import with_earlier
 from tfgan_robust.runs.config import TrainConfig, from_stored
 from tfgan_robust.runs.directory import LOCK, RunDirectory
 
@@ -92,6 +98,20 @@ def load_run_config(path: str | Path) -> TrainConfig:
         raise UsageError(f"{file} has no settings; it is no run's file.")
     with naming_imports(path):
         return from_stored(values)
+
+
+def note_machine(run: RunDirectory, device: str) -> None:
+    """Adds what goes on with a run to what config.json says has begun it.
+
+    Args:
+        run: Of the run.
+        device: Of this machine.
+    """
+    there = read_json_object(run.config)
+    here = {"device": device, "versions": versions()}
+    now = {**there, **with_earlier(there, here)}
+    if now != there:
+        write_json(run.config, now)
 
 
 def stored_dataset(path: str | Path) -> dict[str, Any]:

@@ -56,8 +56,8 @@ class Format:
         absent = [p for p in self.packages if not _is_installed(p)]
         if absent:
             raise UsageError(
-                f"This `format` needs {', '.join(absent)}; install them with "
-                'python -m pip install "tfgan_robust[export]".'
+                f"This `format` needs {', '.join(absent)}; install them, in a "
+                "clone, with python -m pip install '.[export]'."
             )
         module: ModuleType = load(self.module)
         return module

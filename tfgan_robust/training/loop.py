@@ -261,6 +261,9 @@ class Trainer:
         )
         say(f"input pipeline alone: {rate:,.0f} images/s")
         if resumed:
+            stored.note_machine(
+                self._run, describe_devices(self._config.num_devices)
+            )
             say(f"resuming at step {self._step} of {self._total_steps}")
 
 

@@ -1,17 +1,13 @@
 """What a claim is, and what its tests share."""
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from experiments.findings import marks
 from experiments.findings.comparisons import UNKNOWN, Finding
 from experiments.findings.evidence import Results, reduced, with_seeds
-from experiments.findings.intervals import (
-    WORST_FIRST,
-    Measured,
-    MissingError,
-)
+from experiments.findings.intervals import Measured, MissingError
 
 # In points: how far apart accuracies of one classifier are alike, and those
 # of two; how far "about" goes.
@@ -44,7 +40,8 @@ class Claim:
             found = self.test(with_seeds(results, self.experiment))
         except MissingError as missing:
             found = Finding(UNKNOWN, str(missing))
-        conditions = reduced(results[self.experiment])
+        known = found.conditions, reduced(results[self.experiment])
+        conditions = ", ".join(each for each in known if each)
         return dataclasses.replace(found, conditions=conditions)
 
 
@@ -87,10 +84,10 @@ def at_first(
 
 
 def check_size(stored: Mapping[str, Any], found: Measured) -> None:
-    """Refuses to hold what is smaller than the paper's to its figures.
+    """Refuses to hold what has less than the paper's to its figures.
 
     Raises:
-        MissingError: saying what is smaller.
+        MissingError: saying of what.
     """
     smaller = reduced(stored)
     if smaller:
@@ -105,8 +102,3 @@ def best(found: Iterable[Measured]) -> Measured:
 def least(found: Iterable[Measured]) -> Measured:
     """Returns the least accurate."""
     return min(found, key=lambda each: each.mean)
-
-
-def worst(verdicts: Sequence[str]) -> str:
-    """Returns the verdict on several things that must all hold."""
-    return next(verdict for verdict in WORST_FIRST if verdict in verdicts)

@@ -13,7 +13,6 @@ from experiments.findings.claims.claim import (
     check_size,
     least,
     stated,
-    worst,
 )
 from experiments.findings.comparisons import (
     Finding,
@@ -22,23 +21,26 @@ from experiments.findings.comparisons import (
     larger,
     near,
     stronger,
+    worst,
 )
 from experiments.findings.evidence import measured
 from experiments.findings.intervals import (
     AGREES,
     DISAGREES,
+    LEVEL,
     UNCLEAR,
     WORST_FIRST,
     Measured,
     MissingError,
     contrast,
     interval,
+    together,
 )
 
 WITH_GRADIENT, WITH_IMAGE_ALONE = ("grad", "grad_x"), ("x", "xz")
 DEFENDED = (*WITH_IMAGE_ALONE, *WITH_GRADIENT)
 # In 255ths, the first one first: what defends nothing at 8 may do so at 4.
-_RADII = (8, 4)
+RADII = (8, 4)
 
 
 def formulation(
@@ -93,7 +95,7 @@ def _where_best(stored: Mapping[str, Any], name: str) -> Finding:
         return Finding(_defends(each, base), told)
 
     return max(
-        at_each(_RADII, defends),
+        at_each(RADII, defends),
         key=lambda each: WORST_FIRST.index(each.verdict),
     )
 
@@ -105,8 +107,10 @@ def _defends(found: Measured, base: Measured) -> str:
     """
     if found.is_above_chance and compare(found, base) == 1:
         return AGREES
-    most = interval(found).high
-    if most <= (found.chance or 0) or compare(found, base) == -1:
+    # One of several that must all defend has a share of the level.
+    level = LEVEL / len(DEFENDED)
+    nothing = interval(found, level).high <= (found.chance or 0)
+    if nothing or compare(found, base, level) == -1:
         return DISAGREES
     return UNCLEAR
 
@@ -119,7 +123,7 @@ def _gradients_help(stored: Mapping[str, Any]) -> Finding:
             best(formulation(stored, name, *at) for name in WITH_IMAGE_ALONE),
         )
 
-    return at_first(_RADII, stronger_at)
+    return at_first(RADII, stronger_at)
 
 
 def _gradients_alike(stored: Mapping[str, Any]) -> Finding:
@@ -150,27 +154,23 @@ def _one_step_is_enough(stored: Mapping[str, Any]) -> Finding:
 
 
 def _gap_of_attacks(stored: Mapping[str, Any]) -> Finding:
-    found = []
-    for name in WITH_GRADIENT:
-        check_learned(stored, [name])
-        terms = [
+    check_learned(stored, WITH_GRADIENT)
+    sums = [
+        [
             (sign * other, formulation(stored, name, attack, eps))
             for sign, eps in ((1.0, 16), (-1.0, 4))
             for other, attack in ((1.0, "fgsm"), (-1.0, "pgd-100"))
         ]
-        near_, far = contrast(terms[2:]), contrast(terms[:2])
-        grown = contrast(terms)
-        found.append(
-            (
-                grown.within(low=0.0),
-                f"{name}: FGSM less PGD-100 is {-near_.middle:.1f} points at "
-                f"4/255, {far.middle:.1f} at 16/255, {grown} more",
-            )
-        )
-    return Finding(
-        worst([verdict for verdict, _ in found]),
-        "; ".join(text for _, text in found),
-    )
+        for name in WITH_GRADIENT
+    ]
+    found = together(sums, low=0.0)
+    texts = [
+        f"{name}: FGSM less PGD-100 is {-contrast(terms[2:]).middle:.1f} "
+        f"points at 4/255, {contrast(terms[:2]).middle:.1f} at 16/255, "
+        f"{tested.interval} more"
+        for name, terms, tested in zip(WITH_GRADIENT, sums, found, strict=True)
+    ]
+    return Finding(worst([each.verdict for each in found]), "; ".join(texts))
 
 
 def _baseline_cleaner(stored: Mapping[str, Any]) -> Finding:

@@ -3,18 +3,14 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from experiments.findings.claims.claim import (
-    SIMILAR,
-    Claim,
-    at_first,
-    worst,
-)
+from experiments.ablations import BASE
+from experiments.findings.claims.claim import SIMILAR, Claim, at_first
 from experiments.findings.claims.formulations import (
     DEFENDED,
     check_learned,
     formulation,
 )
-from experiments.findings.comparisons import Finding, stronger
+from experiments.findings.comparisons import Finding, stronger, worst
 from experiments.findings.evidence import Results, measured, with_seeds
 from experiments.findings.intervals import (
     AGREES,
@@ -25,6 +21,7 @@ from experiments.findings.intervals import (
     Measured,
     MissingError,
     contrast,
+    together,
 )
 from experiments.harness.experiment import attacks_in, radii_in
 
@@ -55,14 +52,16 @@ def _gap_of_formulation(
 
 
 def _overfit(stored: Mapping[str, Any]) -> Finding:
-    found = []
-    for name in DEFENDED:
-        terms = _gap_of_formulation(stored, name)
-        gap = contrast(terms)
-        found.append((gap.within(low=_OVERFIT), _told(terms, gap)))
-    verdict = worst([said for said, _ in found])
+    gaps = [_gap_of_formulation(stored, name) for name in DEFENDED]
+    found = together(gaps, low=_OVERFIT)
+    verdict = worst([each.verdict for each in found])
     return Finding(
-        verdict, "; ".join(text for said, text in found if said == verdict)
+        verdict,
+        "; ".join(
+            _told(terms, each.interval)
+            for terms, each in zip(gaps, found, strict=True)
+            if each.verdict == verdict
+        ),
     )
 
 
@@ -74,7 +73,7 @@ def _undefended_does_not(stored: Mapping[str, Any]) -> Finding:
 
 def _pairs_overfit_less(stored: Mapping[str, Any]) -> Finding:
     one, two = (
-        _gap_of_ablation(stored, name) for name in ("one generator", "paper")
+        _gap_of_ablation(stored, name) for name in ("one generator", BASE)
     )
     less = contrast([*one, *((-weight, each) for weight, each in two)])
     return Finding(
@@ -120,7 +119,7 @@ CLAIMS = (
     ),
     Claim(
         "Two generators defend better than one.",
-        "1 and 3", "ablations", _variants("paper", "one generator"),
+        "1 and 3", "ablations", _variants(BASE, "one generator"),
     ),
     Claim(
         "Two generators overfit less than one.",
@@ -128,7 +127,7 @@ CLAIMS = (
     ),
     Claim(
         "Generators x2 are slightly better than x1.",
-        "4", "ablations", _variants("generators x2", "paper"),
+        "4", "ablations", _variants("generators x2", BASE),
     ),
 )  # fmt: skip
 
@@ -139,8 +138,8 @@ class Explanation(NamedTuple):
     Attributes:
         variant: Its name.
         gap: Training less test accuracy on clean images, in points.
-        change: Of the gap, from that of the paper's settings; None for these.
-        verdict: "less", "more" or "not distinguishable"; "-" for these.
+        change: Of the gap, from that of the base; None for this.
+        verdict: "less", "more" or "not distinguishable"; "-" for the base.
         test: Accuracy of test images, clean.
     """
 
@@ -165,14 +164,14 @@ def explanations(results: Results) -> list[Explanation]:
             gaps[variant] = _gap_of_ablation(stored, variant)
         except MissingError:
             continue
-    if "paper" not in gaps:
+    if BASE not in gaps:
         return []
     level = LEVEL / max(1, len(gaps) - 1)
     found = []
     for variant, terms in gaps.items():
         change, verdict = None, "-"
-        if variant != "paper":
-            less = [(-weight, each) for weight, each in gaps["paper"]]
+        if variant != BASE:
+            less = [(-weight, each) for weight, each in gaps[BASE]]
             change = contrast([*terms, *less], level)
             verdict = {AGREES: "less", DISAGREES: "more"}.get(
                 change.within(high=0.0), UNCLEAR
