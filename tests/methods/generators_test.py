@@ -137,6 +137,24 @@ def test_split_each_image_meets_one_of_the_generators():
     np.testing.assert_array_equal(found, again)
 
 
+def test_fewer_images_than_generators_leave_some_without():
+    def constant(value):
+        def directions(inputs, training):
+            assert len(inputs) > 0
+            return value * tf.ones_like(inputs[..., :3])
+
+        return directions
+
+    split = method(
+        *map(constant, [1.0, -0.5, 0.25]), formulation="x", random_start=0,
+        generator_assignment="split", generator_step=1.0, eps=0.1,
+    )  # fmt: skip
+    images, labels = tf.fill([2, *SHAPE], 0.5), tf.zeros([2], tf.int32)
+    (found,) = split.perturb(images, labels, SEED)
+    np.testing.assert_allclose(found[0], 0.45, atol=1e-6)
+    np.testing.assert_allclose(found[1], 0.525, atol=1e-6)
+
+
 def test_a_zero_output_is_fgsm_with_a_random_start_at_first():
     model = small_generator((16, 16, 3), 6, gradient_skip=1, zero_output=True)
     step = 1.25 / np.tanh(1)

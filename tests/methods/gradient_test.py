@@ -96,3 +96,17 @@ def test_in_training_mode_gradients_are_those_of_the_cross_entropy(mode):
     up = gradient_signs(logits_fn, images, labels).numpy()
     expected = np.clip(images.numpy() + EPS * up, 0, 1)
     np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("mode", ["inference", "training"])
+@pytest.mark.parametrize("random_start", [0, 1])
+def test_steps_are_the_same_in_a_loop_and_one_by_one(mode, random_start):
+    settings = PGDSettings(
+        attack_steps=3, attack_mode=mode, random_start=random_start
+    )
+    images, labels = batch()
+    pgd = PGD(settings, EPS, linear_logits_in(mode))
+    (found,) = pgd.perturb(images, labels, SEED)
+    pgd.attacks_in_inference = not pgd.attacks_in_inference
+    (other,) = pgd.perturb(images, labels, SEED)
+    np.testing.assert_array_equal(found, other)

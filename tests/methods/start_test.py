@@ -153,6 +153,17 @@ def test_controls_take_the_generators_place(source, networks, remembers):
     assert found.gradient.shape == images.shape
 
 
+def test_one_image_meets_one_of_two_generators():
+    def counted(inputs, training):
+        assert len(inputs) == 1
+        return ones(inputs, training)
+
+    images, labels = batch(1)
+    learned = method(counted, counted)
+    (found,) = learned.perturb(images, labels, SEED)
+    assert found.shape == images.shape
+
+
 def test_what_is_not_remembered_is_looked_up():
     seen = []
 

@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from tfgan_robust.classifiers.folding import fold_batchnorm
+from tfgan_robust.networks import batchnorm
 from tfgan_robust.networks.batchnorm import BatchNormalization
 from tfgan_robust.networks.logits import to_float32
 
@@ -236,3 +237,32 @@ def test_in_a_graph_of_any_batch_size(jit_compile):
         )
         for one, other in zip(model.weights, twin.weights, strict=True):
             np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("gpus", "deterministic", "training", "fused"),
+    [
+        (["GPU"], True, False, False),
+        (["GPU"], True, True, True),
+        (["GPU"], False, False, True),
+        ([], True, False, True),
+    ],
+)
+def test_where_the_kernel_has_no_deterministic_gradient_it_is_not_taken(
+    monkeypatch, gpus, deterministic, training, fused
+):
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda _: gpus)
+    monkeypatch.setattr(
+        batchnorm, "is_op_determinism_enabled", lambda: deterministic
+    )
+    ours, keras_own = pair()
+    found = answers(ours, images(), training)
+    for one, other in zip(
+        found, answers(keras_own, images(), training), strict=True
+    ):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+    graph = tf.function(
+        lambda inputs: answers(ours, inputs, training)[1], autograph=False
+    ).get_concrete_function(tf.TensorSpec(SHAPE))
+    kinds = {operation.type for operation in graph.graph.get_operations()}
+    assert ("FusedBatchNormGradV3" in kinds) == fused

@@ -136,7 +136,6 @@ def test_numbers_may_be_fractions_and_whole():
         ("num_generators", 17, "must be at most 16"),
         ("batch_size", -1, "must be at least 1"),
         ("image_size", 12, "must be at least 16"),
-        ("image_size", 30, "must be a multiple of 4"),
         ("max_shift", 0.6, "must be at most 0.5"),
         ("dropout_scale", -0.5, "must be at least 0"),
         ("beta_1", 1.0, "must be at most 0.9999"),
@@ -319,6 +318,11 @@ def test_limits_are_exact(name):
             "num_devices=2",
             "strategy=single is for one device",
         ),
+        (
+            {"method": "start", "formulation": "grad", "num_devices": 2},
+            "num_devices=2",
+            "trains on one device",
+        ),
         ({"dataset": "folder"}, "dataset=folder", "needs `data_dir`"),
         ({"epss": 0.1}, "epss", "Known: preset, "),
         ({"epss": 0.1, "apochs": 2}, "apochs, epss", "Known: preset, "),
@@ -358,6 +362,58 @@ def test_contradictions_do_not_depend_on_who_says_what():
 def test_settings_that_change_nothing_contradict_nothing():
     same = {"method": "pgd", "num_generators": 2, "gradient_skip": 1}
     assert resolve(same) == resolve({"method": "pgd"})
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ({"optimizer": "adam", "momentum": 0.5}, "momentum"),
+        ({"beta_1": 0.9}, "beta_1"),
+        ({"method": "natural", "eps_warmup": 0.1}, "eps_warmup"),
+        ({"weight_perturbation_start": 0.5}, "weight_perturbation_start"),
+        (
+            {"weight_decay": 0, "weight_decay_kind": "decoupled"},
+            "weight_decay_kind",
+        ),
+        (
+            {"method": "gan", "direction": "multiplied", "gradient_skip": 5},
+            "gradient_skip",
+        ),
+        (
+            {"method": "start", "start_from": "noise", "generator_width": 2},
+            "generator_width",
+        ),
+        (
+            {"method": "start", "start_from": "universal",
+             "zero_output": False},
+            "zero_output",
+        ),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_would_change_nothing_is_refused(given, name):
+    message = refusal(given)
+    assert f"`{name}` has no effect with" in message
+    assert f"Received: {name}={given[name]}" in message
+    usual = presets.defaults_for(given)[name]
+    resolve({**given, name: usual})
+
+
+def test_what_presets_and_twins_imply_is_not_refused():
+    for method, given in (
+        ("start", {"start_from": "noise"}),
+        ("gan", {"direction": "multiplied"}),
+        ("natural", {}),
+    ):
+        for preset in presets.PRESETS:
+            resolve({"preset": preset, "method": method, **given})
+    defended = resolve(
+        {"method": "gan", "beta_1": 0.9, "eps_warmup": 0.1,
+         "weight_perturbation": 0.01, "label_smoothing": 0.1}
+    )  # fmt: skip
+    twin = baseline_of(defended)
+    assert twin.weight_perturbation == twin.eps_warmup == 0
+    assert twin.label_smoothing == 0.1
 
 
 def test_settings_cannot_be_changed_behind_the_checks():
@@ -475,7 +531,7 @@ def test_the_undefended_twin_keeps_data_classifier_and_budget(
     assert twin.method == "natural"
     assert twin.clean_weight == 1
     kept = {*fields.field_names(TrainConfig), *defended.network_settings}
-    for name in kept - {"method"}:
+    for name in kept - {"method", *config.PERTURBING}:
         assert getattr(twin, name) == getattr(defended, name), name
 
 

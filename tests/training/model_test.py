@@ -318,10 +318,11 @@ def test_fit_refuses_images_of_another_range(change, told, kind):
 @pytest.mark.parametrize("length", [0.0, 0.01])
 def test_losses_of_a_users_model_are_descended(length):
     logs = []
+    at_once = {"weight_perturbation_start": 0} if length else {}
     for decay in (None, 0.5):
         model = build(
-            method="natural", dropout_scale=0,
-            weight_perturbation=length, weight_perturbation_start=0,
+            method="natural", dropout_scale=0, weight_perturbation=length,
+            **at_once,
         )  # fmt: skip
         model.classifier.layers[-1].kernel_regularizer = (
             decay and keras.regularizers.L2(decay)
@@ -478,6 +479,23 @@ def test_two_replicas_train_like_one(update, mode, two_replicas):
     assert moved > 1e-3
     for one, two in zip(weights[0][1], weights[1][1], strict=True):
         np.testing.assert_allclose(one, two, atol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["fgsm", "pgd", "trades"])
+def test_attacks_in_training_mode_span_replicas(method, two_replicas):
+    with two_replicas.scope():
+        model = build(method=method, attack_mode="training")
+    before = trainable(model)
+    data = tf.data.Dataset.from_tensor_slices(batch(size=8)).batch(8)
+    batches = iter(two_replicas.experimental_distribute_dataset(data))
+
+    @tf.function(autograph=False)
+    def step(batches):
+        two_replicas.run(model.train_step, args=(next(batches),))
+
+    step(batches)
+    moved = zip(before, trainable(model), strict=True)
+    assert any(not np.array_equal(one, other) for one, other in moved)
 
 
 def _five_steps(strategy, settings):

@@ -178,3 +178,24 @@ def test_the_same_data_go_on_and_older_runs_are_said_to_prove_nothing(
     assert train(begun) == 0
     assert "whether these are the same is not known" in capsys.readouterr().out
     config.write_text(text)
+
+
+def test_what_cannot_be_trained_is_said_before_its_twin_is(tmp_path):
+    # Generators halve images twice, the classifier does not.
+    settings = {
+        "dataset": "digits",
+        "image_size": 18,
+        "classifier": "resnet18",
+        "classifier_width": 1 / 16,
+        "epochs": 1,
+    }
+    plan = [
+        (
+            RunDirectory(tmp_path / method),
+            resolve({**settings, "method": method}),
+        )
+        for method in ("natural", "gan")
+    ]
+    with pytest.raises(UsageError, match="multiples of 4"):
+        train_all(plan)
+    assert list(tmp_path.iterdir()) == []

@@ -19,7 +19,7 @@ def input_gradient(
     low precision, lose small ones.
 
     Args:
-        logits_fn: The classifier in inference mode.
+        logits_fn: The classifier.
         images: float32 [batch, height, width, channels] in [0, 1].
         labels: Integer [batch].
         loss_fn: From labels and logits to a loss for each example. The

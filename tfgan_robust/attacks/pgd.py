@@ -153,6 +153,7 @@ def pgd(
     seed: tf.Tensor | tuple[int, int] | None = None,
     start: tf.Tensor | None = None,
     loss_fn: LossFn = log_odds,
+    in_graph: bool = True,
 ) -> tf.Tensor:
     """Follows the sign of a loss's gradient in the L-infinity ball.
 
@@ -160,11 +161,11 @@ def pgd(
     (arXiv:1412.6572).
 
     Args:
-        logits_fn: The classifier in inference mode.
+        logits_fn: The classifier.
         images: float32 [batch, height, width, channels] in [0, 1].
         labels: Integer [batch].
         eps: Radius on the [0, 1] pixel scale.
-        num_steps: Gradient steps.
+        num_steps: Gradient steps; a number of Python's unless `in_graph`.
         step_size: On the [0, 1] pixel scale; default 2.5 eps / num_steps.
             The paper leaves it open (as printed, equation 2 steps by eps).
         seed: int32 [2], of a random start; the same seed gives the same
@@ -173,6 +174,9 @@ def pgd(
         start: Where to begin instead, in the ball, shaped as `images`.
         loss_fn: From labels and logits to a loss for each example. The
             default has the direction of the cross-entropy's gradient.
+        in_graph: Whether the steps are a loop of the graph. Several devices
+            sum no statistics within one: where the classifier is in training
+            mode, steps must be laid out one by one.
 
     Returns:
         The perturbed images, float32, shaped as `images`, in [0, 1].
@@ -186,14 +190,19 @@ def pgd(
         own = tf.random.experimental.stateless_fold_in(seed, 0)
         start = linf.random_start(images, eps, own)
 
-    def step(
-        count: tf.Tensor, current: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
+    def step(current: tf.Tensor) -> tf.Tensor:
         gradient, _, _ = input_gradient(logits_fn, current, labels, loss_fn)
         moved = current + step_size * tf.sign(gradient)
-        return count + 1, linf.project(moved, images, eps)
+        return linf.project(moved, images, eps)
 
-    _, last = tf.while_loop(
-        lambda count, _: count < num_steps, step, (tf.constant(0), start)
-    )
+    if in_graph:
+        _, last = tf.while_loop(
+            lambda count, _: count < num_steps,
+            lambda count, current: (count + 1, step(current)),
+            (tf.constant(0), start),
+        )
+    else:
+        last = start
+        for _ in range(num_steps):
+            last = step(last)
     return tf.stop_gradient(last)

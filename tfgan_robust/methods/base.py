@@ -95,9 +95,10 @@ class Method:
         self.adversarial_weight = getattr(settings, "adversarial_weight", 1.0)
         self.pairing_weight = getattr(settings, "pairing_weight", 0.0)
         self.batching = getattr(settings, "batching", "joint")
+        mode = getattr(settings, "attack_mode", "inference")
+        alone = self.attacks_in_inference = mode == "inference"
         # In training mode an image's gradient holds the losses of others, by
         # weights that only the loss itself gives them.
-        alone = getattr(settings, "attack_mode", "inference") == "inference"
         self.followed = log_odds if alone else cross_entropy
         self.label_smoothing = 0.0
         self.warmup: Callable[[], float | tf.Tensor] = lambda: 1.0

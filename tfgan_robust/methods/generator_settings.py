@@ -197,6 +197,11 @@ class GeneratorSettings(GeneratorNetworkSettings, RandomStartSettings):
             return {}
         return {"gradient_skip": 0.0}
 
+    def idle(self) -> Iterator[tuple[bool, str, str]]:
+        """Yields whether a setting has no effect, which, and why."""
+        multiplied = self.direction == "multiplied"
+        yield multiplied, "gradient_skip", "with direction=multiplied"
+
     def problems(self) -> Iterator[tuple[bool, str]]:
         """What a formulation lacks, and what a shared pass excludes."""
         simultaneous = self.update == "simultaneous"
@@ -324,3 +329,11 @@ class LearnedStartSettings(GeneratorNetworkSettings):
                 f"`{name}` goes with start_from=generator. Received: "
                 f"{name}={value} with start_from={self.start_from}.",
             )
+
+    def idle(self) -> Iterator[tuple[bool, str, str]]:
+        """Yields whether a setting has no effect, which, and why."""
+        builds = self.start_from == "generator"
+        reason = f"with start_from={self.start_from}"
+        yield not builds, "generator_width", reason
+        yield not builds, "zero_output", reason
+        yield not self.num_networks, "generator_learning_rate", reason

@@ -10,7 +10,7 @@ from tfgan_robust.attacks.generators import Perturbation
 from tfgan_robust.attacks.linf import random_start
 from tfgan_robust.methods.base import Method, Perturbed, fold_in
 from tfgan_robust.methods.generator_settings import GeneratorSettings
-from tfgan_robust.methods.sharing import latent_noise, own_part
+from tfgan_robust.methods.sharing import latent_noise, parts
 from tfgan_robust.networks.logits import LogitsFn
 
 # Kinds of noise, each with a stream of its own.
@@ -34,9 +34,8 @@ class Point(NamedTuple):
     gradient_sign: tf.Tensor
     seed: tf.Tensor
 
-    def part(self, index: int, count: int) -> "Point":
-        """Returns the point of one of `count` equal parts of the batch."""
-        own = own_part(self.images, index, count)
+    def part(self, own: slice) -> "Point":
+        """Returns the point of a part of the batch."""
         images, start, sign = (each[own] for each in self[:3])
         return Point(images, start, sign, self.seed)
 
@@ -107,8 +106,8 @@ class Generators(Method):
             ]
         # Batches are shuffled, so that the parts are drawn at random.
         found = [
-            self.directions(point.part(n, count), n, update, training)
-            for n in range(count)
+            self.directions(point.part(own), n, update, training)
+            for n, own in parts(point.images, count)
         ]
         return [self.move(point, tf.concat(found, 0))]
 

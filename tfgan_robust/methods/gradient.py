@@ -39,6 +39,7 @@ class PGD(Method):
             step_size=step_size,
             seed=fold_in(seed, _START) if starts_anywhere else None,
             loss_fn=self.followed,
+            in_graph=self.attacks_in_inference,
         )
         return [attacked]
 

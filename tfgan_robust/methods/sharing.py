@@ -1,18 +1,26 @@
 """What generators share: the images of a batch, and how noise is drawn."""
 
+from collections.abc import Iterator
+
 import tensorflow as tf
 
 
-def own_part(images: tf.Tensor, index: int, count: int) -> slice:
-    """Returns which images of a batch are one generator's own.
+def parts(images: tf.Tensor, count: int) -> Iterator[tuple[int, slice]]:
+    """Yields each generator's number with its own part of a batch.
+
+    Parts that are known to be empty are left out: TensorFlow's convolutions
+    do not take them everywhere.
 
     Args:
         images: The batch.
-        index: Which generator.
         count: Into how many equal parts it is divided.
     """
-    size = tf.shape(images)[0]
-    return slice(index * size // count, (index + 1) * size // count)
+    known = images.shape[0]
+    size = tf.shape(images)[0] if known is None else known
+    for index in range(count):
+        start, stop = index * size // count, (index + 1) * size // count
+        if known is None or start < stop:
+            yield index, slice(start, stop)
 
 
 def latent_noise(

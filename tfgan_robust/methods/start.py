@@ -19,12 +19,13 @@ from tfgan_robust.attacks.generators import LearnedStep
 from tfgan_robust.attacks.gradients import input_gradient
 from tfgan_robust.methods.base import Method, Perturbed, fold_in
 from tfgan_robust.methods.generator_settings import LearnedStartSettings
-from tfgan_robust.methods.sharing import latent_noise, own_part
+from tfgan_robust.methods.sharing import latent_noise, parts
 from tfgan_robust.networks.logits import LogitsFn
 from tfgan_robust.networks.losses import cross_entropy
 
 # Kinds of noise, each with a stream of its own.
 _NOISE, _LATENT, _SIZE, _DIRECTION = range(4)
+_ALL = slice(None)
 
 
 class Start(NamedTuple):
@@ -178,8 +179,8 @@ class LearnedStart(Method):
             )
         # Batches are shuffled, so that the parts are drawn at random.
         found = [
-            self.direction(start, index, parts=count, training=training)
-            for index in range(count)
+            self.direction(start, index, own=own, training=training)
+            for index, own in parts(start.images, count)
         ]
         return tf.concat(found, 0)
 
@@ -188,7 +189,7 @@ class LearnedStart(Method):
         start: Start,
         index: int,
         *,
-        parts: int = 1,
+        own: slice = _ALL,
         draw: int = 0,
         training: bool = False,
     ) -> tf.Tensor:
@@ -197,15 +198,11 @@ class LearnedStart(Method):
         Args:
             start: From `prepare`.
             index: Which generator.
-            parts: Into how many parts the batch is divided; with 1 it sees
-                all images.
+            own: Which images of the batch it sees.
             draw: Changes the latent noise.
             training: Whether its batch normalisation uses the batch.
         """
-        images, seen = start.images, start.seen
-        if parts > 1:
-            own = own_part(images, index, parts)
-            images, seen = images[own], seen[own]
+        images, seen = start.images[own], start.seen[own]
         noise = latent_noise(
             images,
             self.settings.latent_channels,

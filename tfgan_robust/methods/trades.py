@@ -42,6 +42,7 @@ class TRADES(Method):
             step_size=self.settings.divergence_step * radius,
             start=project(images + _NOISE * noise, images, radius),
             loss_fn=lambda _, logits: divergence(clean, logits),
+            in_graph=self.attacks_in_inference,
         )
         return [perturbed]
 

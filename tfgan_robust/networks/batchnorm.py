@@ -4,6 +4,7 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+from tensorflow.python.framework.config import is_op_determinism_enabled
 
 _DTYPES = (tf.float32, tf.bfloat16, tf.float16)
 # Of other multiples the CPU's kernel takes ten to fifty times as long in
@@ -19,7 +20,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
     precision of the others; statistics are float32 in any case. Arguments,
     weights and files are those of `keras.layers.BatchNormalization`, whose
     own computation remains where the kernel has none: over other axes, with a
-    mask or renormalisation, in float64, and where statistics span devices.
+    mask or renormalisation, in float64, where statistics span devices, and, in
+    inference mode on a GPU, where operations must be deterministic.
 
     The moving variance is that of the batch, as Keras stores it, without the
     factor n / (n - 1) of the kernel's own.
@@ -79,6 +81,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
             and not self.renorm
             and inputs.dtype in _DTYPES
             and not (by_batch and self.synchronized and _spans_devices())
+            and (by_batch or not _lacks_gradient())
         )
 
     def _average(
@@ -92,6 +95,12 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
 def _value(variable: Any, default: Any, shape: Any) -> tf.Tensor:
     return default(shape) if variable is None else variable.value
+
+
+def _lacks_gradient() -> bool:
+    """Whether the kernel refuses to differentiate inference mode."""
+    gpus = tf.config.list_physical_devices("GPU")
+    return bool(gpus) and is_op_determinism_enabled()
 
 
 def _spans_devices() -> bool:

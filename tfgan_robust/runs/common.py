@@ -229,11 +229,6 @@ class CommonSettings:
             f"classifier={self.classifier}.",
         )
         yield (
-            self.image_size is not None and self.image_size % 4 != 0,
-            "`image_size` must be a multiple of 4, since generators halve "
-            f"it twice. Received: image_size={self.image_size}.",
-        )
-        yield (
             self.dataset == "folder" and self.data_dir is None,
             "`dataset=folder` needs `data_dir`, the directory that holds "
             "train/<class>/ and test/<class>/.",
@@ -260,6 +255,12 @@ class CommonSettings:
             "Each generator needs an image of a device's batch: "
             f"{parts} at least. Received: num_generators={parts} "
             f"with batch_size={self.batch_size} and {received}.",
+        )
+        yield (
+            getattr(self, "remembers", False) and devices > 1,
+            "What looks at an image's last gradient trains on one device: use "
+            "strategy=single, or a `formulation` or `start_from` that looks "
+            f"at none. Received: {received}.",
         )
         yield (
             self.precision == "mixed_float16" and devices > 1,

@@ -16,6 +16,9 @@ from tfgan_robust.networks.registry import NETWORKS, NetworkSettings
 from tfgan_robust.runs.common import CommonSettings
 from tfgan_robust.runs.learning import LearningSettings
 
+# Settings of every run that perturb images or weights.
+PERTURBING = ("eps_warmup", "weight_perturbation", "weight_perturbation_start")
+
 # What older versions did without being told.
 BEFORE: Mapping[str, Any] = {
     "method": "gan",
@@ -72,6 +75,21 @@ class TrainConfig(LearningSettings, CommonSettings):
             f"weight_perturbation={self.weight_perturbation:g} with "
             "precision=mixed_float16.",
         )
+
+    def idle(self) -> Iterator[tuple[bool, str, str]]:
+        """Yields what has no effect because of other classes' settings."""
+        natural = self.method == "natural"
+        yield natural, "eps_warmup", "with method=natural"
+        generators = getattr(self, "num_networks", 0)
+        no_adam = self.optimizer == "sgd" and not generators
+        for name in ("beta_1", "beta_2"):
+            yield no_adam, name, "with optimizer=sgd and no generators"
+
+    def without_effect(self) -> Iterator[tuple[str, str]]:
+        """Yields settings that change nothing beside others, and why."""
+        for part in type(self).__mro__:
+            idle = vars(part).get("idle", lambda _: ())
+            yield from ((name, why) for is_so, name, why in idle(self) if is_so)
 
     def replace(self, **changes: Any) -> "TrainConfig":
         """Returns a checked copy with some values changed."""

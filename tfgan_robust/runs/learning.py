@@ -149,3 +149,18 @@ class LearningSettings:
             f"weight_decay={self.weight_decay:g} with learning rate "
             f"{self.learning_rate:g}.",
         )
+
+    def idle(self) -> Iterator[tuple[bool, str, str]]:
+        """Yields whether a setting has no effect, which, and why."""
+        adam = self.optimizer == "adam"
+        yield adam, "momentum", "with optimizer=adam, which has its betas"
+        yield (
+            self.weight_decay == 0,
+            "weight_decay_kind",
+            "with weight_decay=0",
+        )
+        yield (
+            self.weight_perturbation == 0,
+            "weight_perturbation_start",
+            "with weight_perturbation=0",
+        )

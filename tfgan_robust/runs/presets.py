@@ -74,6 +74,19 @@ def resolve(*sources: Mapping[str, Any]) -> TrainConfig:
     given: dict[str, Any] = {}
     for source in sources:
         given.update(_own(config.convert(source)))
+    resolved = _resolved(given)
+    usual = defaults_for(given)
+    for name, reason in resolved.without_effect():
+        if name in given and given[name] != usual[name]:
+            raise UsageError(
+                f"`{name}` has no effect {reason}; leave it out. Received: "
+                f"{name}={given[name]}."
+            )
+    return resolved
+
+
+def _resolved(given: dict[str, Any]) -> TrainConfig:
+    """Returns defaults with converted values; see `resolve`."""
     if isinstance(given.get("data_dir"), str):
         # The run is found again from wherever a command is started.
         path = Path(given["data_dir"]).expanduser()
@@ -114,7 +127,8 @@ def defaults_for(given: Mapping[str, Any]) -> dict[str, Any]:
 def baseline_of(defended: TrainConfig) -> TrainConfig:
     """Returns the configuration of a run's undefended twin.
 
-    Data, network, optimizer and budget stay.
+    Data, network, optimizer, label smoothing and budget stay, what perturbs
+    images or weights does not.
     """
     kept = {
         name: value
@@ -122,7 +136,9 @@ def baseline_of(defended: TrainConfig) -> TrainConfig:
         if name in fields.field_names(TrainConfig)
         or name in defended.network_settings
     }
-    return resolve({**kept, "method": "natural"})
+    for name in config.PERTURBING:
+        del kept[name]
+    return _resolved({**kept, "method": "natural"})
 
 
 def _own(source: dict[str, Any]) -> dict[str, Any]:

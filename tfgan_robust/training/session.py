@@ -137,14 +137,24 @@ def _train_all(
     if team.leads:
         for note in info.notes:
             say(f"NOTE: {note}")
-    for run, config in plan:
-        begun = team.leads and run.config.exists()
-        if begun:
+    for run, _ in plan:
+        if team.leads and run.config.exists():
             _check_same_data(run, belongs_to)
+
+    def prepared(run: RunDirectory, config: TrainConfig) -> Trainer:
         trainer = Trainer(
             config, run, strategy, team, info, training, validation
         )
         _check_networks(trainer, config, team, training)
+        return trainer
+
+    for run, config in plan[1:]:
+        # What cannot be trained is said before the first took its hours.
+        prepared(run, config)
+        keras.backend.clear_session()
+    for run, config in plan:
+        begun = team.leads and run.config.exists()
+        trainer = prepared(run, config)
         with directory.locked(run) if team.leads else nullcontext():
             if team.leads and not begun:
                 _check_still_new(run)

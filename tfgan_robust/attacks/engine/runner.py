@@ -197,8 +197,8 @@ class AttackRunner:
             return [stage.build(plan, self._surrogate)]
         if not self._generators:
             raise UsageError(
-                "The attack `generators` needs a run that was trained "
-                "with method=gan and kept its generators."
+                "The attack `generators` needs a run that was trained with "
+                "generators (method=gan, or start) and kept them."
             )
         return self._generators
 
