@@ -251,8 +251,10 @@ def draw(rows: Sequence[Row], _: Section) -> Figure:
     """Draws robust accuracy over training time, a panel for each family."""
     found = curves(rows)
     figure = Figure(figsize=(8, 6.6), layout="constrained")
-    panels = figure.subplots(2, 2, sharex=True, sharey=True).flat
-    for panel, (family, variants) in zip(panels, FAMILIES.items(), strict=True):
+    panels = figure.subplots(2, 2, sharex=True, sharey=True)
+    for panel, (family, variants) in zip(
+        panels.flat, FAMILIES.items(), strict=True
+    ):
         panel.set_title(family)
         shown = [name for name in variants if name in found]
         if REFERENCE in found and REFERENCE not in shown:
@@ -268,7 +270,9 @@ def draw(rows: Sequence[Row], _: Section) -> Figure:
         if panel.get_legend_handles_labels()[0]:
             panel.legend(fontsize=7)
     attack, eps = attacks_in(rows)[-1], 255 * radii_in(rows)[-1]
-    figure.supxlabel(f"training time, in epochs of {UNIT}", fontsize=10)
+    for panel in panels[-1]:
+        # The figure's own label is the note.
+        panel.set_xlabel(f"training time, in epochs of {UNIT}")
     figure.supylabel(f"accuracy under {attack}, {eps:.0f}/255, %", fontsize=10)
     return figure
 

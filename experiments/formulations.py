@@ -93,6 +93,7 @@ def draw(rows: Sequence[Row], _: Section) -> Figure:
                         markersize=4,
                         color=COLORS[name],
                         label=name if row["seed"] == rows[0]["seed"] else None,
+                        clip_on=False,
                     )
                     if panel is line[-1]:
                         _points(panel, row, others)
@@ -119,7 +120,7 @@ def _points(panel: Axes, row: Row, attacks: Sequence[str]) -> None:
             panel.plot(
                 255 * each["eps"], 100 * each["accuracy"],
                 marker=MARKERS[name], markersize=8, fillstyle="none",
-                color=COLORS[name],
+                color=COLORS[name], clip_on=False,
             )  # fmt: skip
 
 
