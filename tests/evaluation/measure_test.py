@@ -13,6 +13,7 @@ from tfgan_robust.classifiers.classifier import Classifier
 from tfgan_robust.data.splits import Split
 from tfgan_robust.errors import UsageError
 from tfgan_robust.evaluation.measure import evaluate_classifier
+from tfgan_robust.evaluation.summary import pointwise_rows
 from tfgan_robust.reports.numbers import wilson
 from tfgan_robust.reports.results import (
     Evaluation,
@@ -164,6 +165,20 @@ def test_together_attacks_leave_what_none_of_them_fooled():
         assert row == Pointwise(
             eps=radius, attacks=("fgsm", "pgd-3"), **accuracy_fields(count, 13)
         )
+
+
+def test_what_a_smaller_radius_fooled_stays_fooled():
+    def images(*correct):
+        return np.array(correct, bool)
+
+    found = {
+        ("clean", 0.0): images(1, 1, 1, 1, 0),
+        ("a", 0.1): images(0, 1, 1, 1, 0),
+        ("b", 0.1): images(1, 1, 1, 1, 1),
+        ("a", 0.2): images(1, 0, 1, 1, 0),
+    }
+    rows = [(row.eps, row.num_correct) for row in pointwise_rows(found)]
+    assert rows == [(0.1, 3), (0.2, 2)]
 
 
 def test_predictions_and_smallest_perturbations_belong_to_the_verdicts():

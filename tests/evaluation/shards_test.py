@@ -170,6 +170,11 @@ def copied(measured, tmp_path):
     return tmp_path
 
 
+def test_parts_are_what_one_process_measures(measured, copied):
+    merge(copied / "parts", model=str(copied / "m.keras"))
+    assert_same(copied / "parts", measured / "whole")
+
+
 @pytest.mark.slow
 def test_a_part_that_was_stopped_goes_on(measured, copied):
     seen = []

@@ -165,7 +165,8 @@ def test_without_a_number_of_steps_all_is_as_in_mid_run(schedule):
         {k: v for k, v in SMALL.items() if k != "warmup"},
         {
             "generator_width": 0.1, "learning_rate_schedule": schedule,
-            "eps_warmup": 1.0, "weight_perturbation_start": 1.0,
+            "eps_warmup": 1.0, "weight_perturbation": 0.01,
+            "weight_perturbation_start": 1.0,
             "update": "alternating", "generator_updates": 2,
         },
     )  # fmt: skip

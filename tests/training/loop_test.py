@@ -3,7 +3,6 @@
 import csv
 import hashlib
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -111,10 +110,12 @@ def assert_same_run(one, other):
         np.testing.assert_array_equal(first[name], second[name], err_msg=name)
 
 
-def wait_for(condition, seconds=600):
+def wait_for(condition, process, seconds=600):
     for _ in range(seconds * 10):
         if condition():
             return
+        # One that ended comes no further.
+        assert process.poll() is None, process.communicate()
         time.sleep(0.1)
     raise AssertionError("the run did not come that far")
 
@@ -199,12 +200,14 @@ def killed(tmp_path_factory):
     """A run that met its end inside its second epoch."""
     folder = tmp_path_factory.mktemp("killed") / "run"
     process = subprocess.Popen(
-        command(folder), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command(folder), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
-    # Five steps an epoch.
-    wait_for(lambda: newest_step(folder) >= 6)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    try:
+        # Five steps an epoch.
+        wait_for(lambda: newest_step(folder) >= 6, process)
+    finally:
+        process.kill()
+        process.communicate()
     assert newest_step(folder) < 15
     return folder
 
@@ -240,7 +243,7 @@ def test_signals_save_and_exit(finished, tmp_path, number, code):
         stderr=subprocess.PIPE,
         text=True,
     )
-    wait_for(lambda: newest_step(folder) >= 2)
+    wait_for(lambda: newest_step(folder) >= 2, process)
     process.send_signal(number)
     output, errors = process.communicate(timeout=60)
     assert process.returncode == code, errors

@@ -481,21 +481,47 @@ def test_two_replicas_train_like_one(update, mode, two_replicas):
         np.testing.assert_allclose(one, two, atol=1e-5)
 
 
-@pytest.mark.parametrize("method", ["fgsm", "pgd", "trades"])
-def test_attacks_in_training_mode_span_replicas(method, two_replicas):
+@pytest.mark.parametrize(
+    ("method", "steps"),
+    [
+        ("fgsm", 1),
+        ("pgd", 2),
+        pytest.param("trades", 0, marks=pytest.mark.slow),
+    ],
+)
+def test_attacks_in_training_mode_span_replicas(method, steps, two_replicas):
+    given = {"method": method, "attack_mode": "training", "dropout_scale": 0}
+    if steps:
+        given |= {"random_start": 0, "attack_steps": steps}
+    if method == "fgsm":
+        del given["attack_steps"]
+    images, labels = batch(size=8)
     with two_replicas.scope():
-        model = build(method=method, attack_mode="training")
-    before = trainable(model)
-    data = tf.data.Dataset.from_tensor_slices(batch(size=8)).batch(8)
-    batches = iter(two_replicas.experimental_distribute_dataset(data))
+        model = build(**given)
+    data = tf.data.Dataset.from_tensor_slices((images, labels)).batch(8)
 
     @tf.function(autograph=False)
-    def step(batches):
-        two_replicas.run(model.train_step, args=(next(batches),))
+    def attack(batches):
+        each = two_replicas.run(
+            lambda part: model.method.perturb(*part, tf.constant([0, 0]))[0],
+            args=(next(batches),),
+        )
+        return two_replicas.gather(each, 0)
 
-    step(batches)
-    moved = zip(before, trainable(model), strict=True)
-    assert any(not np.array_equal(one, other) for one, other in moved)
+    found = attack(iter(two_replicas.experimental_distribute_dataset(data)))
+    assert found.shape == images.shape
+    if steps:
+        # Of the statistics of all, as on one device; rounding flips few signs.
+        (alone,) = build(**given).method.perturb(images, labels, [0, 0])
+        assert np.mean(np.abs(found - alone) < 1e-4) > 0.98
+
+
+def test_replicas_draw_noise_of_their_own(two_replicas):
+    with two_replicas.scope():
+        model = build(method="natural")
+    seeds = two_replicas.run(lambda: model._next_seed())
+    one, other = two_replicas.experimental_local_results(seeds)
+    assert not np.array_equal(one, other)
 
 
 def _five_steps(strategy, settings):

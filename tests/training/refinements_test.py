@@ -32,7 +32,8 @@ def batch(size=8):
 
 def build(total_steps=100, num_images=0, **settings):
     plain = {k: v for k, v in TINY.items() if k != "generator_width"}
-    if settings.get("method", "gan") in ("gan", "start"):
+    built = settings.get("start_from", "generator") == "generator"
+    if built and settings.get("method", "gan") in ("gan", "start"):
         plain = TINY
     return build_model(
         resolve(plain, settings), SHAPE, 10,
@@ -219,10 +220,11 @@ def test_statistics_are_those_of_the_weights_themselves():
     """The pass with moved weights moves no average of a batch."""
     images, labels = batch()
     averages = []
-    for length in (0.0, 0.5):
+    moved = {"weight_perturbation": 0.5, "weight_perturbation_start": 0}
+    for given in ({}, moved):
         model = build(
-            method="natural", weight_perturbation=length, averaging=0,
-            weight_perturbation_start=0, classifier_learning_rate=1e-9,
+            method="natural", averaging=0, classifier_learning_rate=1e-9,
+            **given,
         )  # fmt: skip
         model.train_step((images, labels))
         averages.append(
@@ -413,6 +415,47 @@ def test_recomputed_statistics_are_of_all_passes(batching, shares):
         np.testing.assert_allclose(
             found, np.mean(expected, 0), rtol=1e-3, atol=1e-5
         )
+
+
+def test_refinements_are_those_of_the_configuration():
+    config = resolve(
+        {
+            "method": "nfgsm", "weight_decay": 1e-3, "label_smoothing": 0.1,
+            "eps_warmup": 0.25, "averaging": 0.9, "weight_perturbation": 0.01,
+            "weight_perturbation_start": 0.5,
+        }
+    )  # fmt: skip
+    expected = Refinements(
+        l2=1e-3, label_smoothing=0.1, eps_warmup=25, averaging=0.9,
+        weight_perturbation=0.01, weight_perturbation_start=50,
+    )  # fmt: skip
+    assert Refinements.of(config, 100) == expected
+    decoupled = config.replace(weight_decay_kind="decoupled")
+    assert Refinements.of(decoupled, 100).l2 == 0
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"method": "pgd"},
+        {"method": "trades"},
+        {"method": "start", "formulation": "x", "clip_to_ball": True},
+        {"method": "gan", "random_start": 0, "gradient_skip": 10},
+        {"method": "gan", "random_start": 1},
+    ],
+    ids=str,
+)
+def test_every_method_keeps_to_the_radius_of_now(settings):
+    model = build(eps_warmup=0.5, total_steps=8, eps=0.2, **settings)
+    images, labels = batch()
+    longest = []
+    for step in (0, 8):
+        model.optimizer.iterations.assign(step)
+        batches = model.method.perturb(images, labels, [0, 0])
+        longest += [float(tf.reduce_max(tf.abs(b - images))) for b in batches]
+    half = len(longest) // 2
+    assert max(longest[:half]) <= 0.05 + 1e-6
+    assert min(longest[half:]) > 0.15
 
 
 def test_the_radius_rises_in_a_straight_line():

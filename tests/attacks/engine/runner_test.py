@@ -554,7 +554,7 @@ def test_generators_attack_one_after_another():
 
 
 def test_no_generators_no_attack():
-    with pytest.raises(UsageError, match="method=gan and kept its generators"):
+    with pytest.raises(UsageError, match="method=gan, or start.*kept them"):
         runner_of().measure(parse_attack("generators"), *data(), eps=EPS)
 
 
