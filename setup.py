@@ -1,6 +1,9 @@
 """Packaging of tfgan_robust; the tools are set up in pyproject.toml."""
 
+import atexit
 import re
+import shutil
+import tempfile
 from pathlib import Path
 
 import setuptools
@@ -15,6 +18,17 @@ def version() -> str:
     if match is None:
         raise RuntimeError("tfgan_robust/__init__.py states no __version__.")
     return match.group(1)
+
+
+def building() -> str:
+    """Returns a new folder to build in, which ends with the process.
+
+    What lay in an older one would be installed, whether it exists or not; and
+    setuptools' own choice, build/, is the file BUILD where case is ignored.
+    """
+    folder = tempfile.mkdtemp(prefix="tfgan_robust-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 # A range ends below the first release that may break us: the next minor one
@@ -136,6 +150,5 @@ setuptools.setup(
             "tfgan-robust-export = tfgan_robust.export:main",
         ]
     },
-    # setuptools' own choice, build/, is the file BUILD where case is ignored.
-    options={"build": {"build_base": ".build"}},
+    options={"build": {"build_base": building()}},
 )

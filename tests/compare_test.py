@@ -1,5 +1,6 @@
 """Evaluations side by side, as a shell and as Python see them."""
 
+import json
 import os
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from stored import LARGE, SMALL
 
 import tfgan_robust
 from tfgan_robust import compare
+from tfgan_robust.reports.verdicts import Check
 
 ROOT = Path(tfgan_robust.__file__).parents[1]
 LABELS = np.arange(20) % 4
@@ -32,6 +34,22 @@ def store(folder, wrong=WEAK, **changes):
     fooled = {key: set(range(count)) for key, count in wrong.items()}
     given = {"labels": LABELS, "classes": ["cat", "dog", "frog", "ship"]}
     return stored.store(folder, fooled, **(given | changes))
+
+
+def train(folder, *, checkpoint="best", **contents):
+    """Writes the evaluation of a run into its folder."""
+    results = store(folder, **contents) / "results.json"
+    whole = json.loads(results.read_text())
+    results.write_text(json.dumps(whole | {"checkpoint": checkpoint}))
+    (folder / "config.json").write_text("{}")
+
+
+def under_fgsm(*rows):
+    """Which images are wrong, of radii in 255ths and counts of wrong ones."""
+    return {
+        ("clean", 0.0): 0,
+        **{("fgsm", levels / 255): count for levels, count in rows},
+    }
 
 
 @pytest.fixture
@@ -110,6 +128,58 @@ def test_the_more_robust_of_two_runs_is_exported(tmp_path, call):
     for order in (["undefended", "defended"], ["defended", "undefended"]):
         _, out, _ = call(*order)
         assert "--run_dir=defended" in out.splitlines()[-1]
+
+
+def test_runs_are_judged_where_all_were_measured(tmp_path, call):
+    train(tmp_path / "short", wrong=under_fgsm((4, 10)))
+    train(tmp_path / "swept", wrong=under_fgsm((4, 3), (16, 14)))
+    for order in (["short", "swept"], ["swept", "short"]):
+        _, out, _ = call(*order)
+        assert "--run_dir=swept" in out.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    "doubt",
+    [{"audit": [Check("noise", "FAIL", {}, "")]}, {"complete": False}],
+    ids=["its audit failed", "it was interrupted"],
+)
+def test_doubtful_accuracies_win_nothing(tmp_path, call, doubt):
+    train(tmp_path / "doubtful", wrong=under_fgsm((8, 1)), **doubt)
+    train(tmp_path / "honest", wrong=under_fgsm((4, 3), (8, 9)))
+    _, out, _ = call("doubtful", "honest")
+    assert "--run_dir=honest" in out.splitlines()[-1]
+    _, out, _ = call("doubtful")
+    assert out.splitlines()[-1] == (
+        "next: python -m tfgan_robust.compare doubtful ANOTHER_FOLDER"
+    )
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"wrong": under_fgsm((8, 3))},
+        {"wrong": under_fgsm((4, 3)), "norm": "l2"},
+        {"wrong": under_fgsm()},
+    ],
+    ids=["another radius", "another norm", "clean images alone"],
+)
+def test_without_a_common_radius_nothing_wins(tmp_path, call, other):
+    train(tmp_path / "a", wrong=under_fgsm((4, 10)))
+    train(tmp_path / "b", **other)
+    _, out, _ = call("a", "b")
+    assert out.splitlines()[-1] == (
+        "next: python -m tfgan_robust.compare a b ANOTHER_FOLDER"
+    )
+
+
+def test_the_networks_that_were_measured_are_exported(tmp_path, call):
+    train(tmp_path / "a", wrong=under_fgsm((4, 10)))
+    train(tmp_path / "b", wrong=under_fgsm((4, 3)), checkpoint="last")
+    _, out, _ = call("a", "b")
+    assert out.splitlines()[-1] == (
+        "next: python -m tfgan_robust.export --run_dir=b --checkpoint=last "
+        "--output=served"
+    )
 
 
 def test_help_is_printed(call):

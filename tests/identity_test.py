@@ -1,6 +1,7 @@
 """Identities tell apart what differs, and nothing else."""
 
 import json
+import sys
 
 import keras
 import numpy as np
@@ -14,6 +15,7 @@ from tfgan_robust.identity import (
     differences,
     exactly,
     image_digests,
+    of_code,
     of_images,
     of_network,
     of_settings,
@@ -211,3 +213,18 @@ def test_absent_parts_differ():
     assert differences({"a": 1}, {}) == ["a"]
     assert of_settings({"a": 1, "b": 2}) == of_settings({"b": 2, "a": 1})
     assert of_settings({"a": 1}) != of_settings({"a": 2})
+
+
+def test_code_of_ones_own_is_known_by_its_files(tmp_path, monkeypatch):
+    assert of_code(["tfgan_robust.audit.strength:noise", None]) == {}
+    assert of_code([of_code]) == {}
+    monkeypatch.syspath_prepend(tmp_path)
+    file = tmp_path / "an_attack_of_mine.py"
+    file.write_text("class Mine:\n    step = 1\n")
+    place = "an_attack_of_mine:Mine"
+    before = of_code([place])
+    assert list(before) == ["an_attack_of_mine"]
+    mine = sys.modules["an_attack_of_mine"].Mine
+    assert of_code([mine, place]) == before
+    file.write_text("class Mine:\n    step = 2\n")
+    assert of_code([mine]) != before

@@ -9,7 +9,6 @@ from tfgan_robust.cli.fields import setting
 from tfgan_robust.cli.flags import Part
 from tfgan_robust.cli.hints import following
 from tfgan_robust.reports import comparison, comparison_page
-from tfgan_robust.reports.reading import StoredEvaluation
 from tfgan_robust.runs.directory import RunDirectory
 
 USAGE = """
@@ -68,21 +67,19 @@ def _close(options: CompareSettings, runs: comparison.Runs) -> None:
     else:
         print(f"written to {Path(options.output) / 'compare.md'}")
     trained = {
-        folder: _worst(stored)
+        folder: stored
         for folder, stored in zip(options.runs, runs.values(), strict=True)
         if RunDirectory(Path(folder)).config.is_file()
     }
-    if not trained:
+    best = comparison.most_robust(trained)
+    if best is None:
         print(following("compare", *options.runs, "ANOTHER_FOLDER"))
         return
-    best = max(trained, key=lambda folder: trained[folder])
-    print(following("export", f"--run_dir={best}", "--output=served"))
-
-
-def _worst(stored: StoredEvaluation) -> float:
-    """The accuracy that all attacks leave at the largest radius."""
-    rows = stored.evaluation.pointwise
-    return rows[-1].accuracy if rows else 0.0
+    run = [f"--run_dir={best}"]
+    checkpoint = trained[best].conditions.checkpoint
+    if checkpoint not in (None, "best"):
+        run.append(f"--checkpoint={checkpoint}")
+    print(following("export", *run, "--output=served"))
 
 
 if __name__ == "__main__":

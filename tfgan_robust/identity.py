@@ -5,11 +5,15 @@ of them are compared part by part, so that an error can name what differs.
 """
 
 import hashlib
+import importlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from tfgan_robust.files import sha256
 
 Identity = dict[str, Any]
 
@@ -97,6 +101,30 @@ def of_network(
         "weights": digest.hexdigest(),
         "answers": [[_rounded(answer) for answer in row] for row in answers],
     }
+
+
+def of_code(parts: Iterable[Any]) -> dict[str, str]:
+    """Returns digests of the files that define parts of a user's own.
+
+    What comes with the package is told apart by its version.
+
+    Args:
+        parts: Classes and functions, or their places, "package.module:name".
+
+    Returns:
+        By module; empty if all come with the package.
+    """
+    names = {
+        part.partition(":")[0] if isinstance(part, str) else part.__module__
+        for part in parts
+        if part is not None
+    }
+    found = {}
+    for name in sorted(names):
+        if name.partition(".")[0] != __package__:
+            file = getattr(importlib.import_module(name), "__file__", None)
+            found[name] = sha256(Path(file)) if file else "unknown"
+    return found
 
 
 def exactly(found: Any) -> Any:

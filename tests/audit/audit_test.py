@@ -22,6 +22,7 @@ from tfgan_robust.cli import importing
 from tfgan_robust.data.loading import load_test, load_training
 from tfgan_robust.data.splits import representative_order
 from tfgan_robust.errors import UsageError
+from tfgan_robust.evaluation.levels import to_levels
 from tfgan_robust.lazy import load
 from tfgan_robust.reports.verdicts import Finding, format_audit, overall
 
@@ -225,6 +226,27 @@ def test_robustness_between_the_levels_of_files_is_found(
     assert run("stored_images", context(sound)).verdict == "PASS"
     few = run("stored_images", context(sound, eps=0.003))
     assert few.verdict == "WARN" and "below one level" in few.message
+
+
+@pytest.mark.parametrize(
+    ("eps", "levels"),
+    [(0.00784, 2), (0.03137, 8), (8 / 255, 8), (1.9 / 255, 1)],
+)
+def test_radii_as_people_type_them_hold_as_many_levels_as_are_measured(
+    context, natural, monkeypatch, eps, levels
+):
+    asked = []
+
+    def correct_under(self, attack, *, eps=None, **_):
+        asked.append(eps)
+        return np.ones(len(self), bool)
+
+    monkeypatch.setattr(AuditContext, "correct_under", correct_under)
+    run("stored_images", context(natural, eps=eps))
+    assert asked[0] == levels / 255
+    # By as much may images move that an evaluation stores.
+    black, white = (np.full((1, 1, 1, 1), of, np.uint8) for of in (0, 255))
+    assert to_levels(black, white, eps).item() == levels
 
 
 @pytest.mark.slow
@@ -546,6 +568,69 @@ def test_an_undefended_network_that_is_not_fooled_shows_a_weak_attack(
     found = run("undefended", context(sound, undefended=weakened))
     assert found.verdict == "FAIL"
     assert found.figures["pgd-100"] > 0.9
+
+
+@pytest.mark.parametrize("eps", [8 / 255, EPS])
+@pytest.mark.parametrize(
+    "before", [mirrored, without_gradient, only_where_clean]
+)
+def test_an_undefended_network_whose_gradients_lead_nowhere_is_found(
+    context, sound, natural, before, eps
+):
+    looked = context(sound, eps=eps, undefended=masked(natural, before=before))
+    found = run("undefended", looked)
+    assert found.verdict == "FAIL", found
+    assert found.message.endswith("is weak, or the radius far too small")
+
+
+def test_a_small_radius_is_not_taken_for_a_weak_attack(context, sound, natural):
+    looked = context(sound, eps=8 / 255, undefended=natural)
+    found = run("undefended", looked)
+    assert found.verdict == "PASS", found
+    shares = list(found.figures.values())
+    assert shares[0] > 0.2 and shares[-1] < 0.1
+    assert f"leaves {100 * shares[0]:.1f} % of an" in found.message
+    assert "network at 8/255, " in found.message
+    assert f"{100 * shares[-1]:.1f} % at 32/255" in found.message
+    assert found.message.endswith(": the radius is small")
+    enough = run("undefended", context(sound, undefended=natural))
+    assert (enough.verdict, list(enough.figures)) == ("PASS", ["pgd-100"])
+
+
+@pytest.mark.parametrize(
+    ("eps", "left", "verdict"),
+    [
+        (0.01, [3], "PASS"),
+        (0.01, [12, 2], "PASS"),
+        (0.01, [60, 40, 3], "PASS"),
+        (0.01, [60, 40, 20, 0], "PASS"),
+        (0.01, [60, 40, 20, 10], "FAIL"),
+        (0.01, [60, 60, 60, 60], "FAIL"),
+        (0.01, [12, 12, 12, 12], "WARN"),
+        # Up to half of the pixel range.
+        (0.1, [60, 60, 60], "FAIL"),
+        (0.2, [60, 60], "FAIL"),
+        (0.3, [60], "FAIL"),
+    ],
+)
+def test_only_what_is_left_is_attacked_at_larger_radii(
+    context, sound, natural, monkeypatch, eps, left, verdict
+):
+    asked = []
+
+    def correct_under(self, attack, *, classifier, eps=None, where=None):
+        assert attack == "pgd-100" and classifier is natural
+        asked.append((eps or self.eps, NUM_IMAGES if where is None else where))
+        return wrong_on((left[len(asked) - 1], NUM_IMAGES))
+
+    monkeypatch.setattr(AuditContext, "correct_under", correct_under)
+    found = run("undefended", context(sound, eps=eps, undefended=natural))
+    assert found.verdict == verdict, found
+    radii, looked = zip(*asked, strict=True)
+    assert radii == tuple(eps * 2**n for n in range(len(left)))
+    assert [np.sum(where) for where in looked] == [NUM_IMAGES, *left[:-1]]
+    shares = [count / NUM_IMAGES for count in left]
+    assert list(found.figures.values()) == shares
 
 
 @pytest.mark.slow

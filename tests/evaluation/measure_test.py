@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -165,6 +166,35 @@ def test_together_attacks_leave_what_none_of_them_fooled():
         assert row == Pointwise(
             eps=radius, attacks=("fgsm", "pgd-3"), **accuracy_fields(count, 13)
         )
+
+
+def test_what_cannot_attack_is_refused_before_anything_is_measured():
+    seen = []
+    with pytest.raises(UsageError, match="`generators` needs a run"):
+        measure(
+            attacks=("fgsm", "generators"),
+            progress=lambda *now: seen.append(now),
+        )
+    assert seen == []
+
+
+def test_what_xla_cannot_compile_is_refused_with_the_remedy():
+    model = keras.Sequential(
+        [
+            keras.Input(SHAPE),
+            keras.layers.Resizing(8, 8, interpolation="bicubic"),
+            keras.layers.Flatten(),
+            keras.layers.Dense(2),
+        ]
+    )
+    given = {"attacks": ["fgsm"], "eps": [0.1], "batch_size": 4}
+    with pytest.raises(UsageError, match="XLA cannot.*`jit_compile=false`"):
+        evaluate_classifier(
+            model, *images_and_labels(), jit_compile="true", **given
+        )
+    evaluate_classifier(
+        model, *images_and_labels(), jit_compile="false", **given
+    )
 
 
 def test_what_a_smaller_radius_fooled_stays_fooled():

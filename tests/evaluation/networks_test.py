@@ -167,6 +167,15 @@ def test_a_broken_neighbour_keeps_nobody_from_measuring(tmp_path, capsys):
     assert capsys.readouterr().out == ""
 
 
+def test_a_neighbour_of_other_classes_is_no_baseline(tmp_path, capsys):
+    config = save_run(tmp_path / "digits-grad_x-0")
+    save_run(
+        tmp_path / "digits-natural-0", config=baseline_of(config), classes=3
+    )
+    assert load(tmp_path / "digits-grad_x-0").undefended is None
+    assert "is not looked at: it has other" in capsys.readouterr().out
+
+
 def test_without_generators_there_is_no_such_attack(tmp_path):
     save_run(tmp_path, method="natural")
     found = load(tmp_path)

@@ -131,6 +131,25 @@ def test_results_go_elsewhere_and_cover_all_images(tmp_path):
     assert not (tmp_path / "run" / "results.json").exists()
 
 
+def test_an_audit_that_is_stopped_leaves_a_page_of_what_was_measured(
+    tmp_path, monkeypatch
+):
+    save_run(tmp_path)
+    given = {"run_dir": str(tmp_path), "batch_size": 4}
+    evaluate(options(**given, attacks="noise"))
+
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(session, "audit", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(options(**given, attacks="noise,fgsm", audit=True,
+                         undefended="none"))  # fmt: skip
+    measured = [r["attack"] for r in read_results(tmp_path)["results"]]
+    assert measured == ["clean", "noise", "fgsm"]
+    assert "| fgsm" in (tmp_path / "evaluation.md").read_text()
+
+
 def test_an_interruption_keeps_what_was_measured_and_goes_on(
     tmp_path, monkeypatch
 ):

@@ -2,21 +2,16 @@
 
 import dataclasses
 import json
-import sys
-from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 
 import tfgan_robust as tr
+from experiments import average as averaging
 from tfgan_robust.errors import UsageError
 from tfgan_robust.networks.logits import normalisations
 from tfgan_robust.training.checkpoints import save_networks
-
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))
-averaging = pytest.importorskip("experiments.average")
 
 
 def identity(count):

@@ -8,14 +8,13 @@ from pathlib import Path
 import pytest
 from saved import save_run
 
+from experiments import benchmark_attacks as attacks
+from experiments import benchmark_training as training
+from experiments.harness import steps
 from tfgan_robust.data.loading import load_test
 from tfgan_robust.networks.devices import describe_devices
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))
-attacks = pytest.importorskip("experiments.benchmark_attacks")
-training = pytest.importorskip("experiments.benchmark_training")
-steps = pytest.importorskip("experiments.harness.steps")
 
 
 @pytest.fixture

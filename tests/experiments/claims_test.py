@@ -1,21 +1,13 @@
 """What is said of the paper's claims follows from the figures."""
 
 import itertools
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))
-comparisons = pytest.importorskip("experiments.findings.comparisons")
-intervals = pytest.importorskip("experiments.findings.intervals")
-every = pytest.importorskip("experiments.findings.claims.every")
-overfitting = pytest.importorskip("experiments.findings.claims.overfitting")
-walk = pytest.importorskip("experiments.walk")
-marks = pytest.importorskip("experiments.findings.marks")
-
+from experiments import walk
+from experiments.findings import comparisons, intervals, marks
+from experiments.findings.claims import every, overfitting
 
 count = itertools.count()
 

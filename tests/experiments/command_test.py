@@ -5,20 +5,16 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
+from pretended import Pretended, trial
 
+from experiments.harness import command, experiment
 from tfgan_robust.runs.directory import RunDirectory, locked
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))
-command = pytest.importorskip("experiments.harness.command")
-experiment = pytest.importorskip("experiments.harness.experiment")
-pretended = pytest.importorskip("pretended")
-Pretended, trial = pretended.Pretended, pretended.trial
 
 
 @dataclasses.dataclass(frozen=True)
-class Noted(experiment.Experiment):  # type: ignore[name-defined]
+class Noted(experiment.Experiment):
     """Has no files, and notes how much was done when they were due."""
 
     fails: bool = False

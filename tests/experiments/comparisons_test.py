@@ -1,18 +1,12 @@
 """What is said of accuracies is no surer than their images and seeds allow."""
 
 import math
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+from experiments.findings import comparisons, intervals
 from tfgan_robust.reports.numbers import mcnemar, wilson
-
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))
-comparisons = pytest.importorskip("experiments.findings.comparisons")
-intervals = pytest.importorskip("experiments.findings.intervals")
 
 AGREES, DISAGREES = intervals.AGREES, intervals.DISAGREES
 UNCLEAR = intervals.UNCLEAR

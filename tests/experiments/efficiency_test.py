@@ -1,29 +1,19 @@
 """What the comparison of methods is made of, without its trainings."""
 
 import json
-import sys
-from pathlib import Path
 
 import numpy as np
+import pretended
 import pytest
 import tensorflow as tf
 
+from experiments import collapse, costs, efficiency
+from experiments.harness import options, seconds, study, variants
 from tfgan_robust.attacks.pgd import pgd
 from tfgan_robust.runs.directory import RunDirectory
 from tfgan_robust.runs.presets import resolve
 from tfgan_robust.training import alarms
 from tfgan_robust.training.build import build_model
-
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))
-efficiency = pytest.importorskip("experiments.efficiency")
-collapse = pytest.importorskip("experiments.collapse")
-costs = pytest.importorskip("experiments.costs")
-options = pytest.importorskip("experiments.harness.options")
-pretended = pytest.importorskip("pretended")
-seconds = pytest.importorskip("experiments.harness.seconds")
-study = pytest.importorskip("experiments.harness.study")
-variants = pytest.importorskip("experiments.harness.variants")
 
 SHAPE = (16, 16, 3)
 

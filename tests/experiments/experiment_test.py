@@ -1,21 +1,14 @@
 """Rows say what was measured, and of what it was."""
 
 import dataclasses
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import stored
 
+from experiments import architectures, formulations
+from experiments.harness import experiment, study
 from tfgan_robust.files import write_json
-
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))
-experiment = pytest.importorskip("experiments.harness.experiment")
-study = pytest.importorskip("experiments.harness.study")
-architectures = pytest.importorskip("experiments.architectures")
-formulations = pytest.importorskip("experiments.formulations")
 
 TRIAL = study.Trial(
     "some/trial-0",

@@ -1,25 +1,14 @@
 """Every preset is a set of configurations that the commands take."""
 
 import os
-import sys
-from pathlib import Path
 
 import pytest
 
+from experiments import directions, formulations, run_all
+from experiments.harness import apart, options, seconds, study, variants
 from tfgan_robust.errors import TfganRobustError
 from tfgan_robust.evaluation.options import EvaluateSettings
 from tfgan_robust.files import write_json
-
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))
-apart = pytest.importorskip("experiments.harness.apart")
-directions = pytest.importorskip("experiments.directions")
-formulations = pytest.importorskip("experiments.formulations")
-options = pytest.importorskip("experiments.harness.options")
-run_all = pytest.importorskip("experiments.run_all")
-seconds = pytest.importorskip("experiments.harness.seconds")
-study = pytest.importorskip("experiments.harness.study")
-variants = pytest.importorskip("experiments.harness.variants")
 
 
 @pytest.fixture

@@ -2,13 +2,8 @@
 
 import json
 import sys
-from pathlib import Path
 
-import pytest
-
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))
-profiling = pytest.importorskip("experiments.profile_training")
+from experiments import profile_training as profiling
 
 SETTINGS = {
     "dataset": "cifar10",

@@ -3,13 +3,12 @@
 import itertools
 import json
 import shutil
-import sys
-from pathlib import Path
 
 import pytest
 from saved import QUICK, read_results, save_classifier, save_run
 
 import tfgan_robust as tr
+from experiments import publish as publishing
 from tfgan_robust.data.loading import load_test
 from tfgan_robust.errors import UsageError
 from tfgan_robust.evaluation import auditing
@@ -18,10 +17,6 @@ from tfgan_robust.evaluation.session import evaluate
 from tfgan_robust.identity import with_digest
 from tfgan_robust.networks import pretrained
 from tfgan_robust.reports.verdicts import Check
-
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))
-publishing = pytest.importorskip("experiments.publish")
 
 
 @pytest.fixture(scope="module")

@@ -11,19 +11,14 @@ import numpy as np
 import pytest
 from stored import store
 
+from experiments import report
+from experiments.findings import evidence, sections, stated, summary, tables
+from experiments.harness import experiment
 from tfgan_robust.errors import UsageError
 from tfgan_robust.files import write_json
 from tfgan_robust.reports.numbers import wilson
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))
-evidence = pytest.importorskip("experiments.findings.evidence")
-experiment = pytest.importorskip("experiments.harness.experiment")
-report = pytest.importorskip("experiments.report")
-sections = pytest.importorskip("experiments.findings.sections")
-stated = pytest.importorskip("experiments.findings.stated")
-summary = pytest.importorskip("experiments.findings.summary")
-tables = pytest.importorskip("experiments.findings.tables")
 
 IMAGES = 200
 CLEAN, FGSM, PGD = ("clean", 0.0), ("fgsm", 8 / 255), ("pgd-100", 8 / 255)

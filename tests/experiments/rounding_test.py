@@ -1,8 +1,6 @@
 """Rounded weights are near, and pack to half."""
 
-import sys
 import zlib
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -10,12 +8,9 @@ import pytest
 from saved import save_run
 
 import tfgan_robust as tr
+from experiments import rounding
 from tfgan_robust.errors import UsageError
 from tfgan_robust.runs.stored import load_run_config
-
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))
-rounding = pytest.importorskip("experiments.rounding")
 
 
 def test_numbers_keep_their_first_bits_at_any_exponent():

@@ -1,15 +1,9 @@
 """What is missing is done, in order, whatever fails in between."""
 
-import sys
-from pathlib import Path
+import pretended
 
-import pytest
+from experiments.harness import runner, study
 
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))
-runner = pytest.importorskip("experiments.harness.runner")
-study = pytest.importorskip("experiments.harness.study")
-pretended = pytest.importorskip("pretended")
 Pretended, trial = pretended.Pretended, pretended.trial
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from experiments import benchmark_scaling as scaling
+
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))
-scaling = pytest.importorskip("experiments.benchmark_scaling")
 
 STEP = scaling.Step(seconds=0.5, sums=10, num_bytes=10**9, parameters=1)
 FAST = scaling.Network(gigabits=16, microseconds=0)

@@ -2,8 +2,6 @@
 
 import json
 import re
-import sys
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -11,13 +9,12 @@ import pytest
 from saved import save_run
 from served import shallow_classifier
 
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))
+from experiments import benchmark_serving as benchmark
+from experiments import serving_differences as differences
+from experiments.peers import serving_runtimes as runtimes
+
 for package in ("onnx", "tf2onnx", "onnxruntime", "openvino", "ai_edge_litert"):
     pytest.importorskip(package, reason="extra `dev`")
-benchmark = pytest.importorskip("experiments.benchmark_serving")
-differences = pytest.importorskip("experiments.serving_differences")
-runtimes = pytest.importorskip("experiments.peers.serving_runtimes")
 
 QUICK = ["ONNX Runtime"]
 RUNTIMES = [QUICK, pytest.param([*runtimes.RUNTIMES], marks=pytest.mark.slow)]

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from experiments import run_all
 from tfgan_robust.files import read_json_object
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))
-run_all = pytest.importorskip("experiments.run_all")
 NAMES = [experiment.name for experiment in run_all.EXPERIMENTS]
 
 

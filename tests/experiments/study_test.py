@@ -13,12 +13,11 @@ from pathlib import Path
 import filelock
 import pytest
 
+from experiments.harness import study
 from tfgan_robust.errors import TfganRobustError, UsageError
 from tfgan_robust.files import read_json_object, write_json
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))
-study = pytest.importorskip("experiments.harness.study")
 
 SETTINGS = {"dataset": "digits", "method": "natural", "epochs": 2}
 MEASUREMENT = study.Measurement("test", {"attacks": "fgsm", "audit": False})

@@ -1,8 +1,5 @@
 """The port of the classifier that attacks of PyTorch's libraries run on."""
 
-import sys
-from pathlib import Path
-
 import keras
 import numpy as np
 import pytest
@@ -13,10 +10,9 @@ from tfgan_robust.attacks.plan import parse_attack
 from tfgan_robust.networks.losses import cross_entropy
 
 pytest.importorskip("torch")
-sys.path.insert(0, str(Path(__file__).parents[2]))
-attacks = pytest.importorskip("experiments.peers.torch_attacks")
-training = pytest.importorskip("experiments.peers.torch_training")
-twin = pytest.importorskip("experiments.peers.torch_twin")
+
+from experiments.peers import torch_training as training  # noqa: E402
+from experiments.peers import torch_twin as twin  # noqa: E402
 
 
 @pytest.fixture
@@ -57,7 +53,9 @@ def test_a_layer_without_a_port_is_refused():
 @pytest.mark.parametrize("name", ["pgd-2", "apgd-ce-3", "square-3"])
 def test_attacks_stay_in_the_ball(model, images, name):
     pytest.importorskip("torchattacks")
-    builders = attacks.attacks_on_twin(
+    from experiments.peers import torch_attacks
+
+    builders = torch_attacks.attacks_on_twin(
         model, images, lambda attack: attack, eps=0.1, seed=0
     )
     plan = parse_attack(name)

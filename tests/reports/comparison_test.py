@@ -10,7 +10,7 @@ import stored
 from stored import LARGE, SMALL
 
 from tfgan_robust.errors import UsageError
-from tfgan_robust.reports import comparison, comparison_page
+from tfgan_robust.reports import comparison, comparison_page, plots
 from tfgan_robust.reports.numbers import mcnemar, wilson
 from tfgan_robust.reports.verdicts import Check
 
@@ -88,6 +88,35 @@ def test_a_single_attack_needs_no_worst_case(tmp_path):
     text = comparison_page.format_comparison(load(tmp_path, {"wrong": wrong}))
     assert "| clean | fgsm 4/255 |\n" in text
     assert "warning" not in text
+
+
+def test_8_bit_rows_make_no_second_attack(tmp_path, monkeypatch):
+    drawn = []
+    draw = plots.draw_curves
+    monkeypatch.setattr(
+        plots,
+        "draw_curves",
+        lambda panels, **given: (
+            drawn.append([*panels]) or draw(panels, **given)
+        ),
+    )
+    wrong = {("clean", 0.0): 2, ("fgsm", SMALL): 8}
+    fooled = {key: set(range(count)) for key, count in wrong.items()}
+    rounded = list(stored.make_pointwise(fooled, 20))
+    for other, panels in (
+        (wrong, ["fgsm"]),
+        ({**wrong, ("square", SMALL): 3}, ["fgsm", "square", "worst case"]),
+    ):
+        runs = load(
+            tmp_path / panels[-1],
+            {"wrong": wrong, "stored": rounded},
+            {"wrong": other},
+        )
+        header = comparison_page.format_comparison(runs).splitlines()[0]
+        assert "| worst case, 8-bit 4/255 |" in header
+        assert ("| worst case 4/255 |" in header) == (panels[-1] != "fgsm")
+        assert comparison_page.draw_comparison(runs, tmp_path / "compare.png")
+        assert drawn.pop() == panels
 
 
 def test_earlier_versions_cannot_prove_what_they_belong_to(tmp_path):

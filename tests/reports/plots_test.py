@@ -92,6 +92,30 @@ def test_the_legend_reads_downwards_as_the_lines_end():
     assert "Euclidean" in figure.axes[0].get_xlabel()
 
 
+@pytest.mark.parametrize(
+    "labels",
+    [
+        [f"cifar10-grad_x-of-a-long-experiment-{n}" for n in range(3)],
+        [f"{n}/cifar10-grad_x-of-a-long-experiment" for n in "abc"],
+        [f"{30 * '-'}{n}{30 * '-'}" for n in "abc"],
+        ["short", f"long{60 * '-'}", "_"],
+    ],
+    ids=["at the end", "at the beginning", "within", "anywhere"],
+)
+def test_names_that_differ_do_so_in_the_legend(labels):
+    figure = plots.draw_curves(
+        {"": [curve(name, 90, 50, 20) for name in labels]}, norm="linf"
+    )
+    shown = [t.get_text().strip() for t in figure.legends[0].get_texts()]
+    assert len({*shown}) == len(labels)
+    # No longer than it takes.
+    assert max(map(len, shown)) <= 48
+    for text, label in zip(shown, labels, strict=True):
+        begin, _, end = text.partition("…")
+        assert label.startswith(begin)
+        assert label.endswith(end)
+
+
 def test_lines_differ_without_their_colours_and_keep_their_marks():
     figure = plots.draw_curves(
         {
@@ -248,6 +272,17 @@ def test_the_same_figure_is_the_same_file(tmp_path):
         figure = plots.draw_curves({"": [curve("net", 9, 5, 2)]}, norm="linf")
         plot_style.save(figure, path, note="n = 100")
     assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
+def test_who_reads_a_figure_while_it_is_written_sees_the_old_one(tmp_path):
+    path = tmp_path / "figure.png"
+    path.write_bytes(b"old")
+    with path.open("rb") as reader:
+        saved(
+            plots.draw_curves({"": [curve("n", 9, 5, 2)]}, norm="l2"), tmp_path
+        )
+        assert reader.read() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_settings_of_others_stay_as_they_are(tmp_path):

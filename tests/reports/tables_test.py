@@ -121,6 +121,11 @@ def test_a_table_ends_with_the_worst_case_of_several_attacks():
     )
     alone = evaluation(clean, attacked[0], pointwise=[row])
     assert "worst case" not in format_table({"net": alone})
+    rounded = dataclasses.replace(alone, stored=[row])
+    lines = format_table({"net": rounded}).splitlines()
+    assert [line.split(" | ")[1].strip() for line in lines[2:]] == [
+        "fgsm", "worst case, 8-bit",
+    ]  # fmt: skip
 
 
 def test_no_report_goes_without_its_audit():

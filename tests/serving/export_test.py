@@ -1,6 +1,7 @@
 """Exports of a tiny run, the command included, and what is refused."""
 
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,12 +11,13 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from served import NAMES, SHAPE, make_run
+from served import NAMES, SHAPE, make_run, random_classifier
 from stored import store
 from toys import small_vgg
 
 from tfgan_robust import export as export_command
 from tfgan_robust import files
+from tfgan_robust.classifiers.loading import load_classifier
 from tfgan_robust.cli import importing
 from tfgan_robust.errors import TfganRobustError, UsageError
 from tfgan_robust.identity import with_digest
@@ -35,6 +37,15 @@ def measured(run: Path, **changes: Any) -> dict[str, Any]:
     results = {**files.read_json_object(path), "checkpoint": "best", **changes}
     files.write_json(path, results)
     return results
+
+
+def identity_of(run: Path) -> dict[str, Any]:
+    """What an evaluation of its best classifier belongs to."""
+    found = load_classifier(run_dir=run).identity
+    return {
+        "images": "0123",
+        **{f"the classifier's {name}": part for name, part in found.items()},
+    }
 
 
 @pytest.fixture
@@ -214,17 +225,112 @@ def test_modules_that_a_run_was_trained_with_are_named(
     assert ("parts of mine; import that first" in str(error.value)) is told
 
 
-@pytest.mark.parametrize("names", ["cat", 3, None, ["a", 2], {"a": 1}])
-def test_class_names_are_a_list_of_texts(run, tmp_path, names):
+@pytest.mark.parametrize(
+    ("part", "value", "message"),
+    [
+        ("class_names", None, "does not list the classes"),
+        ("class_names", "cat", "`class_names` .* is not as a run writes it"),
+        ("class_names", 3, "`class_names` .* is not as a run writes it"),
+        ("class_names", ["a", 2], "`class_names` .* is not as a run"),
+        ("class_names", {"a": 1}, "`class_names` .* is not as a run"),
+        ("notes", 5, "`notes` .* is not as a run writes it"),
+        ("notes", [None], "`notes` .* is not as a run writes it"),
+        ("source", 5, "`source` .* must be text.*Received: source=5"),
+        ("source", [], r"`source` .* must be text.*Received: source=\[\]"),
+        ("source", "\ud800", "is not as a run writes it: .*surrogates"),
+    ],
+)
+def test_what_a_run_says_of_its_data_is_checked(
+    run, tmp_path, part, value, message
+):
     described = json.loads((run / "config.json").read_text())
-    described["dataset"]["class_names"] = names
+    described["dataset"][part] = value
     files.write_json(tmp_path / "config.json", described)
+    shutil.copytree(run / "best", tmp_path / "best")
     options = export.ExportSettings(
         run_dir=str(tmp_path), output=str(tmp_path / "D")
     )
-    with pytest.raises(UsageError, match="does not list the classes"):
+    with pytest.raises(UsageError, match=message) as error:
+        export.export(options)
+    assert str(tmp_path / "config.json") in str(error.value)
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "D").exists()
+
+
+def test_numbers_that_no_json_can_hold_are_refused(run, tmp_path):
+    text = (run / "config.json").read_text()
+    assert '"seed": 0,\n  "device"' in text
+    shutil.copytree(run / "best", tmp_path / "best")
+    (tmp_path / "config.json").write_text(
+        text.replace('"seed": 0,\n  "device"', '"seed": 1e999,\n  "device"')
+    )
+    options = export.ExportSettings(
+        run_dir=str(tmp_path), output=str(tmp_path / "D")
+    )
+    with pytest.raises(UsageError, match="config.json is not as a run writes"):
         export.export(options)
     assert not (tmp_path / "D").exists()
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_what_json_writes_otherwise_is_exported(tmp_path):
+    run = make_run(tmp_path / "run")
+    described = json.loads((run / "config.json").read_text())
+    described["settings"]["eps"] = "8/255"
+    described["dataset"] |= {"notes": None, "source": None}
+    files.write_json(run / "config.json", described)
+    options = export.ExportSettings(
+        run_dir=str(run), output=str(tmp_path / "D")
+    )
+    path = export.export(options).path / "assets.extra" / export.CARD
+    text = path.read_text(encoding="utf-8")
+    assert "8/255" in text and "Not stated." in text
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("part", [None, "structure", "weights"])
+def test_figures_go_with_the_network_that_they_are_of(tmp_path, part):
+    own = make_run(tmp_path / "run")
+    identity = identity_of(own)
+    if part is not None:
+        identity[f"the classifier's {part}"] = "of another"
+    results = measured(own, identity=identity)
+    options = export.ExportSettings(
+        run_dir=str(own), output=str(tmp_path / "D")
+    )
+    found = export.export(options).metadata["robustness"]
+    assert found == (results if part is None else None)
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_figures_go_with_the_copy_that_is_exported(tmp_path, monkeypatch, when):
+    run = make_run(tmp_path / "run")
+    results = measured(run, identity=identity_of(run))
+    copied = shutil.copy
+
+    def train_on():
+        """Does what a better epoch does to the networks of a run."""
+        file = run / "best" / "classifier.keras"
+        random_classifier(NAMES, seed=1).save(file)
+
+    def copy(*arguments):
+        if when == "before":
+            train_on()
+        copied(*arguments)
+        if when == "after":
+            train_on()
+
+    monkeypatch.setattr(shutil, "copy", copy)
+    options = export.ExportSettings(
+        run_dir=str(run), output=str(tmp_path / "D")
+    )
+    exported = export.export(options)
+    expected = results if when == "after" else None
+    assert exported.metadata["robustness"] == expected
+    card = exported.path / "assets.extra" / export.CARD
+    unmeasured = "**Not measured.**" in card.read_text(encoding="utf-8")
+    assert unmeasured is (when == "before")
 
 
 @pytest.mark.usefixtures("unchecked")

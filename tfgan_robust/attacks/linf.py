@@ -3,6 +3,19 @@
 import numpy as np
 import tensorflow as tf
 
+# Of 255ths: eight of them, as float32 or as people type them (0.03137), are
+# eight.
+_ROUNDING = 1e-3
+
+
+def levels_within(eps: float) -> int:
+    """Returns how many of 255 levels a pixel may move within a radius.
+
+    Args:
+        eps: Radius on the [0, 1] pixel scale.
+    """
+    return int(eps * 255 + _ROUNDING)
+
 
 def project(
     images: tf.Tensor, centre: tf.Tensor, eps: float | tf.Tensor

@@ -1,5 +1,7 @@
 """Black-box attacks must not beat white-box ones (arXiv:1802.00420, 3.1)."""
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from tfgan_robust.attacks.plan import follows_gradient
@@ -12,6 +14,7 @@ from tfgan_robust.audit.sampling import (
     tail,
 )
 from tfgan_robust.classifiers.classifier import Classifier
+from tfgan_robust.reports.numbers import format_eps
 from tfgan_robust.reports.verdicts import (
     PASS,
     WARN,
@@ -31,9 +34,12 @@ TRANSFERRED = "pgd-20"
 # fools about this share of images that they leave on a sound network, and they
 # may be luckier by as many.
 BEYOND_OWN = 0.02
-# An undefended network falls to about 0. A small radius may leave more images
-# correct; above a fifth, it is rather a weak attack.
+# An undefended network falls to about 0, unless the attack is weak or the
+# radius small: then it falls at so many times the radius. Beyond half of the
+# pixel range, where every image can be made the same grey, it falls anyway.
+BREAKS = "pgd-100"
 UNDEFENDED_WARN, UNDEFENDED_FAIL = 0.05, 0.2
+TIMES, LARGEST = (2, 4, 8), 0.5
 
 
 def square(context: AuditContext) -> Finding:
@@ -100,19 +106,27 @@ def reported(context: AuditContext) -> Finding:
 
 
 def undefended(context: AuditContext) -> Finding:
-    """The attack brings an undefended network to about 0 %."""
+    """The attack brings an undefended network to about 0 %.
+
+    If it does not at a radius that may be small, it does at a larger one.
+    """
     if missing := _without_undefended(context):
         return missing
-    correct = context.correct_under("pgd-100", classifier=context.undefended)
-    verdict = judge_share(correct, warn=UNDEFENDED_WARN, fail=UNDEFENDED_FAIL)
-    share = correct.mean()
-    weak = ": the attack is weak, or the radius small"
-    return Finding(
-        verdict,
-        {"pgd-100": share},
-        f"pgd-100 leaves {100 * share:.1f} % of an undefended network"
-        f"{'' if verdict == PASS else weak}",
-    )
+    correct = context.correct_under(BREAKS, classifier=context.undefended)
+    verdict = _judge_broken(correct)
+    figures = {BREAKS: correct.mean()}
+    told = f"{BREAKS} leaves {100 * correct.mean():.1f} % of an undefended "
+    if verdict == PASS:
+        return Finding(PASS, figures, f"{told}network")
+    told += f"network at {format_eps(context.eps)}"
+    reason = "the attack is weak, or the radius far too small"
+    for eps, left in _at_larger_radii(context, correct):
+        figures[f"{BREAKS}@{eps:g}"] = left.mean()
+        told += f", {100 * left.mean():.1f} % at {format_eps(eps)}"
+        if _judge_broken(left) == PASS:
+            verdict, reason = PASS, "the radius is small"
+            break
+    return Finding(verdict, figures, f"{told}: {reason}")
 
 
 def judge_beyond(
@@ -140,6 +154,31 @@ def judge_beyond(
         f"white-box attacks leave {100 * left.mean():.1f} %; {name} fools "
         f"{fooled} of {looked.sum()} of these images",
     )
+
+
+def _judge_broken(correct: np.ndarray) -> str:
+    return judge_share(correct, warn=UNDEFENDED_WARN, fail=UNDEFENDED_FAIL)
+
+
+def _at_larger_radii(
+    context: AuditContext, correct: np.ndarray
+) -> Iterator[tuple[float, np.ndarray]]:
+    """Attacks what is left of the undefended network, one radius by another.
+
+    Args:
+        context: What is audited.
+        correct: bool [N], what is left at the radius of the audit.
+
+    Yields:
+        A radius, and bool [N], what is left at it and at all before it.
+    """
+    for eps in (times * context.eps for times in TIMES):
+        if eps > LARGEST:
+            return
+        correct = correct & context.correct_under(
+            BREAKS, eps=eps, where=correct, classifier=context.undefended
+        )
+        yield eps, correct
 
 
 def _without_undefended(context: AuditContext) -> Finding | None:

@@ -1,11 +1,11 @@
 """A classifier must be as robust on images that nobody chose for it."""
 
 import dataclasses
-import math
 
 import numpy as np
 import tensorflow as tf
 
+from tfgan_robust.attacks.linf import levels_within
 from tfgan_robust.audit.context import AuditContext
 from tfgan_robust.audit.sampling import judge, judge_share, judge_weaker
 from tfgan_robust.classifiers.agreement import differences
@@ -34,7 +34,7 @@ def stored_images(context: AuditContext) -> Finding:
     are its own.
     """
     classifier = context.classifier
-    eps = math.floor(context.eps * _LEVELS + 1e-6) / _LEVELS
+    eps = levels_within(context.eps) / _LEVELS
     if eps == 0:
         return unchecked("the radius is below one level")
     rounding = dataclasses.replace(

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import numpy as np
+import tensorflow as tf
 
 from tfgan_robust.attacks.compile import as_graph
 from tfgan_robust.classifiers.agreement import OTHER_KERNELS, difference
@@ -11,7 +12,7 @@ from tfgan_robust.classifiers.classifier import Classifier
 from tfgan_robust.classifiers.images import check_images
 from tfgan_robust.classifiers.interface import InputRange
 from tfgan_robust.classifiers.ranges import answers, drawn, other_range
-from tfgan_robust.errors import UsageError
+from tfgan_robust.errors import UsageError, in_one_line
 from tfgan_robust.networks.logits import LogitsFn
 from tfgan_robust.reports.numbers import wilson
 
@@ -23,6 +24,7 @@ def check_classifier(
     *,
     batch_size: int = 128,
     allow_random: bool = False,
+    jit_compile: bool = False,
 ) -> list[str]:
     """Checks images and labels, and what the classifier makes of them.
 
@@ -34,6 +36,7 @@ def check_classifier(
         labels: Integer [n].
         batch_size: Images in a batch.
         allow_random: Whether it may answer differently each time.
+        jit_compile: Whether XLA compiles the attacks on it.
 
     Returns:
         What a reader of its figures must know: lines of text.
@@ -41,8 +44,9 @@ def check_classifier(
     Raises:
         UsageError: if `check_images` refuses the images, or if the classifier
             answers with NaN or infinity, with another kind of answers than
-            was declared or found, differently each time, or expects other
-            pixels and `Classifier.input_range` does not say so.
+            was declared or found, differently each time, expects other
+            pixels and `Classifier.input_range` does not say so, or does
+            something that XLA cannot compile.
     """
     check_images(images, labels, classifier)
     pixels, truth = drawn(images, labels)
@@ -56,12 +60,13 @@ def check_classifier(
         raw, declared = ask(classifier.raw_fn, pixels), classifier.outputs
     check_finite(raw)
     _check_outputs(raw, declared)
+    # As attacks ask it.
+    graph = as_graph(classifier.logits_fn, jit_compile=jit_compile)
+    in_graph = _compiled(lambda: ask(graph, pixels), jit_compile)
     if not allow_random:
-        # As attacks ask it.
-        graph = as_graph(classifier.logits_fn, jit_compile=False)
         _check_repeats(
             logits,
-            ask(graph, pixels),
+            in_graph,
             lambda: ask(classifier.logits_fn, pixels),
         )
     if classifier.input_range is None:
@@ -72,6 +77,19 @@ def check_classifier(
             pixels.shape[-1],
         )
     return _chance(truth, logits)
+
+
+def _compiled(ask: Callable[[], np.ndarray], by_xla: bool) -> np.ndarray:
+    """Asks for answers that XLA may be unable to compile."""
+    try:
+        return ask()
+    except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError) as e:
+        if not by_xla:
+            raise
+        raise UsageError(
+            "XLA cannot compile this model; say `jit_compile=false`. "
+            f"Received: {in_one_line(e)}."
+        ) from None
 
 
 def check_finite(answers: np.ndarray) -> None:

@@ -54,6 +54,9 @@ def audit(
         f"surrogate={others[1]} measured={identity.of_arrays(masks)} "
         f"checks={','.join(CHECKS)}"
     )
+    code = identity.of_code(CHECKS.values())
+    if code:
+        key += f" code={identity.of_settings(code)}"
     known = store.load_audit(key)
     if known is not None:
         return known

@@ -12,17 +12,11 @@ from tfgan_robust.attacks.compile import as_graph, resolve_jit_compile
 from tfgan_robust.attacks.engine.execution import Execution
 from tfgan_robust.attacks.engine.outcome import Outcome
 from tfgan_robust.attacks.engine.slots import Finished
+from tfgan_robust.attacks.linf import levels_within
 from tfgan_robust.evaluation.batching import FullBatches
 from tfgan_robust.networks.logits import LogitsFn, as_floats
 
 _LEVELS = 255
-# Of a level: the radius 8/255 is as wide as eight levels, and rounded.
-_ROUNDING = 1e-3
-
-
-def levels_within(eps: float) -> int:
-    """Returns how many levels a pixel may move within an L-infinity radius."""
-    return int(eps * _LEVELS + _ROUNDING)
 
 
 def to_levels(

@@ -170,7 +170,7 @@ def load_networks(
         run = RunDirectory(Path(options.run_dir))
         config = load_run_config(run.path)
         if options.audit and options.undefended == AUTO:
-            undefended = _own_baseline(run.path, config)
+            undefended = _own_baseline(run.path, config, classifier)
         if options.asks_for_generators and isinstance(
             config, GeneratorNetworkSettings
         ):
@@ -234,7 +234,9 @@ def _perturbation(
     return Perturbation.of(config)
 
 
-def _own_baseline(run: Path, config: TrainConfig) -> str | None:
+def _own_baseline(
+    run: Path, config: TrainConfig, classifier: Classifier
+) -> str | None:
     """The undefended twin: trained with --baseline, or by its own command."""
     twin = presets.baseline_of(config)
     nearby = run.parent / directory.default_run_directory(twin).name
@@ -247,9 +249,17 @@ def _own_baseline(run: Path, config: TrainConfig) -> str | None:
         ):
             continue
         try:
-            if _network(load_run_config(folder)) == _network(twin):
-                load_classifier(run_dir=str(folder))
+            if _network(load_run_config(folder)) != _network(twin):
+                continue
+            other = load_classifier(run_dir=str(folder))
+            if (other.shapes, other.class_names) == (
+                classifier.shapes, classifier.class_names,
+            ):  # fmt: skip
                 return str(folder)
+            print(
+                f"NOTE: {folder} is not looked at: it has other images or "
+                "other classes"
+            )
         except UsageError as error:
             print(f"NOTE: {folder} is not looked at: {error}")
     return None

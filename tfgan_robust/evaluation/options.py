@@ -198,12 +198,7 @@ class EvaluateSettings:
             raise UsageError(f"Only a run has {self.split} images.")
         if self.input_range is not None:
             parse_input_range(self.input_range)
-        for name in ("dataset", "image_size", "input_range"):
-            if self.run_dir is not None and getattr(self, name) is not None:
-                raise UsageError(
-                    f"`{name}` goes with `model`; a run brings its own. "
-                    f"Received: {name}={getattr(self, name)}."
-                )
+        self._check_idle()
         if self.restarts > 1 and not self.random_start:
             raise UsageError(
                 "Restarts without a random start repeat the same attack. "
@@ -213,6 +208,20 @@ class EvaluateSettings:
         _ = self.plans, self.radii, self.part
         if self.part is not None and self.folder is None:
             raise UsageError("`shard` needs `output`, to be put together from.")
+
+    def _check_idle(self) -> None:
+        """Refuses what is looked at of a model, or of a run, alone."""
+        of, names = "model", ["dataset", "image_size", "input_range", "outputs"]
+        remedy = "a run brings its own"
+        if self.run_dir is None:
+            of, names, remedy = "run_dir", ["checkpoint"], "a model has one"
+        for name in names:
+            value = getattr(self, name)
+            if value != type(self).__dataclass_fields__[name].default:
+                raise UsageError(
+                    f"`{name}` goes with `{of}`; {remedy}. Received: "
+                    f"{name}={value}."
+                )
 
     @functools.cached_property
     def images_of(self) -> str | None:

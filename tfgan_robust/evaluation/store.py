@@ -186,6 +186,9 @@ class EvaluationStore:
             if name in plan.guides
         }
         described = [dataclasses.asdict(plan), guides]
+        code = identity.of_code(stage.row.attack for stage in plan.stages)
+        if code:
+            described.append(code)
         return json.loads(json.dumps(described))
 
     def load_audit(self, key: str) -> list[Check] | None:

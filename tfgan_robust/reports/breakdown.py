@@ -1,5 +1,7 @@
 """Evaluations broken down: by attack, by radius, by class."""
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from tfgan_robust.attacks.plan import CLEAN
@@ -28,6 +30,15 @@ def named_rows(evaluation: Evaluation) -> list[tuple[str, Result | Pointwise]]:
         *((WORST, row) for row in evaluation.pointwise),
         *((STORED, row) for row in evaluation.stored),
     ]
+
+
+def several_attacks(names: Iterable[str]) -> bool:
+    """Tells whether worst cases say more than the rows beside them.
+
+    Args:
+        names: Of rows, as `named_rows` has them.
+    """
+    return len({*names} - {CLEAN, WORST, STORED}) > 1
 
 
 def accuracies(evaluation: Evaluation) -> dict[str, list[Result | Pointwise]]:

@@ -18,6 +18,7 @@ from tfgan_robust.reports.reading import (
 )
 from tfgan_robust.reports.results import WORST, correct_within
 from tfgan_robust.reports.stage_settings import with_relative_step
+from tfgan_robust.reports.verdicts import FAIL, overall
 
 # Evaluations by a name for each.
 Runs = Mapping[str, StoredEvaluation]
@@ -105,6 +106,34 @@ def paired(runs: Runs) -> list[str]:
             )
         lines.append(f"{a} and {b}: {'; '.join(parts)}")
     return lines
+
+
+def most_robust(runs: Runs) -> str | None:
+    """Names the evaluation of the highest worst case where all have one.
+
+    That is at the largest radius of one norm. Evaluations that were
+    interrupted, or whose audit says FAIL, are left out.
+
+    Returns:
+        Its name, the first of equal ones; None if none is left, or if there
+        is no such radius.
+    """
+    found = {}
+    for name, stored in runs.items():
+        evaluation = stored.evaluation
+        if evaluation.complete and overall(evaluation.audit or []) != FAIL:
+            found[name] = {
+                (evaluation.norm, row.eps): row.accuracy
+                for row in evaluation.pointwise
+            }
+    if not found:
+        return None
+    common = set.intersection(*map(set, found.values()))
+    if not common:
+        return None
+    # All rows of an evaluation are of one norm.
+    where = max(common)
+    return max(found, key=lambda name: found[name][where])
 
 
 def _on_the_same_images(

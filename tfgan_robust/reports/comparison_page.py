@@ -6,10 +6,13 @@ import itertools
 from pathlib import Path
 
 from tfgan_robust import files
-from tfgan_robust.attacks.plan import CLEAN
 from tfgan_robust.errors import UsageError
 from tfgan_robust.reports import plot_style, plots
-from tfgan_robust.reports.breakdown import accuracies, named_rows
+from tfgan_robust.reports.breakdown import (
+    accuracies,
+    named_rows,
+    several_attacks,
+)
 from tfgan_robust.reports.comparison import Runs, differences, paired
 from tfgan_robust.reports.numbers import format_eps
 from tfgan_robust.reports.results import WORST
@@ -114,10 +117,9 @@ def draw_comparison(runs: Runs, path: Path) -> bool:
         for attack, rows in accuracies(stored.evaluation).items():
             curve = plots.Curve(name, color, rows)
             panels.setdefault(attack, []).append(curve)
-    if len(panels) == 2:
-        del panels[WORST]
-    if WORST in panels:
-        panels[WORST] = panels.pop(WORST)
+    worst = panels.pop(WORST, [])
+    if worst and several_attacks(panels):
+        panels[WORST] = worst
     if not panels or len(norms) > 1:
         return False
     note = "; ".join(
@@ -168,8 +170,7 @@ def _columns(cells: dict[str, dict[_Column, str]]) -> list[_Column]:
     """Returns the columns by attack, the worst case of several at the end."""
     found = dict.fromkeys(itertools.chain(*cells.values()))
     attacks = list(dict.fromkeys(attack for attack, _, _ in found))
-    # Beside a single attack, the worst case says nothing more.
-    if len({*attacks} - {CLEAN, WORST}) < 2:
+    if not several_attacks(attacks):
         found = dict.fromkeys(key for key in found if key[0] != WORST)
     return sorted(
         found,

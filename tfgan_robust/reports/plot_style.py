@@ -1,9 +1,10 @@
 """How figures look, and files that are small and the same everywhere."""
 
 import io
+import itertools
 import textwrap
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator, PercentFormatter
+
+from tfgan_robust import files
 
 MAX_BYTES = 200_000
 # More names are not legible.
@@ -56,7 +59,8 @@ def save(figure: Figure, path: Path, *, note: str) -> None:
     Args:
         figure: Of one of the functions above.
         path: Where it goes.
-        note: What a reader must know with it, such as n and the audit.
+        note: What a reader must know with it, such as n and the audit. It
+            takes the place of a `supxlabel`, which a figure must not have.
     """
     wrapped = textwrap.fill(note, int(figure.get_figwidth() * 16))
     figure.supxlabel(wrapped, x=0.01, ha="left", fontsize=7.5, color=GREY)
@@ -71,7 +75,8 @@ def save(figure: Figure, path: Path, *, note: str) -> None:
             )
         if buffer.tell() <= MAX_BYTES:
             break
-    path.write_bytes(buffer.getvalue())
+    with files.replacing(path) as partial:
+        partial.write_bytes(buffer.getvalue())
 
 
 def in_percent(ax: Axes, which: Literal["x", "y"]) -> None:
@@ -96,6 +101,32 @@ def name_ticks(axis: Axis, names: Sequence[str], rotation: float = 0) -> None:
 def short(text: str, width: int = 14) -> str:
     """Cuts a long name off."""
     return text if len(text) <= width else f"{text[: width - 1]}…"
+
+
+def apart(names: Iterable[str], width: int = 32) -> dict[str, str]:
+    """Shortens names to a width, or to more where they would be the same.
+
+    Args:
+        names: Repeated ones count once.
+        width: Letters that are enough for one that stands alone.
+
+    Returns:
+        By name, in their order, what is left: its beginning and its end.
+    """
+    whole = dict.fromkeys(names)
+    tries = (
+        {name: _without_middle(name, letters) for name in whole}
+        for letters in itertools.count(width)
+    )
+    return next(cut for cut in tries if len({*cut.values()}) == len(whole))
+
+
+def _without_middle(text: str, width: int) -> str:
+    if len(text) <= width:
+        return text
+    # Runs differ more often at their end, where the seed is.
+    end = 2 * width // 3
+    return f"{text[: width - 1 - end]}…{text[-end:]}"
 
 
 def letter_size(count: int) -> float:

@@ -17,6 +17,7 @@ from tfgan_robust.reports.plot_style import (
     MARKERS,
     STYLE,
     WORST_COLOR,
+    apart,
     in_percent,
     letter_size,
     name_ticks,
@@ -212,11 +213,11 @@ def _add_legend(figure: Figure, curves: list[Curve]) -> None:
     """Names each line once, in the order in which the lines end."""
     handles = {h.get_gid(): h for ax in figure.axes for h in ax.get_lines()}
     by_end = sorted(curves, key=lambda c: c.rows[-1].accuracy, reverse=True)
-    labels = list(dict.fromkeys(curve.label for curve in by_end))
+    labels = apart(curve.label for curve in by_end)
     figure.legend(
         [handles[label] for label in labels],
         # A label that begins with an underscore would be left out.
-        [" " + short(label, 32) for label in labels],
+        [" " + shown for shown in labels.values()],
         loc="outside right center",
     )
 

@@ -51,6 +51,8 @@ class Conditions:
     Attributes:
         identity: What the figures belong to; None in files of earlier
             versions, which cannot prove it.
+        checkpoint: The networks of a run that were measured; None where it
+            was no run.
     """
 
     dataset: Dataset
@@ -58,12 +60,13 @@ class Conditions:
     device: str
     versions: dict[str, str]
     identity: dict[str, Any] | None = None
+    checkpoint: str | None = None
 
 
 # What earlier versions did not write yet, and what is in other files.
 _ABSENT = {
     Check: ("forward_passes", "backward_passes"),
-    Conditions: ("identity",),
+    Conditions: ("identity", "checkpoint"),
     Dataset: ("draw",),
     Evaluation: ("stored", "masks", "predicted", "smallest"),
 }

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from tfgan_robust.attacks.plan import CLEAN
+from tfgan_robust.reports.breakdown import several_attacks
 from tfgan_robust.reports.numbers import format_eps
 from tfgan_robust.reports.results import (
     STORED,
@@ -181,7 +182,7 @@ def _rows(
     found = {(r.attack, r.eps): r.accuracy for r in evaluation.results}
     clean = f"{100 * found[CLEAN, 0.0]:.1f}" if (CLEAN, 0.0) in found else ""
     attacks = list(dict.fromkeys(a for a, _ in found if a != CLEAN))
-    if len(attacks) > 1:
+    if several_attacks(attacks):
         together = {p.eps: p.accuracy for p in evaluation.pointwise}
         found |= {(WORST, eps): share for eps, share in together.items()}
         attacks.append(WORST)

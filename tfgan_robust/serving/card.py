@@ -1,11 +1,13 @@
 """A page for people on an exported classifier."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tfgan_robust.reports.breakdown import named_rows
 from tfgan_robust.reports.numbers import format_eps
-from tfgan_robust.reports.reading import parse_evaluation
+from tfgan_robust.reports.reading import UNPROVED, parse_evaluation
+from tfgan_robust.reports.results import Evaluation
 from tfgan_robust.reports.tables import (
     INTERRUPTED,
     NORMS,
@@ -14,6 +16,7 @@ from tfgan_robust.reports.tables import (
     format_share,
     markdown_table,
 )
+from tfgan_robust.runs.config import from_stored
 
 _UNMEASURED = (
     "**Not measured.** Nothing is known of how this classifier withstands "
@@ -21,7 +24,16 @@ _UNMEASURED = (
     "after that says so here."
 )
 # Of a run's settings, those that people ask for first.
-_TOLD = ("method", "formulation", "eps", "epochs", "classifier", "seed")
+_TOLD = (
+    "method", "formulation", "start_from", "eps", "epochs", "classifier",
+    "seed",
+)  # fmt: skip
+# In the words of the page on an evaluation, which needs Matplotlib.
+_PROTOCOLS = {
+    "worst": "worst (an image is correct if it is so while clean and at every "
+    "point that the attack tried)",
+    "final": "final (the last iterate of each run decides alone)",
+}
 
 
 def model_card(metadata: Mapping[str, Any]) -> str:
@@ -34,7 +46,7 @@ def model_card(metadata: Mapping[str, Any]) -> str:
         The page.
 
     Raises:
-        UsageError: if its evaluation is none.
+        UsageError: if its settings or its evaluation are none.
     """
     training = metadata["training"]
     robustness = metadata["robustness"]
@@ -71,18 +83,28 @@ def _what_it_is(image_shape: Sequence[int], names: Sequence[str]) -> list[str]:
 
 def _data(dataset: Mapping[str, Any]) -> list[str]:
     return [
-        f"{escape(dataset.get('source', 'Not stated'))}.",
-        *(f"**NOTE**: {escape(note)}." for note in dataset.get("notes", ())),
+        f"{escape(dataset.get('source') or 'Not stated')}.",
+        *_noted(dataset.get("notes") or ()),
     ]
 
 
-def _settings(settings: Mapping[str, Any]) -> str:
-    told = {n: settings[n] for n in _TOLD if settings.get(n) is not None}
-    if "eps" in told:
-        told["eps"] = format_eps(told["eps"])
-    return markdown_table(
-        ("setting", "value"), [(name, str(v)) for name, v in told.items()]
-    )
+def _noted(notes: Sequence[str]) -> list[str]:
+    return [f"**NOTE**: {escape(note)}." for note in notes]
+
+
+def _settings(stored: Mapping[str, Any]) -> str:
+    """Lays out what was in force, of what config.json holds."""
+    config = dataclasses.asdict(from_stored(stored))
+    config["eps"] = format_eps(config["eps"])
+    idle = {"eps"} if config["method"] == "natural" else set()
+    sees = config.get("start_from", "generator") == "generator"
+    idle.add("start_from" if sees else "formulation")
+    rows = [
+        (name, str(config[name]))
+        for name in _TOLD
+        if name in config and name not in idle
+    ]
+    return markdown_table(("setting", "value"), rows)
 
 
 def _files(metadata: Mapping[str, Any]) -> str:
@@ -100,19 +122,26 @@ def _files(metadata: Mapping[str, Any]) -> str:
 def _robustness(stored: dict[str, Any]) -> list[str]:
     evaluation, conditions = parse_evaluation(stored, "results.json of the run")
     dataset = conditions.dataset
-    head = [] if evaluation.complete else [INTERRUPTED]
     rows = [
         (name, format_eps(row.eps), format_share(row))
         for name, row in named_rows(evaluation)
     ]
     return [
-        *head,
+        *([] if evaluation.complete else [INTERRUPTED]),
+        *_noted([UNPROVED] if conditions.identity is None else []),
         escape(audit_line(evaluation.audit)),
-        f"Attacks move images by at most eps: {NORMS[evaluation.norm]}.",
+        _threat_model(evaluation),
         markdown_table(("attack", "eps", "accuracy in %"), rows),
         f"With 95 % Wilson intervals, on {evaluation.num_images:,} images of "
         f"the split {escape(dataset.split)} of {escape(dataset.source)}, "
         f"{escape(conditions.date)}. "
         "Robust accuracies are upper bounds: stronger attacks may find more.",
-        *(f"**NOTE**: {escape(note)}." for note in evaluation.notes),
+        *_noted(evaluation.notes),
     ]
+
+
+def _threat_model(evaluation: Evaluation) -> str:
+    told = f"Attacks move images by at most eps: {NORMS[evaluation.norm]}."
+    attacked = [result for result in evaluation.results if result.eps]
+    protocols = dict.fromkeys(_PROTOCOLS[r.protocol] for r in attacked)
+    return f"{told} Protocol: {'; '.join(protocols)}." if protocols else told

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import json
 import os
 import shutil
 import tempfile
@@ -12,7 +13,12 @@ from typing import Any
 from tfgan_robust import files
 from tfgan_robust.cli import fields
 from tfgan_robust.cli.fields import setting
-from tfgan_robust.errors import TfganRobustError, UsageError, in_one_line
+from tfgan_robust.errors import (
+    TfganRobustError,
+    UsageError,
+    in_one_line,
+    shown,
+)
 from tfgan_robust.lazy import load
 from tfgan_robust.reports.reading import parse_evaluation
 from tfgan_robust.runs import directory, stored
@@ -151,17 +157,7 @@ def _naming(lasting: Mapping[Path, Path]) -> Iterator[None]:
 
 def _describe(run: RunDirectory, options: ExportSettings) -> dict[str, Any]:
     """Returns the metadata that are known before anything is written."""
-    stored.load_run_config(run.path)
-    described = files.read_json_object(run.config)
-    dataset = described.get("dataset")
-    names = dataset.get("class_names") if isinstance(dataset, dict) else None
-    if not isinstance(names, list) or not all(
-        isinstance(name, str) for name in names
-    ):
-        raise UsageError(
-            f"{run.config} does not list the classes of its data set; it is "
-            "no file of a training run."
-        )
+    training = _training(run)
     run.trained_classifier(options.checkpoint)  # Refuses what is absent.
     return {
         "version": options.version,
@@ -169,18 +165,47 @@ def _describe(run: RunDirectory, options: ExportSettings) -> dict[str, Any]:
         "run": run.path.resolve().name,
         "checkpoint": options.checkpoint,
         "precision": "float32",
-        "training": described,
+        "training": training,
         "export_versions": stored.versions(),
-        "robustness": _measured_robustness(run, options.checkpoint),
+        "robustness": _stored_results(run, options.checkpoint),
     }
 
 
-def _measured_robustness(
+def _training(run: RunDirectory) -> dict[str, Any]:
+    """Returns config.json, whose settings and data set were checked.
+
+    Raises:
+        UsageError: for one that no run wrote.
+    """
+    stored.load_run_config(run.path)
+    dataset = stored.stored_dataset(run.path)
+    if not dataset.get("class_names"):
+        raise UsageError(
+            f"{run.config} does not list the classes of its data set; it is "
+            "no file of a training run."
+        )
+    source = dataset.get("source")
+    if source is not None and not isinstance(source, str):
+        raise UsageError(
+            f"`source` of the data set in {run.config} must be text; restore "
+            f"the file. Received: source={shown(source)}."
+        )
+    described = files.read_json_object(run.config)
+    try:
+        # JSON reads 1e999 and halves of characters, which nothing can write.
+        json.dumps(described, allow_nan=False, ensure_ascii=False).encode()
+    except ValueError as error:
+        raise UsageError(
+            f"{run.config} is not as a run writes it: {error}. Restore the "
+            "file."
+        ) from None
+    return described
+
+
+def _stored_results(
     run: RunDirectory, checkpoint: str
 ) -> dict[str, Any] | None:
-    """Returns what was measured of this classifier, None if nothing was.
-
-    Figures of another one would be a false promise.
+    """Returns what was measured of this checkpoint, None if nothing was.
 
     Raises:
         UsageError: for a results.json that no evaluation wrote.
@@ -190,17 +215,31 @@ def _measured_robustness(
         return None
     results = files.read_json_object(path)
     # First: what is damaged may say that it is of another checkpoint.
-    _, conditions = parse_evaluation(results, str(path))
-    if results.get("checkpoint", checkpoint) != checkpoint:
-        return None
-    belongs_to = conditions.identity
+    parse_evaluation(results, str(path))
+    same = results.get("checkpoint", checkpoint) == checkpoint
+    return results if same else None
+
+
+def _results_of(
+    classifier: Any, results: dict[str, Any] | None
+) -> dict[str, Any] | None:
+    """Returns results unless they are of another network than this one.
+
+    Figures of another one would be a false promise. Those of earlier versions
+    do not say whose they are.
+
+    Args:
+        classifier: The very Keras model that is exported: the run's own file
+            may be replaced at any time.
+        results: As a results.json holds them.
+    """
+    belongs_to = None if results is None else results.get("identity")
     if belongs_to is None:
         return results
-    classifier = load("tfgan_robust.classifiers.loading:load_classifier")(
-        run_dir=run.path, checkpoint=checkpoint
-    )
+    wrapped = load("tfgan_robust.classifiers.classifier:Classifier")
+    identity = wrapped.from_keras(classifier, outputs="logits").identity
     same = all(
-        belongs_to.get(f"the classifier's {name}") == classifier.identity[name]
+        belongs_to.get(f"the classifier's {name}") == identity[name]
         for name in ("structure", "weights")
     )
     return results if same else None
@@ -209,7 +248,6 @@ def _measured_robustness(
 def _write_and_check(
     format: str, classifier_file: Path, path: Path, metadata: dict[str, Any]
 ) -> float:
-    row = FORMATS[format]
     metadata["classifier_sha256"] = files.sha256(classifier_file)
     classifier = load("tfgan_robust.classifiers.loading:load_float32")(
         classifier_file
@@ -221,6 +259,8 @@ def _write_and_check(
             f"The classifier has {classifier.output_shape[-1]} outputs and "
             f"needs as many class names. Received: {len(names)} names."
         )
+    metadata["robustness"] = _results_of(classifier, metadata["robustness"])
+    row = FORMATS[format]
     writer = row.load()
     try:
         metadata["signatures"] = writer.write(classifier, names, path)

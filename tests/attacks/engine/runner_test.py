@@ -11,6 +11,7 @@ import tensorflow as tf
 from cases import slow
 from toys import problem_of, run_attack, smooth_network
 
+from tfgan_robust.attacks.engine import runner
 from tfgan_robust.attacks.engine.runner import AttackRunner
 from tfgan_robust.attacks.generators import GeneratorAttack, Perturbation
 from tfgan_robust.attacks.plan import (
@@ -551,6 +552,25 @@ def test_generators_attack_one_after_another():
             )
         # What was cut off and began anew counts once.
         assert cut.totals[0].steps == cut.totals[0].forward_passes == 5
+
+
+def test_seconds_are_those_of_the_attack_alone(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(runner.time, "monotonic", lambda: clock[0])
+
+    def take(done):
+        clock[0] += 1000
+
+    engine, (images, labels) = runner_of(), data()
+    plan = parse_attack("fgsm")
+    clean = engine.clean(images, labels)
+    outcome = engine.begin(plan, labels, clean)
+    for _ in engine.run(plan, images, labels, clean, outcome, eps=EPS,
+                        take=take):  # fmt: skip
+        clock[0] += 1
+    assert clock[0] > 1000
+    # What happens in between the images belongs to others, too.
+    assert outcome.totals[0].seconds == 0
 
 
 def test_no_generators_no_attack():

@@ -80,6 +80,15 @@ class AttackRunner:
         found = np.concatenate(predicted)
         return CleanPass(found, found == labels, np.concatenate(rankings))
 
+    def check(self, plan: AttackPlan) -> None:
+        """Refuses a plan that `run` would refuse when its turn comes.
+
+        Raises:
+            UsageError: see `run`.
+        """
+        for stage in for_classes(plan, self._num_classes).stages:
+            self._attacks(plan, stage)
+
     def begin(
         self, plan: AttackPlan, labels: np.ndarray, clean: CleanPass
     ) -> Outcome:
@@ -264,12 +273,14 @@ def _settled(
     """
     started = time.monotonic()
     for done, work in runs:
+        # Whoever takes it does more than the attack.
+        taken = time.monotonic() - started
         take(done)
         with signals.held():
             spent[done.number] += work
             if done.fooled or last:
                 totals.add(spent.pop(done.number), *passes)
-            totals.seconds += time.monotonic() - started
+            totals.seconds += taken
             outcome.settle(
                 done.number,
                 done.size,
