@@ -92,6 +92,7 @@ CASES = (
     ("run/best/generator_0.keras", damage.BYTES, EVALUATE, 100),
     ("images/test/dark/0.png", damage.BYTES, EVALUATE, 100),
     ("run/results.json", damage.JSON, EXPORT, 60),
+    ("run/config.json", damage.JSON, EXPORT, 60),
     ("run/metrics.csv", damage.ROWS, TRAIN, 40),
     ("run/checkpoints/checkpoint", damage.BYTES, TRAIN, 10),
     ("run/checkpoints/ckpt-3.index", damage.BYTES, TRAIN, 10),

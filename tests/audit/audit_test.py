@@ -197,6 +197,28 @@ def test_large_logits_mask_nothing(context, natural, check):
     assert found.verdict == "PASS", found
 
 
+def test_a_collapsed_network_is_not_taken_for_a_masked_one(digits, natural):
+    rare = (digits[1] == 0).astype(np.int64)
+
+    def collapsed(logits):
+        """Names one of two classes, whatever it is shown."""
+        return 0.01 * logits[:, :2] + [1.0, 0.0]
+
+    def judged(after, labels):
+        network = masked(natural, after=after)
+        network = dataclasses.replace(network, num_classes=2)
+        return run(
+            "whole_range", AuditContext(network, digits[0], labels, EPS, {})
+        )
+
+    found = judged(collapsed, rare)
+    assert found.verdict == "PASS", found
+    assert found.figures["chance"] == found.figures["pgd-100@1"] > 0.8
+    # That it names what it is shown is no collapse.
+    vanished = judged(lambda logits: certain(collapsed(logits)), 0 * rare)
+    assert (vanished.verdict, vanished.figures["chance"]) == ("FAIL", 0.5)
+
+
 def on_levels(images):
     """Which images hold 256 levels, as files do; [batch, 1]."""
     level = images * 255
@@ -580,7 +602,7 @@ def test_an_undefended_network_whose_gradients_lead_nowhere_is_found(
     looked = context(sound, eps=eps, undefended=masked(natural, before=before))
     found = run("undefended", looked)
     assert found.verdict == "FAIL", found
-    assert found.message.endswith("is weak, or the radius far too small")
+    assert found.message.endswith("or this network masks its gradients")
 
 
 def test_a_small_radius_is_not_taken_for_a_weak_attack(context, sound, natural):
@@ -604,10 +626,10 @@ def test_a_small_radius_is_not_taken_for_a_weak_attack(context, sound, natural):
         (0.01, [12, 2], "PASS"),
         (0.01, [60, 40, 3], "PASS"),
         (0.01, [60, 40, 20, 0], "PASS"),
-        (0.01, [60, 40, 20, 10], "FAIL"),
-        (0.01, [60, 60, 60, 60], "FAIL"),
-        (0.01, [12, 12, 12, 12], "WARN"),
+        (0.001, [60] * 8 + [0], "PASS"),
         # Up to half of the pixel range.
+        (0.06, [60, 40, 20, 10], "FAIL"),
+        (0.06, [12, 12, 12, 12], "WARN"),
         (0.1, [60, 60, 60], "FAIL"),
         (0.2, [60, 60], "FAIL"),
         (0.3, [60], "FAIL"),
@@ -644,7 +666,8 @@ def test_an_undefended_network_that_knows_nothing_says_nothing(
             found = run(check, context(sound, undefended=useless))
             assert found.verdict == "WARN" and list(found.figures) == ["clean"]
             assert "not checked" in found.message
-            assert "which is chance" in found.message
+            assert "of 64 clean images" in found.message
+            assert "which may be chance" in found.message
     # Another one that knows its classes does.
     false = masked(natural, before=mirrored)
     looked = context(false, undefended=untrained, surrogates=[natural])

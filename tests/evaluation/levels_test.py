@@ -5,7 +5,7 @@ import pytest
 from toys import linear_logits, linear_weights
 
 from tfgan_robust.classifiers.classifier import Classifier
-from tfgan_robust.evaluation.levels import (
+from tfgan_robust.attacks.linf import levels_within
     StoredImages,
     levels_within,
     to_levels,

@@ -35,11 +35,11 @@ TRANSFERRED = "pgd-20"
 # may be luckier by as many.
 BEYOND_OWN = 0.02
 # An undefended network falls to about 0, unless the attack is weak or the
-# radius small: then it falls at so many times the radius. Beyond half of the
-# pixel range, where every image can be made the same grey, it falls anyway.
+# radius small: then it falls as the radius doubles. Beyond half of the pixel
+# range, where every image can be made the same grey, it falls to any attack.
 BREAKS = "pgd-100"
 UNDEFENDED_WARN, UNDEFENDED_FAIL = 0.05, 0.2
-TIMES, LARGEST = (2, 4, 8), 0.5
+LARGEST = 0.5
 
 
 def square(context: AuditContext) -> Finding:
@@ -119,7 +119,7 @@ def undefended(context: AuditContext) -> Finding:
     if verdict == PASS:
         return Finding(PASS, figures, f"{told}network")
     told += f"network at {format_eps(context.eps)}"
-    reason = "the attack is weak, or the radius far too small"
+    reason = "the attack is weak, or this network masks its gradients"
     for eps, left in _at_larger_radii(context, correct):
         figures[f"{BREAKS}@{eps:g}"] = left.mean()
         told += f", {100 * left.mean():.1f} % at {format_eps(eps)}"
@@ -163,7 +163,7 @@ def _judge_broken(correct: np.ndarray) -> str:
 def _at_larger_radii(
     context: AuditContext, correct: np.ndarray
 ) -> Iterator[tuple[float, np.ndarray]]:
-    """Attacks what is left of the undefended network, one radius by another.
+    """Attacks what is left of the undefended network, at doubled radii.
 
     Args:
         context: What is audited.
@@ -172,13 +172,13 @@ def _at_larger_radii(
     Yields:
         A radius, and bool [N], what is left at it and at all before it.
     """
-    for eps in (times * context.eps for times in TIMES):
-        if eps > LARGEST:
-            return
+    eps = 2 * context.eps
+    while eps <= LARGEST:
         correct = correct & context.correct_under(
             BREAKS, eps=eps, where=correct, classifier=context.undefended
         )
         yield eps, correct
+        eps *= 2
 
 
 def _without_undefended(context: AuditContext) -> Finding | None:
@@ -202,8 +202,9 @@ def _without_knowledge(
         return None
     share = context.clean_correct_of(given).mean()
     return unchecked(
-        f"the undefended network gets {100 * share:.1f} % of the clean images "
-        "right, which is chance: give one of these pixels and classes",
+        f"the undefended network gets {100 * share:.1f} % of "
+        f"{len(context)} clean images right, which may be chance: give one of "
+        "these pixels and classes, or more images",
         {"clean": share},
     )
 

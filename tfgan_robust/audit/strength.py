@@ -48,7 +48,7 @@ def noise(context: AuditContext) -> Finding:
 
 def whole_range(context: AuditContext) -> Finding:
     """Accuracy falls to chance as the ball grows to all images."""
-    chance = 1 / context.classifier.num_classes
+    chance = _chance(context)
     figures, verdicts = {"chance": chance}, []
     for eps in WHOLE_RANGE:
         correct = context.correct_under("pgd-100", eps=eps)
@@ -89,6 +89,16 @@ def occurring_classes(context: AuditContext) -> Finding:
         f"pgd-100 among the {len(occurring)} classes that occur is compared "
         f"with white-box attacks among {classifier.num_classes}",
     )
+
+
+def _chance(context: AuditContext) -> float:
+    """The accuracy of a network that knows nothing of its images."""
+    chance = 1 / context.classifier.num_classes
+    named = np.unique(context.first_logits.argmax(axis=-1))
+    # It collapsed: no attack changes that, nor how often its class occurs.
+    if len(named) == 1 < len(np.unique(context.labels)):
+        return max(chance, float(context.clean_correct.mean()))
+    return chance
 
 
 def _no_stronger(context: AuditContext, weak: str, strong: str) -> Finding:

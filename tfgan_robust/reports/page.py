@@ -25,6 +25,7 @@ from tfgan_robust.reports.results import Evaluation, StageResult
 from tfgan_robust.reports.stage_settings import describe
 from tfgan_robust.reports.tables import (
     INTERRUPTED,
+    JUDGED_BY,
     NORMS,
     audit_line,
     escape,
@@ -36,11 +37,6 @@ from tfgan_robust.reports.tables import (
 from tfgan_robust.reports.verdicts import cost_line
 
 _FIGURES = ("accuracy", "classes", "confusion", "smallest")
-_PROTOCOLS = {
-    "worst": "worst (an image is correct if it is so while clean and at every "
-    "point that the attack tried)",
-    "final": "final (the last iterate of each run decides alone)",
-}
 
 
 def write_report(folder: Path) -> list[Path]:
@@ -104,7 +100,7 @@ def _threat_model(stored: StoredEvaluation) -> str:
     dataset = conditions.dataset
     attacked = [r for r in evaluation.results if r.attack != CLEAN]
     radii = [format_eps(eps) for eps in sorted({r.eps for r in attacked})]
-    protocols = dict.fromkeys(_PROTOCOLS[r.protocol] for r in attacked)
+    protocols = dict.fromkeys(JUDGED_BY[r.protocol] for r in attacked)
     versions = [f"{name} {v}" for name, v in conditions.versions.items()]
     rows = {
         "norm": NORMS[evaluation.norm],

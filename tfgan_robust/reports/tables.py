@@ -27,6 +27,12 @@ from tfgan_robust.reports.verdicts import (
 
 # What a radius is measured in.
 NORMS = {"linf": "L-infinity, on the [0, 1] pixel scale", "l2": "Euclidean"}
+# By protocol: what a verdict counts.
+JUDGED_BY = {
+    "worst": "worst (an image is correct if it is so while clean and at every "
+    "point that the attack tried)",
+    "final": "final (the last iterate of each run decides alone)",
+}
 INTERRUPTED = (
     "**INCOMPLETE**: this evaluation was interrupted. Attacks that had not "
     "come to their end are missing."

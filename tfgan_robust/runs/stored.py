@@ -209,7 +209,10 @@ def naming_imports(path: str | Path) -> Iterator[None]:
     except UsageError as error:
         config = RunDirectory(Path(path)).config
         stored = read_json_object(config) if config.exists() else {}
-        absent = set(stored.get("imports") or ()) - set(importing.IMPORTED)
+        imports = stored.get("imports")
+        names = imports if isinstance(imports, list) else []
+        named = {name for name in names if isinstance(name, str)}
+        absent = named - set(importing.IMPORTED)
         if not absent:
             raise
         raise UsageError(

@@ -10,6 +10,7 @@ from tfgan_robust.reports.reading import UNPROVED, parse_evaluation
 from tfgan_robust.reports.results import Evaluation
 from tfgan_robust.reports.tables import (
     INTERRUPTED,
+    JUDGED_BY,
     NORMS,
     audit_line,
     escape,
@@ -28,12 +29,6 @@ _TOLD = (
     "method", "formulation", "start_from", "eps", "epochs", "classifier",
     "seed",
 )  # fmt: skip
-# In the words of the page on an evaluation, which needs Matplotlib.
-_PROTOCOLS = {
-    "worst": "worst (an image is correct if it is so while clean and at every "
-    "point that the attack tried)",
-    "final": "final (the last iterate of each run decides alone)",
-}
 
 
 def model_card(metadata: Mapping[str, Any]) -> str:
@@ -143,5 +138,5 @@ def _robustness(stored: dict[str, Any]) -> list[str]:
 def _threat_model(evaluation: Evaluation) -> str:
     told = f"Attacks move images by at most eps: {NORMS[evaluation.norm]}."
     attacked = [result for result in evaluation.results if result.eps]
-    protocols = dict.fromkeys(_PROTOCOLS[r.protocol] for r in attacked)
+    protocols = dict.fromkeys(JUDGED_BY[r.protocol] for r in attacked)
     return f"{told} Protocol: {'; '.join(protocols)}." if protocols else told
