@@ -214,7 +214,7 @@ def test_a_collapsed_network_is_not_taken_for_a_masked_one(digits, natural):
     found = judged(collapsed, rare)
     assert found.verdict == "PASS", found
     assert found.figures["chance"] == found.figures["pgd-100@1"] > 0.8
-    # That it names what it is shown is no collapse.
+    # Of images of one class alone, nobody can tell.
     vanished = judged(lambda logits: certain(collapsed(logits)), 0 * rare)
     assert (vanished.verdict, vanished.figures["chance"]) == ("FAIL", 0.5)
 

@@ -4,12 +4,9 @@ import numpy as np
 import pytest
 from toys import linear_logits, linear_weights
 
-from tfgan_robust.classifiers.classifier import Classifier
 from tfgan_robust.attacks.linf import levels_within
-    StoredImages,
-    levels_within,
-    to_levels,
-)
+from tfgan_robust.classifiers.classifier import Classifier
+from tfgan_robust.evaluation.levels import StoredImages, to_levels
 from tfgan_robust.evaluation.measure import evaluate_classifier
 from tfgan_robust.evaluation.smallest import SmallestSearch
 from tfgan_robust.evaluation.store import EvaluationStore
