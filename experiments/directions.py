@@ -9,7 +9,6 @@ PGD finds far behind the border says little of where that is.
 """
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,7 @@ from experiments.harness.experiment import (
     trained,
 )
 from experiments.harness.options import Preset
-from experiments.harness.study import Study, Trial
+from experiments.harness.study import Study, Trial, as_stored
 from experiments.walk import DIRECTIONS, WHERE, Walk, crossings, walk
 from tfgan_robust.errors import UsageError
 from tfgan_robust.files import read_json_object, replacing, write_json
@@ -70,8 +69,8 @@ def _stored(preset: Preset, trial: Trial, study: Study) -> dict[str, Any]:
 
 def _asked(preset: Preset, trial: Trial) -> dict[str, Any]:
     """Returns all on which the arrays depend, as JSON has it."""
-    asked = {**preset.section(NAME).own, "training": trial.settings}
-    return dict(json.loads(json.dumps(asked)))
+    own = preset.section(NAME).own
+    return as_stored({**own, "training": trial.settings})
 
 
 def _files(study: Study) -> tuple[Path, Path]:

@@ -7,7 +7,7 @@ from typing import Any
 from tfgan_robust.cli import command, fields
 from tfgan_robust.cli.fields import setting
 from tfgan_robust.cli.flags import Part
-from tfgan_robust.cli.hints import following
+from tfgan_robust.cli.hints import following, of_run
 from tfgan_robust.reports import comparison, comparison_page
 from tfgan_robust.runs.directory import RunDirectory
 
@@ -75,10 +75,7 @@ def _close(options: CompareSettings, runs: comparison.Runs) -> None:
     if best is None:
         print(following("compare", *options.runs, "ANOTHER_FOLDER"))
         return
-    run = [f"--run_dir={best}"]
-    checkpoint = trained[best].conditions.checkpoint
-    if checkpoint not in (None, "best"):
-        run.append(f"--checkpoint={checkpoint}")
+    run = of_run(best, trained[best].conditions.checkpoint)
     print(following("export", *run, "--output=served"))
 
 

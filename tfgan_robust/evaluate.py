@@ -6,7 +6,7 @@ from typing import Any
 
 from tfgan_robust.cli import command
 from tfgan_robust.cli.flags import Part
-from tfgan_robust.cli.hints import following, once_more
+from tfgan_robust.cli.hints import following, of_run, once_more
 from tfgan_robust.errors import UsageError
 from tfgan_robust.evaluation.cluster import measure_parts
 from tfgan_robust.evaluation.merging import Parts, read_parts
@@ -89,9 +89,7 @@ def _close(options: EvaluateSettings) -> None:
     if options.run_dir is None:
         print(following("compare", str(folder), "OTHER_FOLDER"))
         return
-    run = [f"--run_dir={options.run_dir}"]
-    if options.checkpoint != "best":
-        run.append(f"--checkpoint={options.checkpoint}")
+    run = of_run(options.run_dir, options.checkpoint)
     print(following("export", *run, "--output=served"))
 
 

@@ -290,6 +290,10 @@ def _ended(run: RunDirectory, trial: Trial) -> bool:
     return int(read_metrics(run.metrics)[-1]["epoch"]) == trial.config.epochs
 
 
+def as_stored(given: Settings) -> dict[str, Any]:
+    """Returns settings as JSON has them, which knows no tuples."""
+    return dict(json.loads(json.dumps(dict(given))))
+
+
 def _holds(file: Path, given: Settings) -> bool:
-    # JSON knows no tuples.
-    return bool(read_json_object(file) == json.loads(json.dumps(dict(given))))
+    return read_json_object(file) == as_stored(given)

@@ -21,6 +21,19 @@ def following(command: str, *arguments: str, when: str = "") -> str:
     return _line(command, *arguments, when=when)
 
 
+def of_run(run_dir: str, checkpoint: str | None) -> list[str]:
+    """Returns the flags that name the networks of a run.
+
+    Args:
+        run_dir: Its folder.
+        checkpoint: Which of its networks; None for the usual ones.
+    """
+    flags = [f"--run_dir={run_dir}"]
+    if checkpoint not in (None, "best"):
+        flags.append(f"--checkpoint={checkpoint}")
+    return flags
+
+
 def once_more(command: str, *arguments: str) -> str:
     """Returns the line that says to give this command with more arguments.
 

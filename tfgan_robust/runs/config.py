@@ -60,11 +60,9 @@ class TrainConfig(LearningSettings, CommonSettings):
                 "network; build it with `resolve({...})`."
             )
         fields.check(self)
-        for part in type(self).__mro__:
-            problems = vars(part).get("problems", lambda _: ())
-            for wrong, remedy in problems(self):
-                if wrong:
-                    raise UsageError(remedy)
+        for wrong, remedy in self._of_parts("problems"):
+            if wrong:
+                raise UsageError(remedy)
 
     def problems(self) -> Iterator[tuple[bool, str]]:
         """Yields what settings of several classes must not be together."""
@@ -87,9 +85,14 @@ class TrainConfig(LearningSettings, CommonSettings):
 
     def without_effect(self) -> Iterator[tuple[str, str]]:
         """Yields settings that change nothing beside others, and why."""
+        for is_so, name, why in self._of_parts("idle"):
+            if is_so:
+                yield name, why
+
+    def _of_parts(self, rule: str) -> Iterator[Any]:
+        """Yields what each class that this is joined of says by a method."""
         for part in type(self).__mro__:
-            idle = vars(part).get("idle", lambda _: ())
-            yield from ((name, why) for is_so, name, why in idle(self) if is_so)
+            yield from vars(part).get(rule, lambda _: ())(self)
 
     def replace(self, **changes: Any) -> "TrainConfig":
         """Returns a checked copy with some values changed."""
