@@ -309,7 +309,10 @@ def test_an_audit_belongs_to_what_was_measured_and_to_its_checks(
     rows = read_results(tmp_path / "run")["pointwise"]
     (row,) = [row for row in rows if row["eps"] == 0.1]
     assert np.count_nonzero(audited[-1][1]) == row["num_correct"]
-    monkeypatch.setattr(CHECKS, "_rows", {**CHECKS, "mine": "mine:mine"})
+    (tmp_path / "checks_of_mine.py").write_text("def check(case): ...\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    rows = {**CHECKS, "mine": "checks_of_mine:check"}
+    monkeypatch.setattr(CHECKS, "_rows", rows)
     assert verdict("fgsm") == "PASS"
     assert len(audited) == 3
 
