@@ -10,6 +10,7 @@ import tensorflow as tf
 from toys import linear_logits, linear_weights
 
 from tfgan_robust.attacks.plan import parse_attack
+from tfgan_robust.audit.audit import audit_classifier
 from tfgan_robust.classifiers.classifier import Classifier
 from tfgan_robust.data.splits import Split
 from tfgan_robust.errors import UsageError
@@ -57,6 +58,35 @@ def exact_correct(split, eps):
     scores = (corner - 0.5) @ linear_weights()
     assert np.abs(scores).min() > 1e-3
     return int(np.count_nonzero((scores > 0) == split.labels))
+
+
+@pytest.fixture
+def rounding():
+    """TensorFloat-32 is on; what a network is asked under is noted."""
+    config = tf.config.experimental
+    assert config.tensor_float_32_execution_enabled()
+    found = []
+
+    def logits_fn(images):
+        found.append(config.tensor_float_32_execution_enabled())
+        return linear_logits(images)
+
+    yield classifier(logits_fn), found
+    assert config.tensor_float_32_execution_enabled()
+
+
+def test_nothing_is_measured_in_rounded_products(rounding):
+    network, found = rounding
+    measure(classifier=network, attacks=("pgd-2",))
+    assert found
+    assert not any(found)
+
+
+def test_nothing_is_audited_in_rounded_products(rounding):
+    network, found = rounding
+    audit_classifier(network, *images_and_labels(), eps=0.1)
+    assert found
+    assert not any(found)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from tfgan_robust.classifiers.classifier import Classifier
 from tfgan_robust.data.splits import representative_order
 from tfgan_robust.errors import TfganRobustError, UsageError
 from tfgan_robust.lazy import load
+from tfgan_robust.networks.devices import full_float32
 from tfgan_robust.reports.numbers import check_eps
 from tfgan_robust.reports.verdicts import WARN, Check, Finding, unchecked
 
@@ -27,6 +28,8 @@ _LAST = ("memory", "batch_independence")
 Progress = Callable[[str, int, int], None]
 
 
+# TensorFloat-32's rounding is a staircase to finite differences.
+@full_float32()
 def audit_classifier(
     classifier: Classifier,
     images: np.ndarray,

@@ -10,7 +10,6 @@ from tfgan_robust.attacks.gradients import input_gradient
 from tfgan_robust.audit.context import AuditContext
 from tfgan_robust.audit.sampling import judge_share
 from tfgan_robust.classifiers.agreement import resolution
-from tfgan_robust.networks.devices import full_float32
 from tfgan_robust.networks.logits import LogitsFn
 from tfgan_robust.networks.losses import margin
 from tfgan_robust.reports.verdicts import Finding, unchecked, worst
@@ -52,11 +51,9 @@ def finite_differences(context: AuditContext) -> Finding:
         start = linf.random_start(images, eps, seed)
         return _changes(logits_fn, start, labels, eps, seed)
 
-    # TensorFloat-32's rounding is a staircase itself.
-    with full_float32():
-        predicted, actual, rise, largest, dense = context.map_batches(
-            measure, forward=4 + 2 * DIRECTIONS, backward=1
-        )
+    predicted, actual, rise, largest, dense = context.map_batches(
+        measure, forward=4 + 2 * DIRECTIONS, backward=1
+    )
     size = np.maximum(np.abs(predicted), np.abs(actual))
     # Written so that NaN counts against the gradient.
     rounding = ROUNDING * resolution(context.first_logits) * largest

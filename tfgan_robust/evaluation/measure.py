@@ -51,6 +51,8 @@ class MeasuredEvaluation(Evaluation):
         return format_report({self.classifier: self})
 
 
+# A verdict that hangs on a rounding to a thousandth is another elsewhere.
+@full_float32()
 def evaluate_classifier(
     classifier: Classifier | keras.Model,
     images: np.ndarray,
@@ -148,9 +150,7 @@ def evaluate_classifier(
         store or EvaluationStore(None, {}, {}),
         [*classifier.notes, *notes, *told],
     )
-    # A verdict that hangs on a rounding to a thousandth is another elsewhere.
-    with full_float32():
-        return measurement.run(radii)
+    return measurement.run(radii)
 
 
 def _check(

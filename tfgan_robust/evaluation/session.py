@@ -23,11 +23,7 @@ from tfgan_robust.evaluation.options import NONE, EvaluateSettings
 from tfgan_robust.evaluation.part import write_settings
 from tfgan_robust.evaluation.store import EvaluationStore, locked
 from tfgan_robust.identity import Identity
-from tfgan_robust.networks.devices import (
-    describe_devices,
-    full_float32,
-    grow_memory,
-)
+from tfgan_robust.networks.devices import describe_devices, grow_memory
 from tfgan_robust.reports.numbers import format_eps
 from tfgan_robust.reports.progress import evaluation_progress, say
 from tfgan_robust.runs import stored
@@ -86,8 +82,7 @@ def evaluate(
             if parts is not None:
                 evaluation.jit_compile = parts.jit_compile
             if options.audit:
-                with full_float32():
-                    evaluation.audit = audit(inputs, evaluation, store)
+                evaluation.audit = audit(inputs, evaluation, store)
         except BaseException:
             # The page shows what results.json has by now.
             store.write_page()
