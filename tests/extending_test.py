@@ -162,6 +162,7 @@ def test_a_training_method(recipe, tmp_path):
     assert {"clean_loss", "attack_loss"} <= set(header.split(","))
 
 
+@pytest.mark.slow
 def test_a_network(recipe, tmp_path):
     train = ["train", "--dataset=digits", "--method=fgsm", *SMALL]
     helped, done, exported, refused, foreign = recipe("a network")(

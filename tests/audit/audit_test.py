@@ -517,6 +517,7 @@ def test_vanished_gradients_do_less_than_noise(context, natural):
     assert run("noise", context(natural, eps=1.0)).verdict == "PASS"
 
 
+@pytest.mark.slow
 def test_what_knows_less_finds_what_a_false_gradient_misses(context, natural):
     false = context(masked(natural, before=mirrored), undefended=natural)
     for check in ("square", "transfer"):
@@ -525,6 +526,7 @@ def test_what_knows_less_finds_what_a_false_gradient_misses(context, natural):
         assert found.figures["fooled_beyond"] > 0.2
 
 
+@pytest.mark.slow
 def test_any_other_network_that_fools_counts(context, natural, sound):
     false = masked(natural, before=mirrored)
     found = run("transfer", context(false, surrogates=[sound, natural]))
@@ -674,6 +676,7 @@ def test_an_undefended_network_that_knows_nothing_says_nothing(
     assert run("transfer", looked).verdict == "FAIL"
 
 
+@pytest.mark.slow
 def test_what_is_reported_must_count_what_the_audit_finds(context, natural):
     weak = wrong_on((0, 9))
     found = run("reported", context(natural, measured={"fgsm": weak}))
@@ -893,6 +896,7 @@ class Tried(Sly):
 """
 
 
+@pytest.mark.slow
 def test_a_network_that_a_fresh_process_finds_out_is_found(
     digits, tmp_path, monkeypatch
 ):

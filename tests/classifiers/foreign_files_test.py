@@ -415,7 +415,7 @@ def measured_bright(path, folder, data_dir, **given):
 
 @pytest.mark.parametrize(
     "pixels",
-    all_slow_but(KNOWN[:2], KNOWN),
+    all_slow_but(KNOWN[:1], KNOWN),
     ids=lambda pixels: pixels.text,
 )
 def test_files_for_other_pixels_are_fed_them(pixels, bright, tmp_path, capsys):

@@ -82,6 +82,7 @@ def test_nothing_is_measured_in_rounded_products(rounding):
     assert not any(found)
 
 
+@pytest.mark.slow
 def test_nothing_is_audited_in_rounded_products(rounding):
     network, found = rounding
     audit_classifier(network, *images_and_labels(), eps=0.1)
@@ -263,6 +264,7 @@ def test_predictions_and_smallest_perturbations_belong_to_the_verdicts():
         assert logits.argmax() == split.labels[index]
 
 
+@pytest.mark.slow
 def test_many_classifiers_in_a_loop_raise_no_warning(caplog):
     for number in range(8):
         measure(eps=RADII[:1], seed=number, batch_size=64)

@@ -70,6 +70,7 @@ load_networks(given)
 """
 
 
+@pytest.mark.slow
 def test_a_fresh_process_knows_the_classes_of_the_package(tmp_path):
     learned = {"method": "start", "start_from": "universal"}
     config = save_run(tmp_path, **learned)
@@ -83,6 +84,7 @@ def test_a_fresh_process_knows_the_classes_of_the_package(tmp_path):
     assert "save its `trained`, and give that" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_natural_run_beside_a_run_is_its_baseline(tmp_path):
     config = save_run(tmp_path / "digits-grad_x-0")
     twin = baseline_of(config)

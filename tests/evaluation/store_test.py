@@ -163,6 +163,7 @@ def test_what_is_measured_is_not_measured_again(tmp_path):
     assert looks(tmp_path, overwrite=True) == first
 
 
+@pytest.mark.slow
 def test_a_folder_of_something_else_is_left_alone(tmp_path):
     measure(tmp_path)
     before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
@@ -291,12 +292,14 @@ def test_a_replaceable_evaluation_gives_way(tmp_path):
     assert verdicts(found) == verdicts(measure(tmp_path / "b", seed=1))
 
 
+@pytest.mark.slow
 def test_other_settings_of_an_attack_are_another_attack(tmp_path):
     measure(tmp_path)
     plan = parse_attack("pgd-20", num_restarts=2)
     assert looks(tmp_path, attacks=[plan], eps=EPS[:1]) > 400
 
 
+@pytest.mark.slow
 def test_an_attack_belongs_to_the_network_that_it_follows(tmp_path):
     surrogates = []
     for shift in (0.5, 0.7):
@@ -321,6 +324,7 @@ def test_an_attack_belongs_to_the_network_that_it_follows(tmp_path):
     assert looks(tmp_path, attacks=["pgd-20"], guides=guides) < 400
 
 
+@pytest.mark.slow
 def test_a_damaged_file_of_progress_is_worth_nothing(tmp_path):
     first = looks(tmp_path)
     path = tmp_path / "progress.npz"

@@ -63,6 +63,7 @@ def weights(run):
     return learned, statistics
 
 
+@pytest.mark.slow
 def test_weights_are_means_and_statistics_are_not(runs, tmp_path):
     output = tmp_path / "mean"
     averaging.average(runs, output)
@@ -83,6 +84,7 @@ def test_weights_are_means_and_statistics_are_not(runs, tmp_path):
     assert (output / "last" / "generator_1.keras").is_file()
 
 
+@pytest.mark.slow
 def test_equal_networks_are_their_own_mean(runs, tmp_path):
     averaging.average([runs[0], runs[0]], tmp_path / "mean")
     ours, _ = weights(tmp_path / "mean")

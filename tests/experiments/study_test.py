@@ -183,6 +183,7 @@ except KeyboardInterrupt:
     return runner, run
 
 
+@pytest.mark.slow
 def test_an_interruption_reaches_the_command_and_is_awaited(tmp_path):
     runner, run = start_training(tmp_path)
     runner.send_signal(signal.SIGTERM)

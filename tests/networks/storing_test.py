@@ -22,6 +22,7 @@ def shared():
     return keras.Model(image, last(x))
 
 
+@pytest.mark.slow
 def test_equal_networks_are_equal_bytes(tmp_path):
     for number, build in enumerate((shared, small_vgg, small_generator)):
         files = [tmp_path / f"{number}{name}.keras" for name in "ab"]

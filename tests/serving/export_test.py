@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from cases import slow
 from served import NAMES, SHAPE, make_run, random_classifier
 from stored import store
 from toys import small_vgg
@@ -130,6 +131,7 @@ def test_an_existing_version_is_refused_and_kept(command, run, tmp_path):
     assert kept.read_bytes() == b"kept"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("unchecked")
 def test_versions_lie_side_by_side(run, tmp_path):
     for version in (1, 2):
@@ -303,7 +305,7 @@ def test_figures_go_with_the_network_that_they_are_of(tmp_path, part):
 
 
 @pytest.mark.usefixtures("unchecked")
-@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("when", ["after", *slow("before")])
 def test_figures_go_with_the_copy_that_is_exported(tmp_path, monkeypatch, when):
     run = make_run(tmp_path / "run")
     results = measured(run, identity=identity_of(run))

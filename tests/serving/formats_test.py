@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from cases import all_slow_but
 from served import NAMES, make_run, shallow_classifier
 from toys import gradient_signs
 
@@ -157,7 +158,9 @@ def assert_answers_are_keras(answer, classifier):
     assert turned  # else equal classes would say little
 
 
-@pytest.mark.parametrize("runtime", RUNTIMES)
+@pytest.mark.parametrize(
+    "runtime", all_slow_but(["ONNX, ONNX Runtime"], RUNTIMES)
+)
 def test_another_runtime_answers_as_keras_does(exported, run, runtime):
     kind, load_in = RUNTIMES[runtime]
     answer = load_in(exported(kind).path)

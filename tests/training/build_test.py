@@ -83,7 +83,7 @@ def assert_moved(before, after):
     assert any(np.any(a != b) for a, b in zip(before, after, strict=True))
 
 
-@pytest.mark.parametrize("classifier", ["vgg", "resnet18", "vit"])
+@pytest.mark.parametrize("classifier", ["vgg", *slow("resnet18", "vit")])
 def test_weights_are_a_function_of_the_seed(classifier):
     settings = {
         "classifier": classifier,
@@ -159,7 +159,8 @@ def test_a_given_model_is_trained_itself():
     assert_moved(start, mine.get_weights())
 
 
-@pytest.mark.parametrize("schedule", ["onecycle", *slow("cosine", "constant")])
+@pytest.mark.slow
+@pytest.mark.parametrize("schedule", ["onecycle", "cosine", "constant"])
 def test_without_a_number_of_steps_all_is_as_in_mid_run(schedule):
     config = resolve(
         {k: v for k, v in SMALL.items() if k != "warmup"},

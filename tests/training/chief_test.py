@@ -71,6 +71,7 @@ def test_the_best_is_that_of_its_epoch_and_a_fall_is_said(
     assert f"ALARM: {first['message']}" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_without_a_defence_clean_images_choose_and_no_fall_alarms(
     scripted, tmp_path, capsys
 ):
@@ -95,6 +96,7 @@ def test_figures_are_means_of_their_own_epoch(scripted, tmp_path, monkeypatch):
     assert counts == [160, 160]
 
 
+@pytest.mark.slow
 def test_averages_are_kept_with_statistics_of_their_own(tmp_path):
     run, config = train(
         tmp_path, method="natural", epochs=1, averaging=0.9, max_shift=0

@@ -209,6 +209,7 @@ def test_precisions(precision, preset):
     assert keras.config.dtype_policy().name == "float32"
 
 
+@pytest.mark.slow
 def test_loss_scale_does_not_change_the_gradient_norms():
     names = [
         f"{player}_gradient_norm"
@@ -284,6 +285,7 @@ def test_weights_of_examples_weigh_their_loss(settings):
     assert len(before) == len(trainable(none))
 
 
+@pytest.mark.slow
 def test_fit_takes_weights_of_examples_and_of_classes():
     images, labels = (part.numpy() for part in batch(size=8))
     for weights in (
@@ -444,11 +446,12 @@ def two_replicas():
     return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("update", "mode"),
     [
-        pytest.param("alternating", "inference", marks=pytest.mark.slow),
-        pytest.param("alternating", "training", marks=pytest.mark.slow),
+        ("alternating", "inference"),
+        ("alternating", "training"),
         ("simultaneous", "training"),
     ],
 )
@@ -485,8 +488,7 @@ def test_two_replicas_train_like_one(update, mode, two_replicas):
     ("method", "steps"),
     [
         ("fgsm", 1),
-        ("pgd", 2),
-        pytest.param("trades", 0, marks=pytest.mark.slow),
+        *slow(("pgd", 2), ("trades", 0)),
     ],
 )
 def test_attacks_in_training_mode_span_replicas(method, steps, two_replicas):

@@ -6,7 +6,6 @@ import shutil
 import numpy as np
 import PIL.Image
 import pytest
-from cases import slow
 
 from tfgan_robust.errors import UsageError
 from tfgan_robust.runs.directory import RunDirectory
@@ -70,11 +69,12 @@ def test_a_run_that_another_process_began_meanwhile_is_left_alone(
         assert (folder / "run" / name).read_bytes() == kept
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("here", "there", "name", "compute"),
     [
         (["amx_bf16"], [], "mixed_bfloat16", "bfloat16"),
-        *slow(([], ["amx_bf16"], "float32", "float32")),
+        ([], ["amx_bf16"], "float32", "float32"),
     ],
     ids=["begun with tiles", "begun without"],
 )

@@ -142,6 +142,7 @@ def values(ask, run, name):
     return [(step, value) for _, step, value in found]
 
 
+@pytest.mark.slow
 def test_training_validation_and_test_share_a_chart(ask):
     tags = ask("plugin/scalars/tags")
     for group in ("train", "validation", "test"):
@@ -201,6 +202,7 @@ def test_a_browser_shows_each_tab(address, tmp_path, tab, wanted):
         assert len(image.convert("L").getcolors()) > 50
 
 
+@pytest.mark.slow
 def test_what_a_person_watches_is_there(ask):
     tags = ask("plugin/scalars/tags")
     assert {
@@ -220,6 +222,7 @@ def test_what_a_person_watches_is_there(ask):
     } <= set(tags["gan/logs/validation"])
 
 
+@pytest.mark.slow
 def test_the_settings_are_there_as_text(ask):
     (event,) = ask("plugin/text/text", run="fgsm/logs", tag="configuration")
     assert "&quot;method&quot;: &quot;fgsm&quot;" in event["text"] or (
@@ -227,6 +230,7 @@ def test_the_settings_are_there_as_text(ask):
     )
 
 
+@pytest.mark.slow
 def test_images_have_captions(ask):
     tags = ask("plugin/images/tags")
     shown = tags["gan/logs/validation"]["perturbed/attack"]
@@ -248,6 +252,7 @@ def hparams(ask):
     return ask("plugin/hparams/experiment", {"experimentName": ""})
 
 
+@pytest.mark.slow
 def test_settings_of_several_runs_are_hparams(ask):
     infos = {info["name"]: info for info in hparams(ask)["hparamInfos"]}
     assert {"method", "eps", "batch_size", "classifier"} <= set(infos)
@@ -257,6 +262,7 @@ def test_settings_of_several_runs_are_hparams(ask):
     assert sorted(domain) == ["fgsm", "gan"]
 
 
+@pytest.mark.slow
 def test_final_accuracies_are_metrics_of_the_runs(ask, folder):
     wanted = [
         {"group": "test", "tag": f"accuracy/{name}"}

@@ -87,6 +87,7 @@ def natural():
     return build(method="natural", dropout_scale=0)
 
 
+@pytest.mark.slow
 def test_generators_meet_the_classifier_that_they_play_against():
     """Not its average, whose gradient nobody gave them."""
     model, validator = build(formulation="grad_x", averaging=0.9)
@@ -200,6 +201,7 @@ def test_every_image_counts_where_batches_do_not_fit():
     assert (18 * figures["val_pgd_accuracy"]) % 1 == pytest.approx(0, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_measuring_generators_reports_their_health_and_changes_nothing():
     model, validator = build(
         formulation="xz", generator_width=0.1, zero_output=False
