@@ -6,9 +6,11 @@ and restarts, one after another in one process on the CPU:
     pip install -e . -r experiments/requirements-bench.txt
     pip install --no-deps torchattacks==3.5.1
     python -m experiments.benchmark_attacks --data_dir=DIR \
-        --run_dir=experiments/cifar10/grad_x --output=/tmp/attacks.json
+        --model=experiments/cifar10/grad_x/best/classifier.keras \
+        --output=/tmp/attacks.json
 
-Run it on an idle machine. A stopped run goes on with the same command. Rows say
+`--model` takes `pretrained:NAME`, too; `--peers=` leaves the others out, whose
+packages are then not needed. Run it on an idle machine. A stopped run goes on with the same command. Rows say
 on which processor they were measured; on another one all is measured again.
 Libraries on TensorFlow get the model compiled, which is faster than the Keras
 model itself; a warm-up keeps compilation out of all seconds. PGD of the others
@@ -45,7 +47,7 @@ from tfgan_robust.data.loading import load_test
 from tfgan_robust.evaluation.radii import parse_eps
 from tfgan_robust.files import write_json
 from tfgan_robust.networks.devices import describe_devices
-from tfgan_robust.runs.directory import RunDirectory
+from tfgan_robust.networks.pretrained import locate
 
 ATTACKS = "pgd-100,apgd-ce,square,autoattack"
 SETTINGS = {"num_images": 500, "eps": "8/255", "batch_size": 128, "seed": 0}
@@ -283,7 +285,7 @@ def versions(by: str) -> dict[str, str]:
 
 def load(options: argparse.Namespace) -> Subject:
     """Loads the classifier and the first images of the test set."""
-    model = load_float32(RunDirectory(options.run_dir).classifier("best"))
+    model = load_float32(locate(options.model))
     signature = [tf.TensorSpec((None, *model.input_shape[1:]), tf.float32)]
     classifier = Classifier.from_keras(model)
     _, test = load_test("cifar10", data_dir=options.data_dir)
@@ -310,7 +312,7 @@ def main() -> None:
     # PyTorch's idle threads spin unless told to sleep, and starve the rest.
     os.environ |= {"CUDA_VISIBLE_DEVICES": "-1", "OMP_WAIT_POLICY": "PASSIVE"}
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--run_dir", type=Path, required=True)
+    parser.add_argument("--model", required=True)
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--data_dir", help="prepared CIFAR-10")
     lists = {"attacks": ATTACKS, "peers": ",".join(PEERS)}
@@ -322,7 +324,7 @@ def main() -> None:
         parser.error(f"--peers knows {', '.join(PEERS)}. Received: {peers}.")
     plans = [parse_attack(name) for name in options.attacks.split(",")]
     settings = {name: vars(options)[name] for name in SETTINGS}
-    settings |= {"run": options.run_dir.name, "device": describe_devices()}
+    settings |= {"model": options.model, "device": describe_devices()}
     file = options.output
     rows = json.loads(file.read_text("utf-8")) if file.is_file() else []
     subject = load(options)

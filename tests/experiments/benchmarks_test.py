@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from saved import save_run
+from saved import save_classifier
 
 from experiments import benchmark_attacks as attacks
 from experiments import benchmark_training as training
@@ -30,11 +30,12 @@ def benchmark(tmp_path, monkeypatch):
     monkeypatch.setattr(attacks, "load_test", lambda *a, **more: digits)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
     monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
-    save_run(tmp_path / "run")
+    model = tmp_path / "classifier.keras"
+    save_classifier(model)
     file = tmp_path / "attacks.json"
     shutil.copyfile(ROOT / "experiments" / "attacks.json", file)
     words = [
-        "benchmark_attacks", f"--run_dir={tmp_path / 'run'}", "--peers=",
+        "benchmark_attacks", f"--model={model}", "--peers=",
         "--attacks=pgd-2", "--num_images=20", f"--output={file}",
     ]  # fmt: skip
     monkeypatch.setattr(sys, "argv", words)
