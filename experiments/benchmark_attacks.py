@@ -10,15 +10,16 @@ and restarts, one after another in one process on the CPU:
         --output=/tmp/attacks.json
 
 `--model` takes `pretrained:NAME`, too; `--peers=` leaves the others out, whose
-packages are then not needed. Run it on an idle machine. A stopped run goes on with the same command. Rows say
-on which processor they were measured; on another one all is measured again.
-Libraries on TensorFlow get the model compiled, which is faster than the Keras
-model itself; a warm-up keeps compilation out of all seconds. PGD of the others
-takes all steps on all images, as ours does with the protocol `final`; `worst`
-leaves off where an image is fooled. Their APGD takes all steps on the images
-that are right while clean; ours leaves off there too, and so do Square and
-AutoAttack of all. The Keras model judges all attacked images; "and clean"
-counts those that were right before as well.
+packages are then not needed. Run it on an idle machine. A stopped run goes on
+with the same command. Rows say on which processor they were measured; on
+another one all is measured again. Libraries on TensorFlow get the model
+compiled, which is faster than the Keras model itself; a warm-up keeps
+compilation out of all seconds. PGD of the others takes all steps on all
+images, as ours does with the protocol `final`; `worst` leaves off where an
+image is fooled. Their APGD takes all steps on the images that are right while
+clean; ours leaves off there too, and so do Square and AutoAttack of all. The
+Keras model judges all attacked images; "and clean" counts those that were
+right before as well.
 """
 
 import argparse
