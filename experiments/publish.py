@@ -23,7 +23,6 @@ from tfgan_robust.identity import differences
 from tfgan_robust.networks import pretrained
 from tfgan_robust.networks.registry import NETWORKS
 from tfgan_robust.reports.reading import StoredEvaluation, read_evaluation
-from tfgan_robust.reports.results import Pointwise, Result
 from tfgan_robust.runs.config import TrainConfig
 from tfgan_robust.runs.directory import RunDirectory
 from tfgan_robust.runs.stored import load_run_config
@@ -94,7 +93,7 @@ def publish(run_dir: Path, evaluation: Path, name: str, images: str) -> None:
             "settings": _told(dataclasses.asdict(config)),
             **_begun_with(config),
             **_derived(run_dir),
-            "measured": measured(stored),
+            "measured": results,
         },
     )
 
@@ -153,36 +152,6 @@ def check_whole(stored: StoredEvaluation, folder: Path) -> None:
     ):
         if not fits:
             raise UsageError(f"{folder} is {problem}.")
-
-
-def measured(stored: StoredEvaluation) -> dict[str, Any]:
-    """Returns what a card says of an evaluation.
-
-    Its accuracies are those under each attack, and under all of them within a
-    radius (pointwise).
-    """
-    evaluation, conditions = stored.evaluation, stored.conditions
-    found: list[tuple[str, Result | Pointwise]] = [
-        *((result.attack, result) for result in evaluation.results),
-        *(("pointwise", worst) for worst in evaluation.pointwise),
-    ]
-    return {
-        "test images": conditions.dataset.draw,
-        "date": conditions.date,
-        "device": conditions.device,
-        "accuracy": [
-            {
-                "attack": attack,
-                "eps": each.eps,
-                "correct": each.num_correct,
-                "of": each.num_images,
-            }
-            for attack, each in found
-        ],
-        "audit": {
-            check.check: check.verdict for check in evaluation.audit or ()
-        },
-    }
 
 
 if __name__ == "__main__":

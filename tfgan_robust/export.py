@@ -9,11 +9,12 @@ from tfgan_robust.serving.export import ExportSettings, export
 from tfgan_robust.serving.formats import FORMATS
 
 USAGE = """
-Writes the classifier of a run for TensorFlow Serving, ONNX or LiteRT.
+Writes a classifier for TensorFlow Serving, ONNX or LiteRT.
 
   python -m tfgan_robust.export --run_dir=runs/cifar10-grad_x-0 --output=served
   python -m tfgan_robust.export --run_dir=R --output=served --version=2
   python -m tfgan_robust.export --run_dir=R --output=onnx --format=onnx
+  python -m tfgan_robust.export --model=pretrained:cifar10-jpeg75 --output=S
 
 Serve it with: tensorflow_model_server --rest_api_port=8501 \\
     --model_name=robust --model_base_path=$PWD/served
@@ -30,7 +31,7 @@ def _run(given: dict[str, Any]) -> None:
     # Nothing here needs a GPU, and a training may hold all of its memory.
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     exported = export(options)
-    if exported.metadata["robustness"] is None:
+    if exported.metadata["robustness"] is None and options.run_dir:
         print(
             f"Note: the run has no results.json of its {options.checkpoint} "
             "classifier, so the export carries no measured robustness. "

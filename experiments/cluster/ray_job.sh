@@ -1,7 +1,7 @@
 #!/bin/bash
 # Evaluates on all workers of a Ray cluster, as a job of it:
 #
-#   RAY_ADDRESS=http://HEAD:8265 experiments/cluster/ray_job.sh --run_dir=R --attacks=autoattack --eps=8 --output=D
+#   RAY_ADDRESS=http://HEAD:8265 experiments/cluster/ray_job.sh --run_dir=R --attacks=autoattack --eps=8 --output=OUT
 #
 # All machines have the package installed and see R and D at these paths. The
 # job runs on the head, and hands the parts to the workers.

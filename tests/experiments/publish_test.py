@@ -67,16 +67,10 @@ def test_the_card_states_what_was_measured_of_the_file(publish, measured):
     publish()
     run, output = measured
     card, found = pretrained.card("tiny"), read_results(output)
-    accuracy = {
-        (each["attack"], each["eps"]): (each["correct"], each["of"])
-        for each in card["measured"]["accuracy"]
-    }
-    assert [attack for attack, _ in accuracy] == [
-        "clean", "fgsm", "pgd-2", "pointwise",
+    assert card["measured"] == found
+    assert [each["attack"] for each in found["results"]] == [
+        "clean", "fgsm", "pgd-2",
     ]  # fmt: skip
-    (worst,) = found["pointwise"]
-    assert accuracy["pointwise", 0.1] == (worst["num_correct"], 20)
-    assert card["measured"]["audit"] == {"made_up": "PASS"}
     assert "data_dir" not in card["settings"]
     assert tr.load_pretrained("tiny").output_shape == (None, 10)
 

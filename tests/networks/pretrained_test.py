@@ -13,6 +13,7 @@ from tfgan_robust.errors import UsageError
 from tfgan_robust.evaluation.options import EvaluateSettings
 from tfgan_robust.evaluation.session import evaluate
 from tfgan_robust.networks import pretrained
+from tfgan_robust.reports.reading import parse_evaluation
 from tfgan_robust.runs.presets import resolve
 from tfgan_robust.training.build import build_model
 
@@ -30,6 +31,7 @@ def model(tmp_path, monkeypatch):
         "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
         "dataset": "digits",
         "class_names": info.class_names,
+        "settings": {"dataset": "digits", "image_size": 16},
     }
     (tmp_path / "digits-tiny.json").write_text(json.dumps(card))
     return model
@@ -59,7 +61,7 @@ def test_a_damaged_or_absent_file_is_refused(model, tmp_path, damage):
         tr.load_pretrained("digits-tiny")
 
 
-@pytest.mark.parametrize("part", ["sha256", "dataset", "class_names"])
+@pytest.mark.parametrize("part", pretrained._PARTS)
 def test_a_card_that_lacks_something_is_refused(model, tmp_path, part):
     file = tmp_path / "digits-tiny.json"
     card = json.loads(file.read_text())
@@ -100,5 +102,6 @@ def test_what_comes_with_the_package_is_what_its_card_says(name):
     card = pretrained.card(name)
     loaded = tr.load_pretrained(name)
     assert loaded.output_shape == (None, len(card["class_names"]))
-    assert card["measured"]["accuracy"]
+    evaluation, _ = parse_evaluation(card["measured"], "its card")
+    assert evaluation.complete and evaluation.audit
     assert pretrained.locate(f"pretrained:{name}").stat().st_size < 15 * 2**20

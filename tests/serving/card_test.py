@@ -27,7 +27,7 @@ def card_of(run, *, folder=None, dataset=(), settings=None, **measured):
     results = read_json_object((folder or RUNS / run) / "results.json")
     return model_card(
         {
-            "run": run,
+            "name": run,
             "training": training | ({"settings": settings} if settings else {}),
             "robustness": {**results, **measured},
             "image_shape": [32, 32, 3],

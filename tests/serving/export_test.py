@@ -22,8 +22,11 @@ from tfgan_robust.classifiers.loading import load_classifier
 from tfgan_robust.cli import importing
 from tfgan_robust.errors import TfganRobustError, UsageError
 from tfgan_robust.identity import with_digest
+from tfgan_robust.networks import pretrained
 from tfgan_robust.reports.verdicts import Check
 from tfgan_robust.serving import checking, export, saved_model
+
+NO_RUN = {"run_dir": None}
 
 
 def measured(run: Path, **changes: Any) -> dict[str, Any]:
@@ -115,7 +118,7 @@ def test_the_command_exports_a_mixed_precision_run(command, tmp_path):
     assert metadata["training"]["settings"]["precision"] == "mixed_bfloat16"
     assert metadata["training"]["dataset"]["class_names"] == NAMES
     assert metadata["precision"] == "float32"
-    assert (metadata["run"], metadata["version"]) == ("run", 3)
+    assert (metadata["name"], metadata["version"]) == ("run", 3)
     assert metadata["signatures"] == list(loaded.signatures)
     assert metadata["export_versions"]["keras"] == keras.__version__
 
@@ -170,11 +173,48 @@ def test_a_failed_check_leaves_nothing_behind(run, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.usefixtures("unchecked")
+def test_what_comes_with_the_package_is_exported(tmp_path, monkeypatch, run):
+    monkeypatch.setattr(pretrained, "FOLDER", tmp_path / "package")
+    results = {**measured(run), "identity": identity_of(run)}
+    card = {
+        "sha256": files.sha256(run / "best" / "classifier.keras"),
+        "dataset": "digits",
+        "class_names": NAMES,
+        "settings": files.read_json_object(run / "config.json")["settings"],
+        "images": "drawn by hand",
+        "measured": results,
+    }
+    pretrained.FOLDER.mkdir()
+    files.write_json(pretrained.FOLDER / "tiny.json", card)
+    shutil.copy(
+        run / "best" / "classifier.keras", pretrained.FOLDER / "tiny.keras"
+    )
+    done = export.export(
+        export.ExportSettings(
+            model="pretrained:tiny", output=str(tmp_path / "served")
+        )
+    )
+    metadata = exported_metadata(done.path)
+    assert (metadata["name"], metadata["checkpoint"]) == ("tiny", None)
+    assert metadata["robustness"] == card["measured"]
+    page = (done.path / "assets.extra" / export.CARD).read_text("utf-8")
+    for told in ("# tiny", "drawn by hand", "fgsm", *NAMES):
+        assert told in page
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
         ({"run_dir": "absent"}, "absent is no run directory"),
-        ({"run_dir": None}, "`run_dir` is required"),
+        ({"run_dir": None}, "Either `run_dir` or `model` is required"),
+        ({"model": "pretrained:x"}, "Either `run_dir` or `model` is required"),
+        ({**NO_RUN, "model": "a.keras"}, "must be pretrained:NAME"),
+        ({**NO_RUN, "model": "pretrained:x"}, "no pretrained .* name"),
+        (
+            {**NO_RUN, "model": "pretrained:x", "checkpoint": "last"},
+            "`checkpoint` goes with `run_dir`",
+        ),
         ({"output": None}, "`output` is required"),
         ({"version": 0}, "at least 1. Received: version=0"),
         ({"checkpoint": "newest"}, "best, last, or epoch-N"),

@@ -15,7 +15,12 @@ from tfgan_robust.files import read_json_object, sha256
 PREFIX = "pretrained:"
 FOLDER = Path(__file__).parents[1] / "pretrained"
 # What commands read of a card.
-_PARTS = {"sha256": str, "dataset": str, "class_names": list}
+_PARTS = {
+    "sha256": str,
+    "dataset": str,
+    "class_names": list,
+    "settings": dict,
+}
 
 
 def names() -> list[str]:
@@ -36,8 +41,9 @@ def card(model: str) -> dict[str, Any]:
 
     Returns:
         "sha256"; "dataset", the name of the images it was trained on;
-        "class_names", of its logits, in their order; and what people want to
-        know.
+        "class_names", of its logits, in their order; "settings", of its
+        training; "measured", as an evaluation's results.json; and what else
+        people want to know.
 
     Raises:
         UsageError: for a name that there is not, or a card that lacks these.

@@ -46,7 +46,7 @@ def model_card(metadata: Mapping[str, Any]) -> str:
     training = metadata["training"]
     robustness = metadata["robustness"]
     blocks = [
-        f"# {escape(metadata['run'])}",
+        f"# {escape(metadata['name'])}",
         *_what_it_is(
             metadata["image_shape"], training["dataset"]["class_names"]
         ),
@@ -115,7 +115,7 @@ def _files(metadata: Mapping[str, Any]) -> str:
 
 
 def _robustness(stored: dict[str, Any]) -> list[str]:
-    evaluation, conditions = parse_evaluation(stored, "results.json of the run")
+    evaluation, conditions = parse_evaluation(stored, "what was measured")
     dataset = conditions.dataset
     rows = [
         (name, format_eps(row.eps), format_share(row))

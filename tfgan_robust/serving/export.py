@@ -1,8 +1,7 @@
-"""Exports the classifier of a run, and checks what was written."""
+"""Exports a classifier, and checks what was written."""
 
 import contextlib
 import dataclasses
-import json
 import os
 import shutil
 import tempfile
@@ -13,18 +12,13 @@ from typing import Any
 from tfgan_robust import files
 from tfgan_robust.cli import fields
 from tfgan_robust.cli.fields import setting
-from tfgan_robust.errors import (
-    TfganRobustError,
-    UsageError,
-    in_one_line,
-    shown,
-)
+from tfgan_robust.errors import TfganRobustError, UsageError, in_one_line
 from tfgan_robust.lazy import load
-from tfgan_robust.reports.reading import parse_evaluation
+from tfgan_robust.networks import pretrained
 from tfgan_robust.runs import directory, stored
-from tfgan_robust.runs.directory import RunDirectory
 from tfgan_robust.serving.card import model_card
 from tfgan_robust.serving.formats import FORMATS
+from tfgan_robust.serving.subject import Subject, of_pretrained, of_run
 
 METADATA, CARD = "tfgan_robust.json", "MODEL_CARD.md"
 _GROUP = "Export"
@@ -39,7 +33,15 @@ class ExportSettings:
     """
 
     run_dir: str | None = setting(
-        None, "Folder of the training run. Required.", group=_GROUP
+        None,
+        "Folder of the training run. It or `model` is required.",
+        group=_GROUP,
+    )
+    model: str | None = setting(
+        None,
+        "In place of a run, a classifier that comes with the package: "
+        "pretrained:NAME.",
+        group=_GROUP,
     )
     output: str | None = setting(
         None,
@@ -70,12 +72,25 @@ class ExportSettings:
     def __post_init__(self) -> None:
         fields.check(self)
         directory.check_checkpoint(self.checkpoint)
-        for name in ("run_dir", "output"):
-            if not getattr(self, name):
-                raise UsageError(
-                    f"`{name}` is required. Received: {name}="
-                    f"{getattr(self, name)}."
-                )
+        if not self.output:
+            raise UsageError(
+                f"`output` is required. Received: output={self.output}."
+            )
+        if bool(self.run_dir) == bool(self.model):
+            raise UsageError(
+                "Either `run_dir` or `model` is required. Received: "
+                f"run_dir={self.run_dir}, model={self.model}."
+            )
+        if self.model and self.checkpoint != "best":
+            raise UsageError(
+                "`checkpoint` goes with `run_dir`; a model has one classifier."
+            )
+        if self.model and not pretrained.is_pretrained(self.model):
+            raise UsageError(
+                f"`model` must be {pretrained.PREFIX}NAME: of other files "
+                "nobody knows what their logits are called. Keras exports "
+                f"those itself (`model.export`). Received: model={self.model}."
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +110,7 @@ class Exported:
 
 
 def export(options: ExportSettings) -> Exported:
-    """Writes a run's classifier for others to run, and checks it.
+    """Writes a classifier for others to run, and checks it.
 
     It is written and checked beside its target and moved there at the end,
     so that a server which watches the folder never meets an unfinished
@@ -107,9 +122,9 @@ def export(options: ExportSettings) -> Exported:
         TfganRobustError: if the disk refuses the files, or the export does
             not answer as the classifier does.
     """
-    run = RunDirectory(Path(str(options.run_dir)))
     files.check_no_pattern("output", str(options.output))
-    metadata = _describe(run, options)
+    subject = _subject(options)
+    metadata = _describe(subject, options)
     output = Path(str(options.output))
     target = output / str(options.version)
     _check_is_free(target)
@@ -118,15 +133,14 @@ def export(options: ExportSettings) -> Exported:
     try:
         with _staging_folder(output, options.version) as staging:
             # A copy: a run that still trains may replace its classifier.
-            original = run.classifier(options.checkpoint)
             copied = Path(staging) / "classifier.keras"
-            shutil.copy(original, copied)
+            shutil.copy(subject.file, copied)
             written = Path(staging) / "model"
             written.mkdir()
-            lasting = {copied: original, written: target}
-            with stored.naming_imports(run.path), _naming(lasting):
+            lasting = {copied: subject.file, written: target}
+            with subject.naming_imports(), _naming(lasting):
                 difference = _write_and_check(
-                    options.format, copied, written, metadata
+                    subject, copied, written, metadata
                 )
             _check_is_free(target)
             os.rename(written, target)
@@ -155,74 +169,29 @@ def _naming(lasting: Mapping[Path, Path]) -> Iterator[None]:
         raise
 
 
-def _describe(run: RunDirectory, options: ExportSettings) -> dict[str, Any]:
+def _subject(options: ExportSettings) -> Subject:
+    """Returns what is exported, which is there."""
+    if options.model is not None:
+        return of_pretrained(options.model)
+    return of_run(Path(str(options.run_dir)), options.checkpoint)
+
+
+def _describe(subject: Subject, options: ExportSettings) -> dict[str, Any]:
     """Returns the metadata that are known before anything is written."""
-    training = _training(run)
-    run.trained_classifier(options.checkpoint)  # Refuses what is absent.
     return {
         "version": options.version,
         "format": options.format,
-        "run": run.path.resolve().name,
-        "checkpoint": options.checkpoint,
+        "name": subject.name,
+        "checkpoint": subject.checkpoint,
         "precision": "float32",
-        "training": training,
+        "training": subject.training,
         "export_versions": stored.versions(),
-        "robustness": _stored_results(run, options.checkpoint),
     }
 
 
-def _training(run: RunDirectory) -> dict[str, Any]:
-    """Returns config.json, whose settings and data set were checked.
-
-    Raises:
-        UsageError: for one that no run wrote.
-    """
-    stored.load_run_config(run.path)
-    dataset = stored.stored_dataset(run.path)
-    if not dataset.get("class_names"):
-        raise UsageError(
-            f"{run.config} does not list the classes of its data set; it is "
-            "no file of a training run."
-        )
-    source = dataset.get("source")
-    if source is not None and not isinstance(source, str):
-        raise UsageError(
-            f"`source` of the data set in {run.config} must be text; restore "
-            f"the file. Received: source={shown(source)}."
-        )
-    described = files.read_json_object(run.config)
-    try:
-        # JSON reads 1e999 and halves of characters, which nothing can write.
-        json.dumps(described, allow_nan=False, ensure_ascii=False).encode()
-    except ValueError as error:
-        raise UsageError(
-            f"{run.config} is not as a run writes it: {error}. Restore the "
-            "file."
-        ) from None
-    return described
-
-
-def _stored_results(
-    run: RunDirectory, checkpoint: str
-) -> dict[str, Any] | None:
-    """Returns what was measured of this checkpoint, None if nothing was.
-
-    Raises:
-        UsageError: for a results.json that no evaluation wrote.
-    """
-    path = run.path / "results.json"
-    if not path.exists():
-        return None
-    results = files.read_json_object(path)
-    # First: what is damaged may say that it is of another checkpoint.
-    parse_evaluation(results, str(path))
-    same = results.get("checkpoint", checkpoint) == checkpoint
-    return results if same else None
-
-
 def _results_of(
-    classifier: Any, results: dict[str, Any] | None
-) -> dict[str, Any] | None:
+    classifier: Any, results: Mapping[str, Any] | None
+) -> Mapping[str, Any] | None:
     """Returns results unless they are of another network than this one.
 
     Figures of another one would be a false promise. Those of earlier versions
@@ -246,20 +215,24 @@ def _results_of(
 
 
 def _write_and_check(
-    format: str, classifier_file: Path, path: Path, metadata: dict[str, Any]
+    subject: Subject,
+    classifier_file: Path,
+    path: Path,
+    metadata: dict[str, Any],
 ) -> float:
+    format = metadata["format"]
     metadata["classifier_sha256"] = files.sha256(classifier_file)
     classifier = load("tfgan_robust.classifiers.loading:load_float32")(
         classifier_file
     )
     metadata["image_shape"] = list(classifier.input_shape[1:])
-    names = metadata["training"]["dataset"]["class_names"]
+    names = subject.class_names
     if len(names) != classifier.output_shape[-1]:
         raise UsageError(
             f"The classifier has {classifier.output_shape[-1]} outputs and "
             f"needs as many class names. Received: {len(names)} names."
         )
-    metadata["robustness"] = _results_of(classifier, metadata["robustness"])
+    metadata["robustness"] = _results_of(classifier, subject.robustness)
     row = FORMATS[format]
     writer = row.load()
     try:
