@@ -31,6 +31,8 @@ from tfgan_robust.reports.plot_style import CLEAN_COLOR, MARKERS, PALETTE
 
 NAME = "ablations"
 BASE = "base"
+# The paper's limit (4.1), and more than that.
+DECAY, MORE_DECAY = "weight decay 0.0001", "weight decay 0.001"
 # By name: what each changes in the base, the paper's settings as a preset
 # adapts them.
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -48,6 +50,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     },
     "generators x2": {"generator_width": "x2"},
     "generators see training mode": {"generator_mode": "training"},
+    DECAY: {"weight_decay": 1e-4},
+    MORE_DECAY: {"weight_decay": 1e-3},
     "undefended": {"method": "natural"},
 }
 
@@ -67,9 +71,9 @@ def changes(variant: str, base: dict[str, Any]) -> dict[str, Any]:
 
 
 def trials(preset: Preset, _: Study) -> list[Trial]:
-    """Returns a run for each variant and seed, the base first.
+    """Returns a run for each variant and seed, the first seed of all first.
 
-    The base has more seeds, which tell how far any training's may be apart.
+    Of the base there are more seeds.
     """
     section = preset.section(NAME)
     base = {"dropout_scale": 1.0, **section.training}
@@ -79,7 +83,7 @@ def trials(preset: Preset, _: Study) -> list[Trial]:
         on_clean_images(section),
         on_training_images(section),
     )
-    return [
+    found = [
         Trial(
             f"{NAME}/{_folder(variant)}-{seed}",
             {**settings, "seed": seed},
@@ -90,6 +94,7 @@ def trials(preset: Preset, _: Study) -> list[Trial]:
         if variant == BASE or settings != base
         for seed in section["base seeds" if variant == BASE else "seeds"]
     ]
+    return sorted(found, key=lambda trial: int(trial.settings["seed"]))
 
 
 def _folder(variant: str) -> str:

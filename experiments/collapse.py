@@ -3,7 +3,8 @@
 Training by one gradient step can overfit to that step: accuracy under FGSM
 goes up, under PGD to nothing (arXiv:2001.03994). Some of
 `experiments.harness.variants` train at a large radius for a long time;
-validation images show when accuracy falls, and `alarms.json` what was said.
+`alarms.json` has what was said while they did, and the attack that decides says
+afterwards whether the last network is weaker than the best was.
 """
 
 import json
@@ -19,14 +20,22 @@ from experiments.harness.options import Preset, Section
 from experiments.harness.study import Measurement, Study, Trial
 from tfgan_robust.reports.plot_style import PALETTE
 from tfgan_robust.runs.directory import RunDirectory
-from tfgan_robust.training.alarms import has_fallen
+from tfgan_robust.training.alarms import (
+    fgsm_rises_while_pgd_falls,
+    pgd_collapses,
+)
 from tfgan_robust.training.records import read_metrics
 
 NAME = "collapse"
+CHECKPOINTS = ("best", "last")
+# The alarms that say of a collapse, by name.
+ALARMS = [
+    alarm.__name__ for alarm in (fgsm_rises_while_pgd_falls, pgd_collapses)
+]
 
 
 def trials(preset: Preset, study: Study) -> list[Trial]:
-    """Returns a run for each method, of which the last networks count."""
+    """Returns a run for each method, whose best and last networks count."""
     section = preset.section(NAME)
     budget, names = section["budget"], section["variants"]
     settings = variants.settings_of(names, section, study, budget)
@@ -34,7 +43,10 @@ def trials(preset: Preset, study: Study) -> list[Trial]:
         Trial(
             f"{NAME}/{variants.trial_name(variant, budget, seed)}",
             {**settings[variant], "seed": seed},
-            (Measurement("last", {**section.measuring, "checkpoint": "last"}),),
+            tuple(
+                Measurement(name, {**section.measuring, "checkpoint": name})
+                for name in CHECKPOINTS
+            ),
             {"variant": variant},
         )
         for seed in section["seeds"]
@@ -42,34 +54,31 @@ def trials(preset: Preset, study: Study) -> list[Trial]:
     ]
 
 
-def history(run: RunDirectory, num_images: int) -> dict[str, Any]:
-    """Returns what happened while training: accuracies and alarms by epoch.
+def history(run: RunDirectory) -> dict[str, Any]:
+    """Returns accuracies, and alarms of a collapse, by epoch.
 
     Args:
         run: What is kept of it.
-        num_images: How many validation images were attacked.
     """
     rows = [
         row for row in read_metrics(run.metrics) if "val_pgd_accuracy" in row
     ]
-    pgd = [row["val_pgd_accuracy"] for row in rows]
-    epochs = [int(row["epoch"]) for row in rows]
     alarms = json.loads(run.alarms.read_text("utf-8"))
     return {
-        "at": epochs,
+        "at": [int(row["epoch"]) for row in rows],
         "fgsm": [row["val_fgsm_accuracy"] for row in rows],
-        "pgd": pgd,
-        "fallen": [
-            epoch
-            for n, epoch in enumerate(epochs)
-            if has_fallen(max(pgd[: n + 1]), pgd[n], num_images)
+        "pgd": [row["val_pgd_accuracy"] for row in rows],
+        "alarms": [
+            (alarm["epoch"], alarm["name"])
+            for alarm in alarms
+            if alarm["name"] in ALARMS
         ],
-        "alarms": [(alarm["epoch"], alarm["name"]) for alarm in alarms],
     }
 
 
 def draw(rows: Sequence[Row], _: Section) -> Figure:
     """Draws validation accuracy over epochs, and when alarms were given."""
+    rows = [row for row in rows if row["checkpoint"] == "last"]
     figure = Figure(figsize=(2.6 * len(rows), 3), layout="constrained")
     panels = figure.subplots(1, len(rows), sharey=True, squeeze=False)[0]
     for panel, row in zip(panels, rows, strict=True):
@@ -95,9 +104,7 @@ def draw(rows: Sequence[Row], _: Section) -> Figure:
 EXPERIMENT = Experiment(
     NAME, "Collapse in long runs at a large radius", "4.2",
     trials, draw,
-    more=lambda trial, study: {
-        "history": history(study.kept(trial), trial.config.eval_images)
-    },
+    more=lambda trial, study: {"history": history(study.kept(trial))},
 )  # fmt: skip
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ All that is said of a quantity comes from its interval.
 """
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 from experiments.findings.intervals import (
@@ -18,6 +19,7 @@ from experiments.findings.intervals import (
     together,
 )
 
+Pair = tuple[Measured, Measured]
 # Where nothing can be said.
 UNKNOWN = "no answer"
 # In %: two accuracies below it say nothing of each other, where nobody knows
@@ -67,7 +69,34 @@ def stronger(one: Measured, other: Measured) -> Finding:
     return larger(one, other)
 
 
-def alike(pairs: Sequence[tuple[Measured, Measured]], within: float) -> Finding:
+def all_larger(pairs: Sequence[Pair]) -> Finding:
+    """Tests that the first of each pair is larger."""
+    return _together(pairs, low=0.0)
+
+
+def all_stronger(pairs: Sequence[Pair]) -> Finding:
+    """Tests that the first of each pair is more robust.
+
+    Raises:
+        MissingError: if a constant answer may be as robust as all of them.
+    """
+    return all_larger(_telling(pairs))
+
+
+def no_more(pairs: Sequence[Pair], within: float) -> Finding:
+    """Tests that the first of no pair is larger by so many points.
+
+    Args:
+        pairs: Tested together; see `intervals.together`.
+        within: In points.
+
+    Raises:
+        MissingError: if a constant answer may be as accurate as all of them.
+    """
+    return _together(_telling(pairs), high=within)
+
+
+def alike(pairs: Sequence[Pair], within: float) -> Finding:
     """Tests that no pair differs by more than so many points.
 
     That a difference is not seen says little of its size: where intervals
@@ -80,15 +109,26 @@ def alike(pairs: Sequence[tuple[Measured, Measured]], within: float) -> Finding:
     Raises:
         MissingError: if a constant answer may be as accurate as all of them.
     """
-    telling = [p for p in pairs if any(_says_something(m) for m in p)]
-    if not telling:
+    return _together(_telling(pairs), -within, within)
+
+
+def _telling(pairs: Sequence[Pair]) -> list[Pair]:
+    """Returns the pairs of which not both may be constant answers."""
+    found = [pair for pair in pairs if any(_says_something(m) for m in pair)]
+    if not found:
         shown = "; ".join(f"{one}, {other} %" for one, other in pairs)
         raise MissingError(f"{shown}: a constant answer reaches as much")
-    sums = [[(1.0, one), (-1.0, other)] for one, other in telling]
+    return found
+
+
+def _together(
+    pairs: Sequence[Pair], low: float = -math.inf, high: float = math.inf
+) -> Finding:
+    sums = [[(1.0, one), (-1.0, other)] for one, other in pairs]
     found = [
         (tested.verdict, f"{one}, {other} %: {tested.interval} points")
         for (one, other), tested in zip(
-            telling, together(sums, -within, within), strict=True
+            pairs, together(sums, low, high), strict=True
         )
     ]
     verdict = worst([said for said, _ in found])

@@ -6,17 +6,13 @@ report need both.
 """
 
 import json
-import statistics
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.findings import marks
 from experiments.findings.intervals import Measured, MissingError, Seeds
 from experiments.harness.experiment import Row, entry, seeds_in
-from experiments.harness.seconds import TRAINING_IMAGES
 from tfgan_robust.attacks.plan import CLEAN
-from tfgan_robust.data.provenance import COMPRESSED
 from tfgan_robust.errors import UsageError
 from tfgan_robust.files import read_json_object
 from tfgan_robust.reports.numbers import same_eps
@@ -28,20 +24,15 @@ from tfgan_robust.reports.reading import (
 from tfgan_robust.reports.results import Result
 from tfgan_robust.reports.stage_settings import describe
 from tfgan_robust.runs.directory import RunDirectory
-from tfgan_robust.runs.presets import PRESETS
 from tfgan_robust.training.records import read_metrics
 
 # What experiments published, by name.
 Results = Mapping[str, Mapping[str, Any]]
 # Beside clean images.
 ATTACKED = "attacked"
-_PAPER = "paper"
-# What is adapted to narrow networks and few images, in words.
-_RATES = {
-    "dropout_scale": "dropout",
-    "classifier_learning_rate": "the classifier's learning rate",
-    "generator_learning_rate": "the generators' learning rate",
-}
+# Of freedom: from how many on an experiment's own seeds are enough.
+_ENOUGH = 8
+_WEIGHTS = "the classifier's weights"
 # Of the figures of a run, those that say why it is robust, or is not.
 _HEALTH = ("fgsm_success", "train_mode_accuracy", "inference_mode_accuracy")
 
@@ -97,6 +88,7 @@ def with_evidence(row: Row, trials: Path) -> Row:
         for place in dict.fromkeys(places)
         if (place / "results.json").is_file()
     }
+    _check_is_one_network(row, folder, kept.values())
     full["accuracy"] = [
         {"images": row["images"], **each, **_behind(each, kept.get(place), row)}
         for each, place in zip(row["accuracy"], places, strict=True)
@@ -104,6 +96,23 @@ def with_evidence(row: Row, trials: Path) -> Row:
     for stored in kept.values():
         full["classes"] = len(stored.conditions.dataset.classes)
     return full
+
+
+def _check_is_one_network(
+    row: Row, folder: Path, kept: Iterable[StoredEvaluation]
+) -> None:
+    """Refuses accuracies of networks of the same name.
+
+    Raises:
+        UsageError: saying what to do.
+    """
+    identities = [each.conditions.identity or {} for each in kept]
+    if len({each.get(_WEIGHTS) for each in identities} - {None}) > 1:
+        raise UsageError(
+            f"{row['trial']}, {row['checkpoint']}, was trained anew between "
+            f"its measurements, which are of several networks. Delete {folder} "
+            "and run its experiment again."
+        )
 
 
 def _measurement(row: Row, each: Row) -> str:
@@ -222,67 +231,18 @@ def seeds_apart(results: Results) -> dict[str, Seeds]:
 def with_seeds(results: Results, name: str) -> dict[str, Any]:
     """Returns what an experiment published, and how far seeds are apart.
 
+    Its own, if it repeats enough, else those of all experiments.
+
     Args:
         results: See `read`.
         name: Of an experiment that is there.
     """
-    return {**results[name], "seeds apart": seeds_apart(results)}
-
-
-def reduced(stored: Mapping[str, Any]) -> str:
-    """Returns what of the paper's settings is less here, in a few words.
-
-    Args:
-        stored: What an experiment published. One without rows says itself
-            with which settings it was trained.
-    """
-    rows = stored.get("rows") or [stored]
-    every = [row.get("resolved") or row.get("settings") or {} for row in rows]
-    told = [*_narrower(every)]
-    whole = marks.STATED["epochs"].get(stored.get("experiment"))
-    told += _shorter(every, whole)
-    told += _adapted([e for e in every if e.get("preset") == _PAPER])
-    if any(COMPRESSED in row.get("data", "") for row in rows):
-        told.append(f"images{COMPRESSED}")
-    return ", ".join(told)
-
-
-def _narrower(every: Sequence[Row]) -> Iterator[str]:
-    widths = sorted({each.get("classifier_width", 1.0) for each in every})
-    if widths not in ([], [1.0]):
-        yield f"width {' and '.join(f'{width:g}' for width in widths)}"
-
-
-def _shorter(every: Sequence[Row], whole: int | None) -> Iterator[str]:
-    """Yields on how many images, for how many of the epochs and steps."""
-    counts = sorted({each.get("train_images") or 0 for each in every})
-    if any(counts):
-        shown = " and ".join(f"{n:,}" if n else "all" for n in counts)
-        yield f"{shown} training images"
-    epochs = [e["epochs"] for e in every if e.get("preset") == _PAPER]
-    if not (whole and epochs):
-        return
-    longest = max(epochs)
-    if longest < whole:
-        yield f"{longest} of {whole} epochs"
-    steps = longest * (max(counts) if all(counts) else TRAINING_IMAGES)
-    if any(counts):
-        yield f"{100 * steps / (whole * TRAINING_IMAGES):.0f} % of the steps"
-
-
-def _adapted(every: Sequence[Row]) -> Iterator[str]:
-    """Yields what most trainings have more or less of than the paper's."""
-    if not every:
-        return
-    found: dict[float, list[str]] = {}
-    for name, words in _RATES.items():
-        known = [each[name] for each in every if each.get(name) is not None]
-        if known:
-            times = statistics.mode(known) / PRESETS[_PAPER][name]
-            found.setdefault(round(times, 6), []).append(words)
-    for times, names in found.items():
-        if times != 1:
-            yield f"{' and '.join(names)} {times:g} times the paper's"
+    own, every = (seeds_apart(of) for of in ({name: results[name]}, results))
+    apart = {
+        kind: own[kind] if own[kind].degrees >= _ENOUGH else every[kind]
+        for kind in every
+    }
+    return {**results[name], "seeds apart": apart}
 
 
 def _network(rows: Sequence[Row]) -> str:
@@ -330,6 +290,7 @@ def measured(
         min(each.get("images", row["images"]) for row, each in found),
         masks=tuple(masks) if paired else (),
         image_set=sets.pop() if paired else "",
+        split=str(found[0][0]["split"]),
         networks=tuple(
             f"{row['trial']} {row['checkpoint']}"
             for row, _ in found

@@ -58,6 +58,24 @@ class Seeds(NamedTuple):
                 degrees += own
         return cls(math.sqrt(squares / max(1, degrees)), degrees)
 
+    def times(self, factor: float) -> "Seeds":
+        """Returns how far so many times the accuracies are apart."""
+        return Seeds(factor * self.deviation, self.degrees)
+
+    def exceeds(self, other: "Seeds") -> bool:
+        """Tells whether these are further apart, by more than chance.
+
+        By the F test of two variances; what was not repeated is not.
+        """
+        if not self.degrees or self.deviation <= other.deviation:
+            return False
+        if not other.deviation:
+            return True
+        from scipy.stats import f
+
+        ratio = (self.deviation / other.deviation) ** 2
+        return float(f.sf(ratio, self.degrees, other.degrees)) < LEVEL
+
     def half_width(self, count: int, level: float) -> float:
         """Returns by how much the mean over seeds may miss, in points.
 
@@ -84,8 +102,9 @@ class Measured:
         masks: bool [images] for each seed: which are correct; empty where
             they are not kept.
         image_set: Which images, so that others can be paired with them.
+        split: Of the data set, of which these images are.
         networks: Whose accuracies these are, one for each seed.
-        elsewhere: How far seeds of other trainings are apart.
+        elsewhere: How far seeds of trainings like this one are apart.
         chance: What a constant answer reaches, in %; None if unknown.
     """
 
@@ -96,6 +115,7 @@ class Measured:
         default=(), compare=False, repr=False
     )
     image_set: str = ""
+    split: str = ""
     networks: tuple[str, ...] = ()
     elsewhere: Seeds = Seeds()
     chance: float | None = None
@@ -267,8 +287,10 @@ def _of_seeds(terms: Terms, level: float) -> float:
     groups: dict[Any, list[tuple[float, Measured]]] = {}
     for number, (weight, found) in enumerate(terms):
         groups.setdefault(found.networks or number, []).append((weight, found))
-    # Of the same networks, only how the sum differs between them counts.
-    same = len(terms) > 1 and len(groups) == 1
+    # Attacks on the same networks say something of these; what training and
+    # test images have apart is said of the training, which has other seeds.
+    splits = {found.split for _, found in terms}
+    same = len(terms) > 1 and len(groups) == len(splits) == 1
     return math.hypot(*(_moved(each, level, same) for each in groups.values()))
 
 
@@ -282,13 +304,15 @@ def _moved(terms: Terms, level: float, same: bool) -> float:
         )
     ]
     own = Seeds.pooled([[sums]])
+    width = own.half_width(len(sums), level)
     _, first = terms[0]
-    if not same and first.elsewhere.degrees > own.degrees:
-        # Accuracies of one network on several images move together.
-        moved = max(abs(weight) for weight, _ in terms)
-        deviation = max(own.deviation, moved * first.elsewhere.deviation)
-        own = Seeds(deviation, first.elsewhere.degrees)
-    return own.half_width(len(sums), level)
+    if same or not first.elsewhere.degrees:
+        return width
+    # Accuracies of one network on several images move together.
+    moved = max(abs(weight) for weight, _ in terms)
+    usual = first.elsewhere.times(moved)
+    known = usual.half_width(len(sums), level)
+    return max(width, known) if own.exceeds(usual) else known
 
 
 def _z(level: float) -> float:

@@ -20,7 +20,7 @@ from experiments.findings.intervals import (
     MissingError,
     difference,
 )
-from experiments.findings.sections import withstanding
+from experiments.findings.reasons import withstanding
 from experiments.findings.tables import conditions
 from experiments.harness.variants import UNIT
 from tfgan_robust.errors import UsageError
@@ -110,7 +110,7 @@ def efficient(results: Results) -> Iterator[str]:
     """Yields who leaves the most accuracy in each training time."""
     if "efficiency" not in results:
         return
-    stored = with_seeds(results, "efficiency")
+    stored, told = with_seeds(results, "efficiency"), False
     for budget in sorted({row["budget"] for row in stored["rows"]}):
         try:
             learned, other = rivals(stored, budget)
@@ -126,6 +126,12 @@ def efficient(results: Results) -> Iterator[str]:
             f"Trained for as long as {budget} epochs of `{UNIT}` take, "
             f"{words}. The best with generators is {learned} %, the best "
             f"without {other} %; difference {gap} points."
+        )
+        told = True
+    if told:
+        yield (
+            "Behind an accuracy stands the range of its seeds, if it has more "
+            "than one, behind a difference its 95 % interval."
         )
 
 

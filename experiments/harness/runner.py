@@ -52,19 +52,21 @@ def _jobs(study: Study, trials: Sequence[Trial]) -> Iterator[Job]:
     seen: set[str] = set()
     trained: set[str] = set()
     for trial in trials:
-        wanted = [
+        possible = [
             each
             for each in trial.measurements
             if title(trial, each) not in seen
             and not study.has_failed(trial, each)
-            and not study.is_measured(trial, each)
         ]
+        wanted = [e for e in possible if not study.is_measured(trial, e)]
         seen |= {title(trial, each) for each in trial.measurements}
         needed = trial.keeps_networks and not study.has_failed(trial)
         if (wanted or needed) and trial.name not in trained:
             trained.add(trial.name)
             if not study.is_trained(trial):
                 yield Job(trial, None)
+                # Of another network, whatever was measured before.
+                wanted = possible
         for measurement in wanted:
             yield Job(trial, measurement)
 

@@ -160,6 +160,7 @@ class Study:
     def train(self, trial: Trial) -> None:
         """Trains, or finishes what was begun; see `command`."""
         run = self.run(trial)
+        anew = not run.config.is_file()
         settings = dict(trial.settings)
         if self.data_dir is not None:
             settings["data_dir"] = self.data_dir
@@ -169,6 +170,10 @@ class Study:
         log = run.path.with_name("train.log")
         command("train", log, config=file, run_dir=run.path, report_images=0)
         kept = self.kept(trial).path
+        if anew:
+            # What was measured is of networks that are gone.
+            for file in kept.glob("*/results.json"):
+                shutil.rmtree(file.parent)
         _copy(run.path, kept, _OF_RUN)
         # Where the images are depends on the machine.
         stored = read_json_object(run.config)

@@ -31,7 +31,8 @@ def row(accuracies, images=1000, **columns):
 
 def verdict(start, results):
     """Of the claim whose text starts so."""
-    (claim,) = (c for c in every.CLAIMS if c.text.startswith(start))
+    claims = (*every.CLAIMS, *every.QUESTIONS)
+    (claim,) = (c for c in claims if c.text.startswith(start))
     return claim.judge(results).verdict
 
 
@@ -77,12 +78,14 @@ def test_claims_on_formulations(values, defended, helped):
 @pytest.mark.parametrize(
     ("values", "defended", "helped"),
     [
-        ((0.3, 0.3, 0.5, 0.5), intervals.AGREES, intervals.AGREES),
-        ((0.3, 0.0, 0.5, 0.5), intervals.DISAGREES, intervals.AGREES),
+        ((0.3, 0.3, 0.5, 0.5), intervals.DISAGREES, intervals.AGREES),
+        ((0.3, 0.3, 0.2, 0.2), intervals.DISAGREES, intervals.DISAGREES),
         ((0.05, 0.05, 0.05, 0.05), intervals.DISAGREES, comparisons.UNKNOWN),
     ],
 )
-def test_what_defends_nothing_at_8_may_do_so_at_4(values, defended, helped):
+def test_it_must_hold_at_each_radius_that_says_something(
+    values, defended, helped
+):
     stored = formulations(baseline=0.0, **dict.fromkeys(NAMES, 0.05))
     for each in stored["rows"]:
         name = each["formulation"]
@@ -93,13 +96,47 @@ def test_what_defends_nothing_at_8_may_do_so_at_4(values, defended, helped):
     assert verdict("Formulations with the gradient are", results) == helped
 
 
-def test_what_learned_nothing_is_not_compared_while_clean():
-    values = dict.fromkeys(NAMES, 0.1)
-    found = {"formulations": formulations(clean=0.1, baseline=0.8, **values)}
-    assert verdict("grad_x has the lowest", found) == comparisons.UNKNOWN
-    assert (
-        verdict("grad and grad_x perform alike", found) == comparisons.UNKNOWN
-    )
+@pytest.mark.parametrize(
+    "claim",
+    [
+        "grad_x has the lowest",
+        "grad and grad_x perform alike",
+        "Formulations with the gradient have lower clean",
+        "The baseline is more accurate",
+    ],
+)
+def test_what_learned_nothing_is_not_compared_while_clean(claim):
+    stored = formulations(clean=0.1, **dict.fromkeys(NAMES, 0.1))
+    stored["rows"] += formulations(clean=0.8, baseline=0.0)["rows"]
+    assert verdict(claim, {"formulations": stored}) == comparisons.UNKNOWN
+
+
+def test_clean_accuracies_are_compared_one_by_one():
+    rows = [
+        formulations(clean=clean, **{name: 0.3})["rows"][0]
+        for name, clean in zip(
+            ("baseline", *NAMES), (0.8, 0.7, 0.71, 0.6, 0.5), strict=True
+        )
+    ]
+    results = {"formulations": {"rows": rows}}
+    for claim in ("The baseline is more", "grad_x has the lowest"):
+        assert verdict(claim, results) == intervals.AGREES
+    claim = "Formulations with the gradient have lower clean"
+    assert verdict(claim, results) == intervals.AGREES
+    rows[3]["accuracy"][0]["accuracy"] = 0.78
+    assert verdict(claim, results) == intervals.DISAGREES
+    assert verdict("grad_x has the lowest", results) == intervals.AGREES
+
+
+def test_with_the_image_alone_one_step_leaves_more_at_16():
+    stored = formulations(eps=16, **dict.fromkeys(NAMES, 0.2))
+    for each in stored["rows"]:
+        each["accuracy"] += row({("fgsm", 16): 0.3})["accuracy"]
+    results = {"formulations": stored}
+    claim = "With the image alone, PGD finds more"
+    assert verdict(claim, results) == intervals.AGREES
+    stored["rows"][0]["accuracy"][1]["accuracy"] = 0.4
+    assert verdict(claim, results) == intervals.DISAGREES
 
 
 def test_seeds_of_other_experiments_keep_one_seed_from_saying_too_much():
@@ -107,7 +144,10 @@ def test_seeds_of_other_experiments_keep_one_seed_from_saying_too_much():
     results = {"formulations": formulations(baseline=0.0, **values)}
     for each in results["formulations"]["rows"]:
         each["images"] = 10**6
-    assert verdict("Formulations with", results) == intervals.AGREES
+    assert (
+        verdict("Formulations with the gradient are", results)
+        == intervals.AGREES
+    )
     repeated = [
         row(
             {("pgd-20", 8): value}, trial=f"efficiency/gan-10-{seed}",
@@ -116,7 +156,10 @@ def test_seeds_of_other_experiments_keep_one_seed_from_saying_too_much():
         for seed, value in enumerate((0.2, 0.24, 0.28))
     ]  # fmt: skip
     results["efficiency"] = {"rows": repeated}
-    assert verdict("Formulations with", results) == intervals.UNCLEAR
+    assert (
+        verdict("Formulations with the gradient are", results)
+        == intervals.UNCLEAR
+    )
 
 
 @pytest.mark.parametrize(
@@ -144,7 +187,11 @@ def test_the_gap_of_attacks_has_an_interval(gaps, expected):
         for name in ("grad", "grad_x")
     ]
     results = {"formulations": {"rows": rows}}
-    assert verdict("With gradient inputs, PGD gains", results) == expected
+    claim = "With gradient inputs, PGD gains"
+    assert verdict(claim, results) == expected
+    # Where PGD leaves nothing at once, FGSM cannot get further away from it.
+    rows[0]["accuracy"][2]["accuracy"] = 0.01
+    assert verdict(claim, results) == comparisons.UNKNOWN
 
 
 @pytest.mark.parametrize(
@@ -254,13 +301,36 @@ def test_generators_are_compared_where_they_defend(at_8, expected):
 def test_ablations_that_close_the_gap_are_named():
     rows = pair("base", 0.9, 0.7) + pair("none", 0.7, 0.7)
     rows += pair("same", 0.9, 0.71) + pair("worse", 1.0, 0.6)
+    rows += pair("constant", 0.1, 0.1)
     found = overfitting.explanations({"ablations": {"rows": rows}})
     assert [(e.variant, round(e.gap.middle), e.verdict) for e in found] == [
         ("base", 20, "-"),
         ("none", 0, "less"),
         ("same", 19, intervals.UNCLEAR),
         ("worse", 40, "more"),
+        ("constant", 0, comparisons.UNKNOWN),
     ]
+    assert found[-1].change is None
+
+
+def test_what_learned_nothing_overfits_neither_less_nor_more():
+    rows = pair("base", 0.9, 0.7) + pair("one generator", 0.1, 0.1)
+    results = {"ablations": {"rows": rows}}
+    assert verdict("Two generators overfit", results) == comparisons.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "expected"),
+    [
+        ((0.95, 0.6), intervals.AGREES),
+        ((0.9, 0.71), intervals.UNCLEAR),
+        ((0.75, 0.7), intervals.DISAGREES),
+    ],
+)
+def test_weight_decay_that_closes_the_gap_helps(accuracies, expected):
+    rows = pair("base", 0.9, 0.7) + pair("weight decay 0.0001", *accuracies)
+    results = {"ablations": {"rows": rows}}
+    assert verdict("Weight decay helps little", results) == expected
 
 
 def overtaken(**points):
@@ -300,15 +370,24 @@ def test_generators_are_known_by_their_names_in_efficiency():
             settings={"method": "start", "formulation": "x"},
         )  # fmt: skip
 
+    moving, starting = "Generators defend better", "Generators that say where"
     rows = [reached("start x", 0.2), reached("start noise", 0.4)]
     results = {"efficiency": {"rows": rows}}
-    found = verdict("Generators defend better", results)
-    assert found == intervals.DISAGREES
+    assert verdict(starting, results) == intervals.DISAGREES
+    # They are none of the paper's.
+    assert verdict(moving, results) == comparisons.UNKNOWN
     # One lucky seed is not compared with two.
     rows += [reached("start x", 0.2, 1), reached("start noise", 0.4, 1)]
-    rows.append(reached("gan", 0.9))
-    found = verdict("Generators defend better", results)
-    assert found == intervals.DISAGREES
+    rows.append(reached("start xz", 0.9))
+    assert verdict(starting, results) == intervals.DISAGREES
+    rows.append(reached("gan", 0.6))
+    assert verdict(moving, results) == intervals.AGREES
+    # In each time.
+    rows += [
+        {**reached(name, share), "budget": 10}
+        for name, share in (("gan", 0.2), ("start noise", 0.4))
+    ]
+    assert verdict(moving, results) == intervals.DISAGREES
 
 
 def test_numbers_of_claims_are_those_that_the_paper_states():

@@ -105,17 +105,19 @@ def test_names_of_trainings_differ():
     )
 
 
-def test_a_collapse_is_less_than_half_of_the_best_so_far(tmp_path):
+def test_a_history_has_accuracies_and_alarms_of_a_collapse(tmp_path):
     run = RunDirectory(tmp_path)
     lines = ["epoch," + ",".join(alarms.COMPARED)]
     for epoch, left in enumerate(["0.2", "", "0.4", "0.19", "0.3"], 1):
         others = [left and "0.5"] * (len(alarms.COMPARED) - 1)
         lines.append(",".join([f"{epoch}.0", *others, left]))
     run.metrics.write_text("\n".join(lines) + "\n")
-    alarm = {"epoch": 4, "name": "pgd_collapses", "message": "it did"}
-    run.alarms.write_text(json.dumps([alarm]))
-    found = collapse.history(run, 1000)
-    assert found["fallen"] == [4]
+    given = [
+        {"epoch": epoch, "name": name, "message": "it did"}
+        for epoch, name in ((3, "modes_disagree"), (4, "pgd_collapses"))
+    ]
+    run.alarms.write_text(json.dumps(given))
+    found = collapse.history(run)
     assert found["alarms"] == [(4, "pgd_collapses")]
     assert found["pgd"] == [0.2, 0.4, 0.19, 0.3]
     assert found["at"] == [1, 3, 4, 5]

@@ -12,7 +12,14 @@ import pytest
 from stored import store
 
 from experiments import report
-from experiments.findings import evidence, sections, stated, summary, tables
+from experiments.findings import (
+    evidence,
+    reasons,
+    sections,
+    stated,
+    summary,
+    tables,
+)
 from experiments.harness import experiment
 from tfgan_robust.errors import UsageError
 from tfgan_robust.files import write_json
@@ -169,6 +176,44 @@ def test_figures_that_were_not_kept_so_are_refused(tmp_path):
         evidence.read(tmp_path, ["formulations"])
 
 
+def test_accuracies_of_several_networks_are_no_row(tmp_path):
+    first, second = formulation("grad", 80), formulation("grad", 80)
+    second["measurement"] = "more"
+    publish(tmp_path, "formulations", first, second)
+    own = [{**a, "measurement": "test"} for a in first["accuracy"][:1]]
+    own += [{**a, "measurement": "more"} for a in second["accuracy"][1:]]
+    file = tmp_path / "formulations.json"
+    published = json.loads(file.read_text())
+    write_json(file, published | {"rows": [{**first, "accuracy": own}]})
+    for name in ("test", "more"):
+        results = tmp_path / "trials" / first["trial"] / name / "results.json"
+        stored = json.loads(results.read_text())
+        stored.pop("digest", None)
+        stored["identity"] = {"images": "0", "the classifier's weights": "0123"}
+        write_json(results, stored)
+    assert evidence.read(tmp_path, ["formulations"])
+    stored["identity"]["the classifier's weights"] = "4567"
+    write_json(results, stored)
+    with pytest.raises(UsageError, match="of several networks. Delete"):
+        evidence.read(tmp_path, ["formulations"])
+
+
+def test_an_experiment_that_repeats_enough_speaks_for_itself():
+    def of(name, count, values=(60, 64, 62)):
+        return {
+            "rows": [
+                row(f"{name}/{number}", {PGD: value}, seed=seed)
+                for number in range(count)
+                for seed, value in enumerate(values)
+            ]
+        }
+
+    results = {"efficiency": of("efficiency", 4), "precision": of("other", 1)}
+    for name, degrees in (("efficiency", 8), ("precision", 10)):
+        apart = evidence.with_seeds(results, name)["seeds apart"]
+        assert apart["attacked"].degrees == degrees
+
+
 def test_seeds_are_counted_for_each_row():
     rows = [row("efficiency/gan", {PGD: 60}, seed=seed) for seed in range(3)]
     rows.append(row("efficiency/fgsm", {PGD: 50}))
@@ -281,7 +326,7 @@ def test_a_formulation_that_fails_has_a_reason(tmp_path):
     for sign in ("one step and not many", "weaker than FGSM", "modes disagree"):
         assert sign in weak[-1]
     assert "averaging none and 0.998" in text
-    told = dict(sections.withstanding(results))
+    told = dict(reasons.withstanding(results))
     assert told == {"x": False, "xz": None, "grad": False, "grad_x": True}
     short = "\n".join(summary.paragraphs(results))
     assert "these withstand PGD-100 at 8/255" in short
@@ -289,35 +334,40 @@ def test_a_formulation_that_fails_has_a_reason(tmp_path):
 
 
 def test_collapses_are_told_with_their_alarms(tmp_path):
-    def of(name, pgd, fallen, alarms):
-        history = {
-            "at": [2, 4, 6], "fgsm": pgd, "pgd": pgd, "fallen": fallen,
-            "alarms": alarms,
-        }  # fmt: skip
-        return row(f"collapse/{name}", {}, variant=name, history=history)
+    def of(name, pgd, left, alarms):
+        history = {"at": [2, 4, 6], "fgsm": pgd, "pgd": pgd, "alarms": alarms}
+        return [
+            row(
+                f"collapse/{name}",
+                {("autoattack-fast", eps / 255): count for eps in (8, 16)},
+                variant=name, history=history, checkpoint=checkpoint,
+            )
+            for checkpoint, count in zip(("best", "last"), left, strict=True)
+        ]  # fmt: skip
 
+    fell = [6, "pgd_collapses"]
+    early = [[4, "fgsm_rises_while_pgd_falls"], fell]
     rows = [
-        of("fgsm", [0.2, 0.3, 0.01], [6], [[6, "pgd_collapses"]]),
-        of("late", [0.3, 0.01, 0.0], [4], [[6, "pgd_collapses"]]),
-        of("early", [0.3, 0.2, 0.0], [6],
-           [[2, "modes_disagree"], [4, "fgsm_rises_while_pgd_falls"],
-            [6, "pgd_collapses"]]),
-        of("silent", [0.3, 0.01, 0.0], [4], [[2, "modes_disagree"]]),
-        of("gan", [0.2, 0.25, 0.3], [], []),
-    ]  # fmt: skip
+        *of("fgsm", [0.2, 0.3, 0.01], (50, 2), [fell]),
+        *of("early", [0.3, 0.2, 0.0], (50, 2), early),
+        *of("silent", [0.3, 0.2, 0.2], (50, 2), []),
+        # A fall under PGD that the attack that decides does not know.
+        *of("shy", [0.3, 0.01, 0.3], (50, 50), [[4, "pgd_collapses"]]),
+        *of("gan", [0.2, 0.25, 0.3], (50, 50), []),
+    ]
     added = sections.added("collapse", {"collapse": {"rows": rows}}, tmp_path)
     text = "\n\n".join(added)
-    assert cells(text, "fgsm")[0][3:] == [
-        "30.0 at 4", "1.0 at 6", "6", "6: pgd_collapses", "1",
-        "an alarm with the fall",
+    (line,) = cells(text, "fgsm")
+    assert line[3:8] == [
+        "30.0 at 4", "1.0 at 6", "autoattack-fast 16/255", "25.0", "1.0",
     ]  # fmt: skip
-    assert cells(text, "late")[0][-1] == "an alarm 2 epochs after the fall"
+    assert line[-3:] == ["1", "6: pgd_collapses", "a fall, and alarms"]
     assert cells(text, "early")[0][-3:] == [
-        "4: fgsm_rises_while_pgd_falls", "2",
-        "an alarm 2 epochs before the fall",
+        "2", "4: fgsm_rises_while_pgd_falls", "a fall, and alarms",
     ]  # fmt: skip
     assert cells(text, "silent")[0][-1] == "a fall without an alarm"
-    assert cells(text, "gan")[0][5:] == ["never", "none", "0", "neither"]
+    assert cells(text, "shy")[0][-1] == "an alarm without a fall"
+    assert cells(text, "gan")[0][-3:] == ["0", "none", "neither"]
 
 
 def test_pairs_of_methods_are_told_with_their_number(tmp_path):
@@ -408,7 +458,7 @@ def test_who_wins_in_each_training_time_is_said():
         # Nothing to be compared with.
         reached("nfgsm", 60, 95),
     ]  # fmt: skip
-    short, long = summary.efficient({"efficiency": {"rows": rows}})
+    short, long, _ = summary.efficient({"efficiency": {"rows": rows}})
     assert short.startswith(
         "Trained for as long as 10 epochs of `fgsm` take, generators leave"
     )

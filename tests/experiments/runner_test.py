@@ -30,12 +30,21 @@ def test_experiments_share_trainings_and_measurements():
     assert place.calls == ["train a", "measure a, fgsm", "measure a, pgd-5"]
 
 
+def test_a_network_that_is_trained_again_is_measured_as_a_whole():
+    place = Pretended(done=["measure a, fgsm"])
+    run(place, [trial("a", "fgsm", "pgd-5")])
+    assert place.calls == ["train a", "measure a, fgsm", "measure a, pgd-5"]
+
+
 def test_networks_that_are_needed_are_trained_again():
     place = Pretended(done=["measure a, fgsm"])
     run(place, [trial("a", "fgsm")])
     assert place.calls == []
     run(place, [trial("a", "fgsm"), trial("a", keeps_networks=True)])
     assert place.calls == ["train a"]
+    place.calls.clear()
+    run(place, [trial("b", "fgsm", keeps_networks=True)])
+    assert place.calls == ["train b", "measure b, fgsm"]
 
 
 def test_half_a_training_is_finished_where_networks_are_needed(tmp_path):

@@ -107,6 +107,24 @@ def test_networks_that_are_gone_are_said_to_be(place, monkeypatch):
     assert place.is_lost(TRIAL)
 
 
+def test_what_was_measured_of_networks_that_are_gone_is_forgotten(
+    place, monkeypatch
+):
+    keep(place)
+    monkeypatch.setattr(
+        study, "command",
+        lambda *args, **flags: leave_networks(place, ["2.0,20.0,64.0"]),
+    )  # fmt: skip
+    place.train(TRIAL)
+    assert not place.is_measured(TRIAL, MEASUREMENT)
+    # A training that goes on, or is looked at again, is the same one.
+    shutil.rmtree(place.kept(TRIAL).path)
+    keep(place)
+    monkeypatch.setattr(study, "command", lambda *args, **flags: None)
+    place.train(TRIAL)
+    assert place.is_measured(TRIAL, MEASUREMENT)
+
+
 def test_networks_of_other_settings_are_not_measured(place):
     keep(place, settings={**SETTINGS, "batch_size": 7})
     leave_networks(place, ["1.0,10.0,128.0", "2.0,20.0,64.0"])

@@ -2,16 +2,19 @@
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from experiments.findings import marks
 from experiments.findings.comparisons import UNKNOWN, Finding
-from experiments.findings.evidence import Results, reduced, with_seeds
+from experiments.findings.evidence import Results, with_seeds
 from experiments.findings.intervals import Measured, MissingError
+from experiments.findings.reduced import reduced
 
 # In points: how far apart accuracies of one classifier are alike, and those
 # of two; how far "about" goes.
 SAME, SIMILAR, ABOUT = 1.0, 3.0, 5.0
+
+Answer = TypeVar("Answer")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,8 +54,8 @@ def stated(name: str) -> float:
 
 
 def at_each(
-    radii: Iterable[float], test: Callable[[float], Finding]
-) -> Iterator[Finding]:
+    radii: Iterable[float], test: Callable[[float], Answer]
+) -> Iterator[Answer]:
     """Yields what a test says at each radius where it says anything.
 
     Args:
@@ -97,8 +100,3 @@ def check_size(stored: Mapping[str, Any], found: Measured) -> None:
 def best(found: Iterable[Measured]) -> Measured:
     """Returns the most accurate."""
     return max(found, key=lambda each: each.mean)
-
-
-def least(found: Iterable[Measured]) -> Measured:
-    """Returns the least accurate."""
-    return min(found, key=lambda each: each.mean)

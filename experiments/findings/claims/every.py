@@ -16,4 +16,4 @@ CLAIMS = (
     *attacks.CLAIMS,
     *training_time.CLAIMS,
 )
-QUESTIONS = training_time.QUESTIONS
+QUESTIONS = (*overfitting.QUESTIONS, *training_time.QUESTIONS)

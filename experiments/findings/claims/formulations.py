@@ -1,5 +1,6 @@
 """Section 4.1: the generators' four inputs, under the paper's settings."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,19 +9,18 @@ from experiments.findings.claims.claim import (
     SIMILAR,
     Claim,
     at_each,
-    at_first,
     best,
     check_size,
-    least,
     stated,
 )
 from experiments.findings.comparisons import (
     Finding,
+    Pair,
     alike,
+    all_larger,
+    all_stronger,
     compare,
-    larger,
     near,
-    stronger,
     worst,
 )
 from experiments.findings.evidence import measured
@@ -29,7 +29,6 @@ from experiments.findings.intervals import (
     DISAGREES,
     LEVEL,
     UNCLEAR,
-    WORST_FIRST,
     Measured,
     MissingError,
     contrast,
@@ -39,8 +38,9 @@ from experiments.findings.intervals import (
 
 WITH_GRADIENT, WITH_IMAGE_ALONE = ("grad", "grad_x"), ("x", "xz")
 DEFENDED = (*WITH_IMAGE_ALONE, *WITH_GRADIENT)
+_ACROSS = tuple(itertools.product(WITH_GRADIENT, WITH_IMAGE_ALONE))
 # In 255ths, the first one first: what defends nothing at 8 may do so at 4.
-RADII = (8, 4)
+RADII = (8, 4, 16)
 
 
 def formulation(
@@ -78,37 +78,34 @@ def check_learned(stored: Mapping[str, Any], names: Sequence[str]) -> None:
 
 
 def _all_defend(stored: Mapping[str, Any]) -> Finding:
-    """Tests each at the radii in turn; one at which it defends is enough."""
-    found = [_where_best(stored, name) for name in DEFENDED]
-    verdict = worst([each.verdict for each in found])
-    figures = (each.figures for each in found if each.verdict == verdict)
-    return Finding(verdict, "; ".join(figures))
-
-
-def _where_best(stored: Mapping[str, Any], name: str) -> Finding:
-    """Tells whether a formulation defends at one of the radii."""
-
-    def defends(eps: float) -> Finding:
-        each = formulation(stored, name, "pgd-100", eps)
-        base = formulation(stored, "baseline", "pgd-100", eps)
-        told = f"{each}, {base}, a constant answer {base.chance:g} %"
-        return Finding(_defends(each, base), told)
-
-    return max(
-        at_each(RADII, defends),
-        key=lambda each: WORST_FIRST.index(each.verdict),
+    """Tests each at each radius that was measured."""
+    pairs = _with_each(stored, [("baseline", name) for name in DEFENDED])
+    level = LEVEL / len(pairs)
+    found = [_defends(each, base, level) for base, each in pairs]
+    verdict = worst(found)
+    return Finding(
+        verdict,
+        "; ".join(
+            f"{each}, {base}, a constant answer {base.chance:g} %"
+            for (base, each), said in zip(pairs, found, strict=True)
+            if said == verdict
+        ),
     )
 
 
-def _defends(found: Measured, base: Measured) -> str:
+def _defends(found: Measured, base: Measured, level: float) -> str:
     """Tells whether it is above the baseline, and above a constant answer.
 
     Such an answer is robust too, and better than 0 %.
+
+    Args:
+        found: What is to defend.
+        base: The undefended baseline.
+        level: Its share, as one of several that must all defend, of how often
+            it may be said that one does not.
     """
     if found.is_above_chance and compare(found, base) == 1:
         return AGREES
-    # One of several that must all defend has a share of the level.
-    level = LEVEL / len(DEFENDED)
     nothing = interval(found, level).high <= (found.chance or 0)
     if nothing or compare(found, base, level) == -1:
         return DISAGREES
@@ -116,24 +113,34 @@ def _defends(found: Measured, base: Measured) -> str:
 
 
 def _gradients_help(stored: Mapping[str, Any]) -> Finding:
-    def stronger_at(eps: float) -> Finding:
-        at = "pgd-100", eps
-        return stronger(
-            least(formulation(stored, name, *at) for name in WITH_GRADIENT),
-            best(formulation(stored, name, *at) for name in WITH_IMAGE_ALONE),
-        )
+    return all_stronger(_with_each(stored, _ACROSS))
 
-    return at_first(RADII, stronger_at)
+
+def _with_each(
+    stored: Mapping[str, Any], names: Sequence[tuple[str, str]]
+) -> list[Pair]:
+    """Pairs formulations under PGD-100, at each radius that was measured."""
+
+    def at(eps: float) -> list[Pair]:
+        return [_pair(stored, each, "pgd-100", eps) for each in names]
+
+    return list(itertools.chain.from_iterable(at_each(RADII, at)))
+
+
+def _pair(
+    stored: Mapping[str, Any], names: tuple[str, str], attack: str, eps: float
+) -> Pair:
+    one, other = names
+    return (
+        formulation(stored, one, attack, eps),
+        formulation(stored, other, attack, eps),
+    )
 
 
 def _gradients_alike(stored: Mapping[str, Any]) -> Finding:
     check_learned(stored, WITH_GRADIENT)
-    one, other = WITH_GRADIENT
     pairs = [
-        (
-            formulation(stored, one, attack, eps),
-            formulation(stored, other, attack, eps),
-        )
+        _pair(stored, WITH_GRADIENT, attack, eps)
         for attack in ("fgsm", "pgd-100")
         for eps in (4, 8, 16)
     ]
@@ -153,8 +160,27 @@ def _one_step_is_enough(stored: Mapping[str, Any]) -> Finding:
     return alike(pairs, SIMILAR)
 
 
+def _one_step_leaves_more(stored: Mapping[str, Any]) -> Finding:
+    check_learned(stored, WITH_IMAGE_ALONE)
+    return all_stronger(
+        [
+            (
+                formulation(stored, name, "fgsm", 16),
+                formulation(stored, name, "pgd-100", 16),
+            )
+            for name in WITH_IMAGE_ALONE
+        ]
+    )
+
+
 def _gap_of_attacks(stored: Mapping[str, Any]) -> Finding:
     check_learned(stored, WITH_GRADIENT)
+    for name in WITH_GRADIENT:
+        # Where PGD leaves nothing at first, its loss to FGSM cannot grow.
+        for attack, eps in (("pgd-100", 4), ("fgsm", 16)):
+            least = formulation(stored, name, attack, eps)
+            if not least.is_above_chance:
+                raise MissingError(f"{least} %: a constant answer has as much")
     sums = [
         [
             (sign * other, formulation(stored, name, attack, eps))
@@ -174,16 +200,29 @@ def _gap_of_attacks(stored: Mapping[str, Any]) -> Finding:
 
 
 def _baseline_cleaner(stored: Mapping[str, Any]) -> Finding:
+    check_learned(stored, ["baseline"])
     base = formulation(stored, "baseline", "clean", 0)
-    return larger(base, most_accurate(stored, "clean", 0))
+    clean = [formulation(stored, name, "clean", 0) for name in DEFENDED]
+    if not any(each.is_above_chance for each in clean):
+        check_learned(stored, DEFENDED)
+    return all_larger([(base, each) for each in clean])
+
+
+def _gradients_least_clean(stored: Mapping[str, Any]) -> Finding:
+    check_learned(stored, DEFENDED)
+    pairs = [_pair(stored, names, "clean", 0) for names in _ACROSS]
+    return all_larger([(other, one) for one, other in pairs])
 
 
 def _grad_x_least_clean(stored: Mapping[str, Any]) -> Finding:
     check_learned(stored, DEFENDED)
-    others = [name for name in DEFENDED if name != "grad_x"]
-    return larger(
-        least(formulation(stored, name, "clean", 0) for name in others),
-        formulation(stored, "grad_x", "clean", 0),
+    least = formulation(stored, "grad_x", "clean", 0)
+    return all_larger(
+        [
+            (formulation(stored, name, "clean", 0), least)
+            for name in DEFENDED
+            if name != "grad_x"
+        ]
     )
 
 
@@ -213,12 +252,21 @@ CLAIMS = (
         "4.1", "formulations", _one_step_is_enough,
     ),
     Claim(
+        "With the image alone, PGD finds more than FGSM at 16/255.",
+        "4.1", "formulations", _one_step_leaves_more,
+    ),
+    Claim(
         "With gradient inputs, PGD gains on FGSM as the radius grows.",
         "4.1", "formulations", _gap_of_attacks,
     ),
     Claim(
         "The baseline is more accurate on clean images than any formulation.",
         "4.1", "formulations", _baseline_cleaner,
+    ),
+    Claim(
+        "Formulations with the gradient have lower clean accuracies than those "
+        "without.",
+        "4.1", "formulations", _gradients_least_clean,
     ),
     Claim(
         "grad_x has the lowest clean accuracy.",

@@ -3,14 +3,19 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from experiments.ablations import BASE
+from experiments.ablations import BASE, DECAY, MORE_DECAY
 from experiments.findings.claims.claim import SIMILAR, Claim, at_first
 from experiments.findings.claims.formulations import (
     DEFENDED,
     check_learned,
     formulation,
 )
-from experiments.findings.comparisons import Finding, stronger, worst
+from experiments.findings.comparisons import (
+    UNKNOWN,
+    Finding,
+    stronger,
+    worst,
+)
 from experiments.findings.evidence import Results, measured, with_seeds
 from experiments.findings.intervals import (
     AGREES,
@@ -39,9 +44,30 @@ def _gap(accuracy: Callable[[str], Measured]) -> list[tuple[float, Measured]]:
 def _gap_of_ablation(
     stored: Mapping[str, Any], variant: str
 ) -> list[tuple[float, Measured]]:
-    return _gap(
+    """Returns its gap.
+
+    Raises:
+        MissingError: if it learned nothing, or was not measured.
+    """
+    terms = _gap(
         lambda split: measured(stored, "clean", 0, variant=variant, split=split)
     )
+    test = terms[1][1]
+    if not test.is_above_chance:
+        raise NothingLearnedError(terms)
+    return terms
+
+
+class NothingLearnedError(MissingError):
+    """An ablation that answers nothing.
+
+    Args:
+        terms: Its accuracies of training and of test images.
+    """
+
+    def __init__(self, terms: list[tuple[float, Measured]]) -> None:
+        super().__init__(f"learned nothing: {terms[1][1]} %")
+        self.terms = terms
 
 
 def _gap_of_formulation(
@@ -82,6 +108,16 @@ def _pairs_overfit_less(stored: Mapping[str, Any]) -> Finding:
     )
 
 
+def _decay_helps_little(stored: Mapping[str, Any]) -> Finding:
+    base, decayed = (_gap_of_ablation(stored, name) for name in (BASE, DECAY))
+    less = contrast([*base, *((-weight, each) for weight, each in decayed)])
+    return Finding(
+        less.within(high=SIMILAR),
+        f"{_told(base, contrast(base))}; {_told(decayed, contrast(decayed))}; "
+        f"smaller by {less}",
+    )
+
+
 def _told(terms: Sequence[tuple[float, Measured]], sum_: Interval) -> str:
     return f"{', '.join(str(found) for _, found in terms)} %: {sum_} points"
 
@@ -118,16 +154,29 @@ CLAIMS = (
         "4.1", "formulations", _undefended_does_not,
     ),
     Claim(
-        "Two generators defend better than one.",
-        "1 and 3", "ablations", _variants(BASE, "one generator"),
-    ),
-    Claim(
         "Two generators overfit less than one.",
         "3", "ablations", _pairs_overfit_less,
     ),
     Claim(
         "Generators x2 are slightly better than x1.",
         "4", "ablations", _variants("generators x2", BASE),
+    ),
+    Claim(
+        "Weight decay helps little against overfitting (by less than "
+        f"{SIMILAR:g} points).",
+        "4.1", "ablations", _decay_helps_little,
+    ),
+    Claim(
+        "More weight decay than 0.0001 costs robustness.",
+        "4.1", "ablations", _variants(BASE, MORE_DECAY),
+    ),
+)  # fmt: skip
+
+# What the paper does not say in so many words.
+QUESTIONS = (
+    Claim(
+        "Two generators defend better than one.",
+        "1 and 3", "ablations", _variants(BASE, "one generator"),
     ),
 )  # fmt: skip
 
@@ -138,15 +187,19 @@ class Explanation(NamedTuple):
     Attributes:
         variant: Its name.
         gap: Training less test accuracy on clean images, in points.
-        change: Of the gap, from that of the base; None for this.
-        verdict: "less", "more" or "not distinguishable"; "-" for the base.
-        test: Accuracy of test images, clean.
+        change: Of the gap, from that of the base; None for this, and for what
+            learned nothing.
+        verdict: "less", "more" or "not distinguishable"; "-" for the base;
+            "no answer" for what learned nothing.
+        training: Accuracy of training images, clean.
+        test: The same of test images.
     """
 
     variant: str
     gap: Interval
     change: Interval | None
     verdict: str
+    training: Measured
     test: Measured
 
 
@@ -158,24 +211,28 @@ def explanations(results: Results) -> list[Explanation]:
     if "ablations" not in results:
         return []
     stored = with_seeds(results, "ablations")
-    gaps = {}
+    gaps, nothing = {}, set()
     for variant in dict.fromkeys(row["variant"] for row in stored["rows"]):
         try:
             gaps[variant] = _gap_of_ablation(stored, variant)
+        except NothingLearnedError as error:
+            gaps[variant] = error.terms
+            nothing.add(variant)
         except MissingError:
             continue
-    if BASE not in gaps:
+    if BASE not in gaps or BASE in nothing:
         return []
-    level = LEVEL / max(1, len(gaps) - 1)
+    level = LEVEL / max(1, len(gaps) - len(nothing) - 1)
     found = []
     for variant, terms in gaps.items():
-        change, verdict = None, "-"
-        if variant != BASE:
+        change, verdict = None, UNKNOWN if variant in nothing else "-"
+        if variant not in (BASE, *nothing):
             less = [(-weight, each) for weight, each in gaps[BASE]]
             change = contrast([*terms, *less], level)
             verdict = {AGREES: "less", DISAGREES: "more"}.get(
                 change.within(high=0.0), UNCLEAR
             )
         gap = contrast(terms)
-        found.append(Explanation(variant, gap, change, verdict, terms[1][1]))
+        accuracies = (each for _, each in terms)
+        found.append(Explanation(variant, gap, change, verdict, *accuracies))
     return found
