@@ -18,6 +18,7 @@ from experiments.harness.command import main
 from experiments.harness.experiment import Experiment, Row
 from experiments.harness.options import Preset, Section
 from experiments.harness.study import Measurement, Study, Trial
+from tfgan_robust.reports.numbers import format_eps
 from tfgan_robust.reports.plot_style import PALETTE
 from tfgan_robust.runs.directory import RunDirectory
 from tfgan_robust.training.alarms import (
@@ -78,17 +79,19 @@ def history(run: RunDirectory) -> dict[str, Any]:
 
 def draw(rows: Sequence[Row], _: Section) -> Figure:
     """Draws validation accuracy over epochs, and when alarms were given."""
-    rows = [row for row in rows if row["checkpoint"] == "last"]
+    # Whatever was measured of a training, its history is the same.
+    rows = list({row["trial"]: row for row in rows}.values())
     figure = Figure(figsize=(2.6 * len(rows), 3), layout="constrained")
     panels = figure.subplots(1, len(rows), sharey=True, squeeze=False)[0]
     for panel, row in zip(panels, rows, strict=True):
         found = row["history"]
         panel.set_title(row["variant"])
+        radius = format_eps(row["resolved"]["eval_eps"])
         for number, attack in enumerate(("fgsm", "pgd")):
             values = [100 * each for each in found[attack]]
             panel.plot(
                 found["at"], values, color=PALETTE[number],
-                label=f"{attack}, validation",
+                label=f"{attack}, {radius}, validation",
                 linestyle="-:"[number],
             )  # fmt: skip
         for epoch in dict.fromkeys(epoch for epoch, _ in found["alarms"]):

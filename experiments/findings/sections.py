@@ -61,6 +61,13 @@ def beside_table_2(results: Results, name: str) -> Iterator[str]:
 
 def overfitting(results: Results, _: Path) -> Iterator[str]:
     """Yields which ablation explains the gap of training and test images."""
+    found = explanations(results)
+    if not found:
+        yield (
+            "What explains overfitting is not answered: the base learned "
+            "nothing, or was not measured."
+        )
+        return
     yield (
         "Does one of these explain why training images are classified so much "
         "better than test images? Gap on clean images in inference mode, in "
@@ -79,7 +86,7 @@ def overfitting(results: Results, _: Path) -> Iterator[str]:
                 "" if each.change is None else str(each.change),
                 each.verdict,
             )
-            for each in explanations(results)
+            for each in found
         ],
     )  # fmt: skip
 
