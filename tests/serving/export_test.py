@@ -183,6 +183,7 @@ def test_what_comes_with_the_package_is_exported(tmp_path, monkeypatch, run):
         "class_names": NAMES,
         "settings": files.read_json_object(run / "config.json")["settings"],
         "images": "drawn by hand",
+        "begun with": [{"epochs": 17}, {"epochs": 16}],
         "measured": results,
     }
     pretrained.FOLDER.mkdir()
@@ -199,7 +200,7 @@ def test_what_comes_with_the_package_is_exported(tmp_path, monkeypatch, run):
     assert (metadata["name"], metadata["checkpoint"]) == ("tiny", None)
     assert metadata["robustness"] == card["measured"]
     page = (done.path / "assets.extra" / export.CARD).read_text("utf-8")
-    for told in ("# tiny", "drawn by hand", "fgsm", *NAMES):
+    for told in ("# tiny", "drawn by hand", "fgsm", "of 17, 16 epochs", *NAMES):
         assert told in page
 
 

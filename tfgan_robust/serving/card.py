@@ -54,6 +54,7 @@ def model_card(metadata: Mapping[str, Any]) -> str:
         *_data(training["dataset"]),
         "## Training",
         _settings(training["settings"]),
+        *_before(training.get("begun with") or ()),
         "## Robustness",
         *(_robustness(robustness) if robustness else [_UNMEASURED]),
         "## Files",
@@ -100,6 +101,17 @@ def _settings(stored: Mapping[str, Any]) -> str:
         if name in config and name not in idle
     ]
     return markdown_table(("setting", "value"), rows)
+
+
+def _before(begun_with: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Says that it went on from other trainings, if it did."""
+    if not begun_with:
+        return []
+    epochs = ", ".join(str(each.get("epochs")) for each in begun_with)
+    return [
+        f"It went on from earlier trainings, of {epochs} epochs; all settings "
+        "are in the JSON file beside this page."
+    ]
 
 
 def _files(metadata: Mapping[str, Any]) -> str:
