@@ -27,7 +27,7 @@ from experiments.harness.experiment import (
     trained,
 )
 from experiments.harness.options import Preset
-from experiments.harness.study import Study, Trial, as_stored
+from experiments.harness.study import Study, Trial, as_stored, noted_network
 from experiments.walk import DIRECTIONS, WHERE, Walk, crossings, walk
 from tfgan_robust.errors import UsageError
 from tfgan_robust.files import read_json_object, replacing, write_json
@@ -59,6 +59,9 @@ def _stored(preset: Preset, trial: Trial, study: Study) -> dict[str, Any]:
     if not (arrays.is_file() and file.is_file()):
         return {}
     stored = read_json_object(file)
+    network = noted_network(study.kept(trial).path)
+    if network is not None and stored.get("network") != network:
+        return {}
     if stored["asked"] != _asked(preset, trial):
         raise UsageError(
             f"{file} is not what the preset {preset.name} asks for now. Give "
@@ -100,6 +103,7 @@ def also(preset: Preset, study: Study) -> None:
             "preset": preset.name,
             "command": f"python -m experiments.{NAME} --preset={preset.name}",
             "asked": _asked(preset, trial),
+            "network": noted_network(study.kept(trial).path),
             **{name: stored[name] for name in WHERE},
             **trained(trial, epoch, study),
             "checkpoint": section["checkpoint"],

@@ -31,7 +31,13 @@ def _run(given: dict[str, Any]) -> None:
     # Nothing here needs a GPU, and a training may hold all of its memory.
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     exported = export(options)
-    if exported.metadata["robustness"] is None and options.run_dir:
+    if exported.metadata["robustness"] is None and options.model:
+        print(
+            f"Note: nothing that was measured of {options.model} belongs to "
+            "its network, so the export carries no measured robustness. "
+            "Install the package again."
+        )
+    elif exported.metadata["robustness"] is None:
         print(
             f"Note: the run has no results.json of its {options.checkpoint} "
             "classifier, so the export carries no measured robustness. "

@@ -91,9 +91,15 @@ def no_more(pairs: Sequence[Pair], within: float) -> Finding:
         within: In points.
 
     Raises:
-        MissingError: if a constant answer may be as accurate as all of them.
+        MissingError: if a constant answer may be as accurate as all of them,
+            and none is refuted all the same.
     """
-    return _together(_telling(pairs), high=within)
+    refuted = [
+        pair
+        for pair in pairs
+        if difference(*pair).within(high=within) == DISAGREES
+    ]
+    return _together(refuted or _telling(pairs), high=within)
 
 
 def alike(pairs: Sequence[Pair], within: float) -> Finding:

@@ -12,6 +12,7 @@ from typing import Any
 
 from experiments.findings.intervals import Measured, MissingError, Seeds
 from experiments.harness.experiment import Row, entry, seeds_in
+from experiments.harness.study import is_of_network
 from tfgan_robust.attacks.plan import CLEAN
 from tfgan_robust.errors import UsageError
 from tfgan_robust.files import read_json_object
@@ -32,7 +33,6 @@ Results = Mapping[str, Mapping[str, Any]]
 ATTACKED = "attacked"
 # Of freedom: from how many on an experiment's own seeds are enough.
 _ENOUGH = 8
-_WEIGHTS = "the classifier's weights"
 # Of the figures of a run, those that say why it is robust, or is not.
 _HEALTH = ("fgsm_success", "train_mode_accuracy", "inference_mode_accuracy")
 
@@ -88,7 +88,12 @@ def with_evidence(row: Row, trials: Path) -> Row:
         for place in dict.fromkeys(places)
         if (place / "results.json").is_file()
     }
-    _check_is_one_network(row, folder, kept.values())
+    for place in kept:
+        if not is_of_network(place, folder):
+            raise UsageError(
+                f"{row['trial']} was trained again after {place} was measured. "
+                "Run its experiments again, which measure what is kept."
+            )
     full["accuracy"] = [
         {"images": row["images"], **each, **_behind(each, kept.get(place), row)}
         for each, place in zip(row["accuracy"], places, strict=True)
@@ -96,23 +101,6 @@ def with_evidence(row: Row, trials: Path) -> Row:
     for stored in kept.values():
         full["classes"] = len(stored.conditions.dataset.classes)
     return full
-
-
-def _check_is_one_network(
-    row: Row, folder: Path, kept: Iterable[StoredEvaluation]
-) -> None:
-    """Refuses accuracies of networks of the same name.
-
-    Raises:
-        UsageError: saying what to do.
-    """
-    identities = [each.conditions.identity or {} for each in kept]
-    if len({each.get(_WEIGHTS) for each in identities} - {None}) > 1:
-        raise UsageError(
-            f"{row['trial']}, {row['checkpoint']}, was trained anew between "
-            f"its measurements, which are of several networks. Delete {folder} "
-            "and run its experiment again."
-        )
 
 
 def _measurement(row: Row, each: Row) -> str:
@@ -198,14 +186,11 @@ def seeds_of(rows: Iterable[Row]) -> str:
     return seeds_in(rows, method_of)
 
 
-def seeds_apart(results: Results) -> dict[str, Seeds]:
+def seeds_of_trainings(results: Results) -> dict[str, dict[str, Seeds]]:
     """Returns how far seeds are apart wherever trainings were repeated.
 
-    What was trained once may be as far from another seed, whatever it is: too
-    little is repeated to tell kinds of training from each other.
-
     Returns:
-        Of "clean" and of "attacked" images.
+        Of "clean" and of "attacked" images, by the name that seeds share.
     """
     # By seed at last: several experiments may measure one network.
     trainings: dict[tuple[str, str], dict[Any, dict[int, float]]] = {}
@@ -219,13 +204,26 @@ def seeds_apart(results: Results) -> dict[str, Seeds]:
                 seeds = training.setdefault(key, {})
                 seeds[row["seed"]] = 100 * each["accuracy"]
     return {
-        kind: Seeds.pooled(
-            [list(seeds.values()) for seeds in training.values()]
-            for (of, _), training in trainings.items()
+        kind: {
+            method: Seeds.of([list(seeds.values()) for seeds in each.values()])
+            for (of, method), each in trainings.items()
             if of == kind
-        )
+        }
         for kind in (CLEAN, ATTACKED)
     }
+
+
+def seeds_apart(results: Results) -> dict[str, Seeds]:
+    """Returns how far seeds are apart, whatever was trained.
+
+    What was trained once may be as far from another seed: too little is
+    repeated to tell kinds of training from each other.
+
+    Returns:
+        Of "clean" and of "attacked" images.
+    """
+    every = seeds_of_trainings(results)
+    return {kind: Seeds.pooled(of.values()) for kind, of in every.items()}
 
 
 def with_seeds(results: Results, name: str) -> dict[str, Any]:
@@ -237,9 +235,11 @@ def with_seeds(results: Results, name: str) -> dict[str, Any]:
         results: See `read`.
         name: Of an experiment that is there.
     """
-    own, every = (seeds_apart(of) for of in ({name: results[name]}, results))
+    alone = {name: results[name]}
+    known = seeds_apart(alone)
+    own, every = map(seeds_of_trainings, (alone, results))
     apart = {
-        kind: own[kind] if own[kind].degrees >= _ENOUGH else every[kind]
+        kind: own[kind] if known[kind].degrees >= _ENOUGH else every[kind]
         for kind in every
     }
     return {**results[name], "seeds apart": apart}
@@ -296,6 +296,15 @@ def measured(
             for row, _ in found
             if "trial" in row
         ),
-        elsewhere=stored.get("seeds apart", {}).get(kind, Seeds()),
+        elsewhere=_of_others(stored, kind, [row for row, _ in found]),
         chance=100 / classes if classes else None,
     )
+
+
+def _of_others(
+    stored: Mapping[str, Any], kind: str, rows: Sequence[Row]
+) -> Seeds:
+    """Returns how far seeds of other trainings than these are apart."""
+    own = {method_of(row) for row in rows if "trial" in row}
+    known = stored.get("seeds apart", {}).get(kind, {})
+    return Seeds.pooled(of for name, of in known.items() if name not in own)

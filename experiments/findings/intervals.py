@@ -40,22 +40,27 @@ class Seeds(NamedTuple):
     degrees: int = 0
 
     @classmethod
-    def pooled(cls, trainings: Iterable[Sequence[Sequence[float]]]) -> "Seeds":
-        """Returns what trainings have in common, each of several seeds.
+    def of(cls, measured: Iterable[Sequence[float]]) -> "Seeds":
+        """Returns how far the seeds of one training are apart.
 
         Args:
-            trainings: What was measured of each, such as under several
-                attacks: accuracies in %, one for each seed. However much is
-                measured of the same networks, they are no more networks.
+            measured: What was measured of it, such as under several attacks:
+                accuracies in %, one for each seed. However much is measured of
+                the same networks, they are no more networks.
         """
+        repeated = [values for values in measured if len(values) > 1]
+        if not repeated:
+            return cls()
+        variance = statistics.mean(map(statistics.variance, repeated))
+        return cls(math.sqrt(variance), max(map(len, repeated)) - 1)
+
+    @classmethod
+    def pooled(cls, trainings: Iterable["Seeds"]) -> "Seeds":
+        """Returns what trainings have in common."""
         squares, degrees = 0.0, 0
-        for training in trainings:
-            repeated = [values for values in training if len(values) > 1]
-            if repeated:
-                own = max(map(len, repeated)) - 1
-                variance = statistics.mean(map(statistics.variance, repeated))
-                squares += own * variance
-                degrees += own
+        for each in trainings:
+            squares += each.degrees * each.deviation**2
+            degrees += each.degrees
         return cls(math.sqrt(squares / max(1, degrees)), degrees)
 
     def times(self, factor: float) -> "Seeds":
@@ -104,7 +109,7 @@ class Measured:
         image_set: Which images, so that others can be paired with them.
         split: Of the data set, of which these images are.
         networks: Whose accuracies these are, one for each seed.
-        elsewhere: How far seeds of trainings like this one are apart.
+        elsewhere: How far seeds of other trainings are apart.
         chance: What a constant answer reaches, in %; None if unknown.
     """
 
@@ -303,16 +308,15 @@ def _moved(terms: Terms, level: float, same: bool) -> float:
             strict=True,
         )
     ]
-    own = Seeds.pooled([[sums]])
+    own = Seeds.of([sums])
     width = own.half_width(len(sums), level)
     _, first = terms[0]
     if same or not first.elsewhere.degrees:
         return width
     # Accuracies of one network on several images move together.
-    moved = max(abs(weight) for weight, _ in terms)
-    usual = first.elsewhere.times(moved)
-    known = usual.half_width(len(sums), level)
-    return max(width, known) if own.exceeds(usual) else known
+    others = first.elsewhere.times(max(abs(weight) for weight, _ in terms))
+    known = Seeds.pooled([own, others]).half_width(len(sums), level)
+    return max(width, known) if own.exceeds(others) else known
 
 
 def _z(level: float) -> float:

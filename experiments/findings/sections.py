@@ -9,7 +9,12 @@ from experiments import collapse
 from experiments.findings import marks
 from experiments.findings.claims.overfitting import explanations
 from experiments.findings.evidence import Results, measured, with_seeds
-from experiments.findings.intervals import AGREES, MissingError, difference
+from experiments.findings.intervals import (
+    AGREES,
+    MissingError,
+    contrast,
+    difference,
+)
 from experiments.findings.reasons import reasons
 from experiments.findings.tables import conditions, flags, settings
 from experiments.harness.experiment import (
@@ -21,6 +26,7 @@ from experiments.harness.experiment import (
 from tfgan_robust.files import read_json_object
 from tfgan_robust.reports.numbers import format_eps
 from tfgan_robust.reports.tables import markdown_table
+from tfgan_robust.training.alarms import FALLEN
 
 
 def added(name: str, results: Results, folder: Path) -> Iterator[str]:
@@ -175,7 +181,8 @@ def collapses(results: Results, folder: Path) -> Iterator[str]:
             "Accuracy of validation images, in %: under PGD while training, "
             "the best and the last, at their epochs, and under the attack that "
             "decides, of the networks kept as best and last, with the interval "
-            "of their difference. Alarms are "
+            "of their difference. A fall is to less than "
+            f"{FALLEN:.0%} of the best, by more than chance; alarms are "
             f"{' and '.join(collapse.ALARMS)}:"
         )
         yield markdown_table(
@@ -201,7 +208,8 @@ def _collapse(row: Row, stored: Mapping[str, Any]) -> tuple[str, ...] | None:
         )  # fmt: skip
     except MissingError:
         return None
-    found, change = row["history"], difference(last, best)
+    found = row["history"]
+    fallen = contrast([(1.0, last), (-FALLEN, best)]).within(high=0.0)
     pgd = [100 * each for each in found["pgd"]]
     top = max(range(len(pgd)), key=pgd.__getitem__)
     alarms = found["alarms"]
@@ -210,9 +218,9 @@ def _collapse(row: Row, stored: Mapping[str, Any]) -> tuple[str, ...] | None:
         f"{pgd[top]:.1f} at {found['at'][top]}",
         f"{pgd[-1]:.1f} at {found['at'][-1]}",
         f"{attack} {eps:g}/255", f"{best.mean:.1f}", f"{last.mean:.1f}",
-        str(change), str(len(alarms)),
+        str(difference(last, best)), str(len(alarms)),
         f"{alarms[0][0]}: {alarms[0][1]}" if alarms else "none",
-        _warned(change.within(high=0.0) == AGREES, bool(alarms)),
+        _warned(fallen == AGREES, bool(alarms)),
     )  # fmt: skip
 
 

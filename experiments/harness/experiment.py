@@ -333,12 +333,8 @@ def seeds_in(
 
 def on_training_images(section: Section) -> Measurement:
     """Returns what is measured on images that were learnt."""
-    flags = {
-        **section.measuring,
-        **section["training images"],
-        "split": "training",
-    }
-    return Measurement("training", flags)
+    flags = {**section.measuring, **section["training images"]}
+    return Measurement("training", {**flags, "split": "training"})
 
 
 def on_test_images(section: Section) -> tuple[Measurement, ...]:

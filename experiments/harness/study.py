@@ -19,7 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from tfgan_robust.errors import TfganRobustError, UsageError
-from tfgan_robust.files import read_json_object, replacing, write_json
+from tfgan_robust.files import (
+    read_json_object,
+    replacing,
+    sha256,
+    write_json,
+)
 from tfgan_robust.reports.reading import StoredEvaluation, read_evaluation
 from tfgan_robust.runs.config import TrainConfig
 from tfgan_robust.runs.directory import RunDirectory
@@ -32,6 +37,7 @@ Settings = Mapping[str, Any]
 # end comes last, since a copy may be cut off too.
 _OF_RUN = ("metrics.csv", "alarms.json")
 _OF_EVALUATION = ("masks.npz", "results.json")
+NETWORK = "network.json"
 _TIED = Path(__file__).with_name("tied.py")
 
 
@@ -128,7 +134,8 @@ class Study:
             UsageError: if what is kept is of other settings.
         """
         folder = self._evaluation(trial, measurement)
-        if not is_complete(folder):
+        kept = self.kept(trial).path
+        if not (is_complete(folder) and is_of_network(folder, kept)):
             return False
         for file, given in (
             (self.kept(trial).path / "settings.json", trial.settings),
@@ -160,7 +167,6 @@ class Study:
     def train(self, trial: Trial) -> None:
         """Trains, or finishes what was begun; see `command`."""
         run = self.run(trial)
-        anew = not run.config.is_file()
         settings = dict(trial.settings)
         if self.data_dir is not None:
             settings["data_dir"] = self.data_dir
@@ -170,11 +176,8 @@ class Study:
         log = run.path.with_name("train.log")
         command("train", log, config=file, run_dir=run.path, report_images=0)
         kept = self.kept(trial).path
-        if anew:
-            # What was measured is of networks that are gone.
-            for file in kept.glob("*/results.json"):
-                shutil.rmtree(file.parent)
         _copy(run.path, kept, _OF_RUN)
+        self._note_network(trial, kept)
         # Where the images are depends on the machine.
         stored = read_json_object(run.config)
         stored["settings"]["data_dir"] = None
@@ -192,6 +195,7 @@ class Study:
         kept = self._evaluation(trial, measurement)
         kept.mkdir(parents=True, exist_ok=True)
         write_json(kept / "flags.json", dict(measurement.flags))
+        self._note_network(trial, kept)
         _copy(output, kept, _OF_EVALUATION)
 
     def evaluation(
@@ -227,6 +231,11 @@ class Study:
         """Returns what trained it."""
         return str(read_json_object(self.kept(trial).config)["device"])
 
+    def _note_network(self, trial: Trial, folder: Path) -> None:
+        """Notes which network it is that is kept, or was measured."""
+        last = self.run(trial).classifier("last")
+        write_json(folder / NETWORK, {"last": sha256(last)})
+
     def _evaluation(self, trial: Trial, measurement: Measurement) -> Path:
         return self.kept(trial).path / measurement.name
 
@@ -236,6 +245,27 @@ def title(trial: Trial, measurement: Measurement | None = None) -> str:
     if measurement is None:
         return f"train {trial.name}"
     return f"measure {trial.name}, {measurement.name}"
+
+
+def is_of_network(folder: Path, kept: Path) -> bool:
+    """Tells whether something is of the network that was trained last.
+
+    A trial whose networks were lost is trained again, to other weights. What
+    older versions kept says of no network, and is taken as it is unless it was
+    trained again.
+
+    Args:
+        folder: Of what is kept of a measurement.
+        kept: Of its trial.
+    """
+    trained = noted_network(kept)
+    return trained is None or noted_network(folder) == trained
+
+
+def noted_network(folder: Path) -> dict[str, Any] | None:
+    """Returns what tells the network of a folder from others, if noted."""
+    file = folder / NETWORK
+    return read_json_object(file) if file.is_file() else None
 
 
 def is_complete(folder: Path) -> bool:

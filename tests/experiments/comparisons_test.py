@@ -108,24 +108,33 @@ def test_other_seeds_are_as_far_away_as_those_that_were_measured():
 
 def test_seeds_of_many_trainings_are_pooled():
     trainings = [[(1.0, 3.0)], [(10.0,)], [(5.0, 5.0, 8.0)]]
-    found = intervals.Seeds.pooled(trainings)
+    found = intervals.Seeds.pooled(map(intervals.Seeds.of, trainings))
     # Squares 2 and 6, of 1 and 2 degrees.
     assert found == (pytest.approx(math.sqrt(8 / 3)), 3)
-    assert intervals.Seeds.pooled([[(1.0,)], []]).half_width(1, 0.05) == 0
+    assert intervals.Seeds.of([(1.0,)]).half_width(1, 0.05) == 0
     # Two attacks on the same two networks are no four networks.
-    twice = intervals.Seeds.pooled([[(1.0, 3.0), (5.0, 9.0)]])
+    twice = intervals.Seeds.of([(1.0, 3.0), (5.0, 9.0)])
     assert twice == (pytest.approx(math.sqrt((2 + 8) / 2)), 1)
-    # A training's own seeds count alone, or where they are further apart than
-    # chance explains: the F test of 8 to 1 has p = 0.018, of 2 to 1 0.19.
-    many = {"images": 10**6}
-    alone = intervals.interval(unpaired(49.0, 51.0, **many))
-    assert alone.high - 50 == pytest.approx(12.706, abs=0.01)
-    known = intervals.Seeds(0.5, 10)
-    own = intervals.interval(unpaired(49.0, 51.0, elsewhere=known, **many))
-    assert own == alone
-    usual = intervals.Seeds(1.0, 10)
-    own = intervals.interval(unpaired(49.0, 51.0, elsewhere=usual, **many))
-    assert own.high - 50 == pytest.approx(2.228 / math.sqrt(2), abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("others", "half_width"),
+    [
+        # Its own seeds alone: t of one degree of freedom, of a deviation of 1.
+        (intervals.Seeds(), 12.706),
+        # No further apart than chance explains: of 2 to 1, F has p = 0.19.
+        (intervals.Seeds(1.0, 10), 2.201 * math.sqrt(12 / 11 / 2)),
+        # Of 8 to 1 it has 0.018: these are not alike, and the wider counts.
+        (intervals.Seeds(0.5, 10), 12.706),
+        (intervals.Seeds(0.0, 10), 12.706),
+    ],
+)
+def test_seeds_that_are_further_apart_than_others_speak_for_themselves(
+    others, half_width
+):
+    found = unpaired(49.0, 51.0, elsewhere=others, images=10**6)
+    distance = intervals.interval(found).high - 50
+    assert distance == pytest.approx(half_width, abs=0.01)
 
 
 def test_independent_distances_add_as_squares():
@@ -170,6 +179,11 @@ def test_what_may_only_fall_is_tested_on_one_side():
     assert comparisons.no_more([higher], 1.0).verdict == AGREES
     assert comparisons.alike([higher], 1.0).verdict == DISAGREES
     assert comparisons.no_more([higher[::-1]], 1.0).verdict == DISAGREES
+    # Below what a constant answer reaches, a fall is one all the same.
+    low = unpaired(9.0, chance=10.0), unpaired(3.0, chance=10.0)
+    assert comparisons.no_more([low], 1.0).verdict == DISAGREES
+    with pytest.raises(intervals.MissingError, match="constant answer"):
+        comparisons.no_more([low[:1] * 2], 1.0)
 
 
 def test_what_holds_for_several_is_tested_for_each():

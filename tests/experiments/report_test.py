@@ -14,13 +14,14 @@ from stored import store
 from experiments import report
 from experiments.findings import (
     evidence,
+    intervals,
     reasons,
     sections,
     stated,
     summary,
     tables,
 )
-from experiments.harness import experiment
+from experiments.harness import experiment, study
 from tfgan_robust.errors import UsageError
 from tfgan_robust.files import write_json
 from tfgan_robust.reports.numbers import wilson
@@ -29,6 +30,7 @@ ROOT = Path(__file__).parents[2]
 
 IMAGES = 200
 CLEAN, FGSM, PGD = ("clean", 0.0), ("fgsm", 8 / 255), ("pgd-100", 8 / 255)
+PGD_AT_8 = ("pgd-100", 8)
 CLASSES = [str(number) for number in range(10)]
 
 
@@ -176,25 +178,14 @@ def test_figures_that_were_not_kept_so_are_refused(tmp_path):
         evidence.read(tmp_path, ["formulations"])
 
 
-def test_accuracies_of_several_networks_are_no_row(tmp_path):
-    first, second = formulation("grad", 80), formulation("grad", 80)
-    second["measurement"] = "more"
-    publish(tmp_path, "formulations", first, second)
-    own = [{**a, "measurement": "test"} for a in first["accuracy"][:1]]
-    own += [{**a, "measurement": "more"} for a in second["accuracy"][1:]]
-    file = tmp_path / "formulations.json"
-    published = json.loads(file.read_text())
-    write_json(file, published | {"rows": [{**first, "accuracy": own}]})
-    for name in ("test", "more"):
-        results = tmp_path / "trials" / first["trial"] / name / "results.json"
-        stored = json.loads(results.read_text())
-        stored.pop("digest", None)
-        stored["identity"] = {"images": "0", "the classifier's weights": "0123"}
-        write_json(results, stored)
+def test_accuracies_of_networks_that_are_gone_are_refused(tmp_path):
+    publish(tmp_path, "formulations", formulation("grad", 80))
+    kept = tmp_path / "trials" / "formulations/grad-paper-0"
+    write_json(kept / study.NETWORK, {"last": "0123"})
+    write_json(kept / "test" / study.NETWORK, {"last": "0123"})
     assert evidence.read(tmp_path, ["formulations"])
-    stored["identity"]["the classifier's weights"] = "4567"
-    write_json(results, stored)
-    with pytest.raises(UsageError, match="of several networks. Delete"):
+    write_json(kept / study.NETWORK, {"last": "4567"})
+    with pytest.raises(UsageError, match="was trained again after"):
         evidence.read(tmp_path, ["formulations"])
 
 
@@ -210,8 +201,14 @@ def test_an_experiment_that_repeats_enough_speaks_for_itself():
 
     results = {"efficiency": of("efficiency", 4), "precision": of("other", 1)}
     for name, degrees in (("efficiency", 8), ("precision", 10)):
-        apart = evidence.with_seeds(results, name)["seeds apart"]
-        assert apart["attacked"].degrees == degrees
+        apart = evidence.with_seeds(results, name)["seeds apart"]["attacked"]
+        assert intervals.Seeds.pooled(apart.values()).degrees == degrees
+    stored = evidence.with_seeds(results, "efficiency")
+    for each in stored["rows"]:
+        each["name"] = each["trial"]
+    # Of a training itself, others are all that is not its own.
+    first = evidence.measured(stored, *PGD_AT_8, name="efficiency/0-0")
+    assert first.elsewhere.degrees == 6
 
 
 def test_seeds_are_counted_for_each_row():
@@ -492,7 +489,8 @@ def test_a_report_of_some_experiments_is_written(tmp_path):
     assert done.returncode == 0, done.stderr
     text = page.read_text("utf-8")
     (claim,) = cells(text, "All formulations improve robustness over the "
-                           "baseline.")  # fmt: skip
+                           "baseline, and over a constant answer, at 4 and "
+                           "8/255.")  # fmt: skip
     assert claim[2] == "agrees"
     agrees = text.index("What was found here agrees with the paper")
     # Before all other verdicts, the first of which ends the list.

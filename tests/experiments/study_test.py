@@ -107,21 +107,35 @@ def test_networks_that_are_gone_are_said_to_be(place, monkeypatch):
     assert place.is_lost(TRIAL)
 
 
-def test_what_was_measured_of_networks_that_are_gone_is_forgotten(
+def test_what_was_measured_of_networks_that_are_gone_does_not_count(
     place, monkeypatch
 ):
+    def command(*args, **flags):
+        if not place.run(TRIAL).path.is_dir():
+            leave_networks(place, ["2.0,20.0,64.0"])
+            place.run(TRIAL).classifier("last").write_text(weights)
+
+    monkeypatch.setattr(study, "command", command)
+    # As older versions kept it, which did not say of which network it is.
     keep(place)
-    monkeypatch.setattr(
-        study, "command",
-        lambda *args, **flags: leave_networks(place, ["2.0,20.0,64.0"]),
-    )  # fmt: skip
+    assert place.is_measured(TRIAL, MEASUREMENT)
+    weights = "first"
     place.train(TRIAL)
     assert not place.is_measured(TRIAL, MEASUREMENT)
-    # A training that goes on, or is looked at again, is the same one.
-    shutil.rmtree(place.kept(TRIAL).path)
-    keep(place)
-    monkeypatch.setattr(study, "command", lambda *args, **flags: None)
+    output = place.run(TRIAL).path.with_name("test")
+    output.mkdir()
+    write_json(output / "results.json", {"complete": True})
+    (output / "masks.npz").touch()
+    place.measure(TRIAL, MEASUREMENT)
+    # The same training again, whose end was not kept.
     place.train(TRIAL)
+    assert place.is_measured(TRIAL, MEASUREMENT)
+    shutil.rmtree(place.run(TRIAL).path)
+    assert place.is_measured(TRIAL, MEASUREMENT)
+    weights = "second"
+    place.train(TRIAL)
+    assert not place.is_measured(TRIAL, MEASUREMENT)
+    place.measure(TRIAL, MEASUREMENT)
     assert place.is_measured(TRIAL, MEASUREMENT)
 
 
@@ -135,6 +149,7 @@ def test_networks_of_other_settings_are_not_measured(place):
 def test_a_copy_that_is_cut_off_is_not_done(place, monkeypatch, copies):
     keep(place)
     shutil.rmtree(place.kept(TRIAL).path / "test")
+    leave_networks(place, ["2.0,20.0,64.0"])
     output = place.run(TRIAL).path.with_name("test")
     output.mkdir(parents=True)
     write_json(output / "results.json", {"complete": True})

@@ -177,13 +177,15 @@ def test_a_failed_check_leaves_nothing_behind(run, tmp_path, monkeypatch):
 def test_what_comes_with_the_package_is_exported(tmp_path, monkeypatch, run):
     monkeypatch.setattr(pretrained, "FOLDER", tmp_path / "package")
     results = {**measured(run), "identity": identity_of(run)}
+    settings = files.read_json_object(run / "config.json")["settings"]
     card = {
         "sha256": files.sha256(run / "best" / "classifier.keras"),
         "dataset": "digits",
         "class_names": NAMES,
-        "settings": files.read_json_object(run / "config.json")["settings"],
+        "settings": {**settings, "classifier": "classifier.keras"},
         "images": "drawn by hand",
-        "begun with": [{"epochs": 17}, {"epochs": 16}],
+        "begun with": [{"epochs": 17, "classifier": "vgg"}, {"epochs": 16}],
+        "bits of weights": 8,
         "measured": results,
     }
     pretrained.FOLDER.mkdir()
@@ -202,6 +204,37 @@ def test_what_comes_with_the_package_is_exported(tmp_path, monkeypatch, run):
     page = (done.path / "assets.extra" / export.CARD).read_text("utf-8")
     for told in ("# tiny", "drawn by hand", "fgsm", "of 17, 16 epochs", *NAMES):
         assert told in page
+    assert "vgg" in page and "classifier.keras" not in page
+    assert "rounded to 8 bits" in page
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_figures_of_another_network_do_not_go_with_the_package(
+    tmp_path, monkeypatch, run, command
+):
+    monkeypatch.setattr(pretrained, "FOLDER", tmp_path / "package")
+    identity = identity_of(run) | {"the classifier's weights": "0123"}
+    settings = files.read_json_object(run / "config.json")["settings"]
+    file = run / "best" / "classifier.keras"
+    card = {
+        "sha256": files.sha256(file),
+        "dataset": "digits",
+        "class_names": NAMES,
+        "settings": settings,
+        "measured": {**measured(run), "identity": identity},
+    }
+    pretrained.FOLDER.mkdir()
+    shutil.copy(file, pretrained.FOLDER / "tiny.keras")
+    flags = "--model=pretrained:tiny", f"--output={tmp_path / 'served'}"
+    files.write_json(pretrained.FOLDER / "tiny.json", card)
+    code, out, _ = command(*flags)
+    assert code == 0
+    assert "nothing that was measured of pretrained:tiny belongs" in out
+    # What no evaluation wrote is refused.
+    broken = {**card, "measured": {"schema_version": 3}}
+    files.write_json(pretrained.FOLDER / "tiny.json", broken)
+    code, _, err = command(*flags, "--version=2")
+    assert code and "what was measured of pretrained:tiny" in err
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,8 @@ _PARTS = {
     "class_names": list,
     "settings": dict,
 }
+# And what it may say.
+_MORE = {"images": str, "begun with": list, "measured": dict}
 
 
 def names() -> list[str]:
@@ -57,7 +59,9 @@ def card(model: str) -> dict[str, Any]:
         )
     file = FOLDER / f"{name}.json"
     found = read_json_object(file)
-    for part, kind in _PARTS.items():
+    for part, kind in (_PARTS | _MORE).items():
+        if part in _MORE and part not in found:
+            continue
         if not isinstance(found.get(part), kind):
             raise UsageError(
                 f"{file} is damaged: it does not say `{part}`. Install the "

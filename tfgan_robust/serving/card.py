@@ -21,8 +21,8 @@ from tfgan_robust.runs.config import from_stored
 
 _UNMEASURED = (
     "**Not measured.** Nothing is known of how this classifier withstands "
-    "attacks: `python -m tfgan_robust.evaluate` measures it, and an export "
-    "after that says so here."
+    "attacks: `python -m tfgan_robust.evaluate` measures it; an export of a "
+    "run that was measured says so here."
 )
 # Of a run's settings, those that people ask for first.
 _TOLD = (
@@ -55,6 +55,7 @@ def model_card(metadata: Mapping[str, Any]) -> str:
         "## Training",
         _settings(training["settings"]),
         *_before(training.get("begun with") or ()),
+        *_rounded(training.get("bits of weights")),
         "## Robustness",
         *(_robustness(robustness) if robustness else [_UNMEASURED]),
         "## Files",
@@ -112,6 +113,10 @@ def _before(begun_with: Sequence[Mapping[str, Any]]) -> list[str]:
         f"It went on from earlier trainings, of {epochs} epochs; all settings "
         "are in the JSON file beside this page."
     ]
+
+
+def _rounded(bits: int | None) -> list[str]:
+    return [f"Its weights are rounded to {bits} bits each."] if bits else []
 
 
 def _files(metadata: Mapping[str, Any]) -> str:

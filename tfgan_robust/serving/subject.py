@@ -80,19 +80,27 @@ def of_pretrained(model: str) -> Subject:
         model: Its name, with `pretrained.PREFIX`.
 
     Raises:
-        UsageError: see `pretrained.card` and `pretrained.locate`.
+        UsageError: see `pretrained.card` and `pretrained.locate`; for an
+            evaluation on the card that is none.
     """
     file, card = pretrained.locate(model), pretrained.card(model)
+    measured = card.pop("measured", None)
+    if measured is not None:
+        parse_evaluation(measured, f"what was measured of {model}")
     dataset = {
         "name": card["dataset"],
         "source": card.get("images"),
         "class_names": card["class_names"],
     }
+    settings = dict(card["settings"])
+    if card.get("begun with"):
+        # A training that goes on has the network that the first one built.
+        settings["classifier"] = card["begun with"][0].get("classifier")
     return Subject(
         name=model.removeprefix(pretrained.PREFIX),
         file=file,
-        training={**card, "dataset": dataset, "measured": None},
-        robustness=card.get("measured"),
+        training={**card, "settings": settings, "dataset": dataset},
+        robustness=measured,
     )
 
 

@@ -5,9 +5,19 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from experiments.findings.claims.claim import SIMILAR, Claim, at_each, best
-from experiments.findings.comparisons import Finding, all_stronger, no_more
+from experiments.findings.comparisons import (
+    Finding,
+    Pair,
+    all_stronger,
+    no_more,
+)
 from experiments.findings.evidence import measured
-from experiments.findings.intervals import Measured, MissingError
+from experiments.findings.intervals import (
+    AGREES,
+    UNCLEAR,
+    Measured,
+    MissingError,
+)
 from experiments.harness import variants
 from experiments.harness.experiment import Row, attacks_in, radii_in
 
@@ -63,17 +73,20 @@ def _win(side: str) -> Callable[[Mapping[str, Any]], Finding]:
 
     def test(stored: Mapping[str, Any]) -> Finding:
         budgets = sorted({row["budget"] for row in stored["rows"]})
-        pairs = at_each(
-            budgets,
-            lambda budget: rivals(stored, int(budget), variants.FAMILIES[side]),
+        pairs = list(at_each(budgets, lambda budget: rivals_in(stored, budget)))
+        told = all_stronger(pairs)
+        # It is asked of each training time.
+        all_of = len(pairs) == len(budgets) and all(
+            any(each.is_above_chance for each in pair) for pair in pairs
         )
-        told = all_stronger(list(pairs))
-        times = " and ".join(map(str, budgets))
-        return dataclasses.replace(
-            told,
-            figures=f"{told.figures} (in the time of {times} epochs of "
-            f"{variants.UNIT}, the best of each side)",
-        )
+        if told.verdict == AGREES and not all_of:
+            return dataclasses.replace(told, verdict=UNCLEAR)
+        return told
+
+    def rivals_in(stored: Mapping[str, Any], budget: float) -> Pair:
+        one, other = rivals(stored, int(budget), variants.FAMILIES[side])
+        words = f"in the time of {budget:g} epochs of {variants.UNIT}, "
+        return dataclasses.replace(one, name=words + one.name), other
 
     return test
 
