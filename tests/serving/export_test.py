@@ -86,6 +86,7 @@ def exported_metadata(path: Path) -> dict[str, Any]:
     )
 
 
+@pytest.mark.slow
 def test_the_command_exports_a_mixed_precision_run(command, tmp_path):
     run = make_run(tmp_path / "run", precision="mixed_bfloat16")
     results = measured(run)

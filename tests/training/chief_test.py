@@ -57,6 +57,7 @@ def scripted(monkeypatch):
     return script
 
 
+@pytest.mark.slow
 def test_the_best_is_that_of_its_epoch_and_a_fall_is_said(
     scripted, tmp_path, capsys
 ):

@@ -351,6 +351,7 @@ def test_metrics_that_are_damaged_are_named(killed, tmp_path, change):
     assert "Traceback" not in failed.stderr
 
 
+@pytest.mark.slow
 def test_divergence_stops_with_3_and_keeps_the_last_good(tmp_path):
     folder = tmp_path / "diverged"
     failed = train(

@@ -210,6 +210,7 @@ def alone(room):
     return weights
 
 
+@pytest.mark.slow
 def test_two_workers_train_like_one(room, alone):
     two = Workers(room, "two", [{}, {}])
     first, second = two.succeed()
