@@ -137,6 +137,15 @@ def _together(
             pairs, together(sums, low, high), strict=True
         )
     ]
+    return of_all(found)
+
+
+def of_all(found: Sequence[tuple[str, str]]) -> Finding:
+    """Returns what is found where several things must all hold.
+
+    Args:
+        found: The verdict on each, and its figures; those of the worst count.
+    """
     verdict = worst([said for said, _ in found])
     return Finding(
         verdict, "; ".join(text for said, text in found if said == verdict)

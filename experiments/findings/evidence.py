@@ -236,11 +236,12 @@ def with_seeds(results: Results, name: str) -> dict[str, Any]:
         name: Of an experiment that is there.
     """
     alone = {name: results[name]}
-    known = seeds_apart(alone)
     own, every = map(seeds_of_trainings, (alone, results))
     apart = {
-        kind: own[kind] if known[kind].degrees >= _ENOUGH else every[kind]
-        for kind in every
+        kind: of
+        if Seeds.pooled(of.values()).degrees >= _ENOUGH
+        else every[kind]
+        for kind, of in own.items()
     }
     return {**results[name], "seeds apart": apart}
 

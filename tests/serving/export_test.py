@@ -174,26 +174,33 @@ def test_a_failed_check_leaves_nothing_behind(run, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.usefixtures("unchecked")
-def test_what_comes_with_the_package_is_exported(tmp_path, monkeypatch, run):
+@pytest.fixture
+def package(tmp_path, monkeypatch, run):
+    """Installs the run's classifier as `tiny`, whose card says this, too."""
     monkeypatch.setattr(pretrained, "FOLDER", tmp_path / "package")
-    results = {**measured(run), "identity": identity_of(run)}
+    file = run / "best" / "classifier.keras"
     settings = files.read_json_object(run / "config.json")["settings"]
-    card = {
-        "sha256": files.sha256(run / "best" / "classifier.keras"),
-        "dataset": "digits",
-        "class_names": NAMES,
-        "settings": {**settings, "classifier": "classifier.keras"},
-        "images": "drawn by hand",
-        "begun with": [{"epochs": 17, "classifier": "vgg"}, {"epochs": 16}],
-        "bits of weights": 8,
-        "measured": results,
-    }
     pretrained.FOLDER.mkdir()
-    files.write_json(pretrained.FOLDER / "tiny.json", card)
-    shutil.copy(
-        run / "best" / "classifier.keras", pretrained.FOLDER / "tiny.keras"
-    )
+    shutil.copy(file, pretrained.FOLDER / "tiny.keras")
+
+    def package(**more):
+        card = {
+            "sha256": files.sha256(file),
+            "dataset": "digits",
+            "class_names": NAMES,
+            "settings": {**settings, "classifier": "classifier.keras"},
+            "begun with": [{"epochs": 17, "classifier": "vgg"}, {"epochs": 16}],
+            **more,
+        }
+        files.write_json(pretrained.FOLDER / "tiny.json", card)
+
+    return package
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_what_comes_with_the_package_is_exported(tmp_path, run, package):
+    results = {**measured(run), "identity": identity_of(run)}
+    package(images="drawn by hand", measured=results, **{"bits of weights": 8})
     done = export.export(
         export.ExportSettings(
             model="pretrained:tiny", output=str(tmp_path / "served")
@@ -201,7 +208,7 @@ def test_what_comes_with_the_package_is_exported(tmp_path, monkeypatch, run):
     )
     metadata = exported_metadata(done.path)
     assert (metadata["name"], metadata["checkpoint"]) == ("tiny", None)
-    assert metadata["robustness"] == card["measured"]
+    assert metadata["robustness"] == results
     page = (done.path / "assets.extra" / export.CARD).read_text("utf-8")
     for told in ("# tiny", "drawn by hand", "fgsm", "of 17, 16 epochs", *NAMES):
         assert told in page
@@ -211,29 +218,16 @@ def test_what_comes_with_the_package_is_exported(tmp_path, monkeypatch, run):
 
 @pytest.mark.usefixtures("unchecked")
 def test_figures_of_another_network_do_not_go_with_the_package(
-    tmp_path, monkeypatch, run, command
+    tmp_path, run, command, package
 ):
-    monkeypatch.setattr(pretrained, "FOLDER", tmp_path / "package")
     identity = identity_of(run) | {"the classifier's weights": "0123"}
-    settings = files.read_json_object(run / "config.json")["settings"]
-    file = run / "best" / "classifier.keras"
-    card = {
-        "sha256": files.sha256(file),
-        "dataset": "digits",
-        "class_names": NAMES,
-        "settings": settings,
-        "measured": {**measured(run), "identity": identity},
-    }
-    pretrained.FOLDER.mkdir()
-    shutil.copy(file, pretrained.FOLDER / "tiny.keras")
+    package(measured={**measured(run), "identity": identity})
     flags = "--model=pretrained:tiny", f"--output={tmp_path / 'served'}"
-    files.write_json(pretrained.FOLDER / "tiny.json", card)
     code, out, _ = command(*flags)
     assert code == 0
     assert "nothing that was measured of pretrained:tiny belongs" in out
     # What no evaluation wrote is refused.
-    broken = {**card, "measured": {"schema_version": 3}}
-    files.write_json(pretrained.FOLDER / "tiny.json", broken)
+    package(measured={"schema_version": 3})
     code, _, err = command(*flags, "--version=2")
     assert code and "what was measured of pretrained:tiny" in err
 

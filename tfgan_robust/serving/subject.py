@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +42,11 @@ class Subject:
         """Names of its logits, in their order."""
         return list(self.training["dataset"]["class_names"])
 
-    @contextlib.contextmanager
-    def naming_imports(self) -> Iterator[None]:
+    def naming_imports(self) -> contextlib.AbstractContextManager[None]:
         """Adds to an error the modules that it was trained with, if absent."""
-        run = contextlib.nullcontext()
-        with stored.naming_imports(self.run) if self.run else run:
-            yield
+        if self.run is None:
+            return contextlib.nullcontext()
+        return stored.naming_imports(self.run)
 
 
 def of_run(path: Path, checkpoint: str) -> Subject:

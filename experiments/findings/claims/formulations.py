@@ -21,6 +21,7 @@ from experiments.findings.comparisons import (
     all_stronger,
     compare,
     near,
+    of_all,
     worst,
 )
 from experiments.findings.evidence import measured
@@ -84,15 +85,14 @@ def _all_defend(stored: Mapping[str, Any]) -> Finding:
     names = [("baseline", name) for name in DEFENDED]
     pairs = _with_each(stored, names, DEFENDED_AT)
     level = LEVEL / len(pairs)
-    found = [_defends(each, base, level) for base, each in pairs]
-    verdict = worst(found)
-    return Finding(
-        verdict,
-        "; ".join(
-            f"{each}, {base}, a constant answer {each.chance:g} %"
-            for (base, each), said in zip(pairs, found, strict=True)
-            if said == verdict
-        ),
+    return of_all(
+        [
+            (
+                _defends(each, base, level),
+                f"{each}, {base}, a constant answer {each.chance:g} %",
+            )
+            for base, each in pairs
+        ]
     )
 
 
@@ -153,29 +153,26 @@ def _gradients_alike(stored: Mapping[str, Any]) -> Finding:
 
 
 def _one_step_is_enough(stored: Mapping[str, Any]) -> Finding:
+    return alike(_one_step_and_many(stored, (4, 8)), SIMILAR)
+
+
+def _one_step_leaves_more(stored: Mapping[str, Any]) -> Finding:
+    return all_stronger(_one_step_and_many(stored, (16,)))
+
+
+def _one_step_and_many(
+    stored: Mapping[str, Any], radii: Sequence[float]
+) -> list[Pair]:
+    """Pairs FGSM and PGD-100 on what sees the image alone."""
     check_learned(stored, WITH_IMAGE_ALONE)
-    pairs = [
+    return [
         (
             formulation(stored, name, "fgsm", eps),
             formulation(stored, name, "pgd-100", eps),
         )
         for name in WITH_IMAGE_ALONE
-        for eps in (4, 8)
+        for eps in radii
     ]
-    return alike(pairs, SIMILAR)
-
-
-def _one_step_leaves_more(stored: Mapping[str, Any]) -> Finding:
-    check_learned(stored, WITH_IMAGE_ALONE)
-    return all_stronger(
-        [
-            (
-                formulation(stored, name, "fgsm", 16),
-                formulation(stored, name, "pgd-100", 16),
-            )
-            for name in WITH_IMAGE_ALONE
-        ]
-    )
 
 
 def _gap_of_attacks(stored: Mapping[str, Any]) -> Finding:

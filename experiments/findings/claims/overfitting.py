@@ -13,8 +13,8 @@ from experiments.findings.claims.formulations import (
 from experiments.findings.comparisons import (
     UNKNOWN,
     Finding,
+    of_all,
     stronger,
-    worst,
 )
 from experiments.findings.evidence import Results, measured, with_seeds
 from experiments.findings.intervals import (
@@ -80,14 +80,11 @@ def _gap_of_formulation(
 def _overfit(stored: Mapping[str, Any]) -> Finding:
     gaps = [_gap_of_formulation(stored, name) for name in DEFENDED]
     found = together(gaps, low=_OVERFIT)
-    verdict = worst([each.verdict for each in found])
-    return Finding(
-        verdict,
-        "; ".join(
-            _told(terms, each.interval)
+    return of_all(
+        [
+            (each.verdict, _told(terms, each.interval))
             for terms, each in zip(gaps, found, strict=True)
-            if each.verdict == verdict
-        ),
+        ]
     )
 
 
