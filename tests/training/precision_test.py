@@ -6,23 +6,30 @@ from tfgan_robust.networks import devices
 from tfgan_robust.training import precision
 from tfgan_robust.training.precision import choose
 
+TILES, DOTS = "(amx_bf16)", "(avx512_bf16 of AMD)"
+NONE = "no faster in bfloat16"
+
 
 @pytest.mark.parametrize(
-    ("flags", "name"),
+    ("vendor", "flags", "name", "reason"),
     [
-        ("avx2 avx512f avx512_bf16 amx_bf16", "mixed_bfloat16"),
-        ("avx2 avx512f avx512_bf16", "float32"),
-        ("", "float32"),
+        ("GenuineIntel", "avx512_bf16 amx_bf16", "mixed_bfloat16", TILES),
+        ("AuthenticAMD", "avx512f avx512_bf16", "mixed_bfloat16", DOTS),
+        ("AuthenticAMD", "avx2 avx512f", "float32", NONE),
+        ("GenuineIntel", "avx512f avx512_bf16", "float32", NONE),
+        ("GenuineIntel", "", "float32", NONE),
     ],
 )
-def test_a_cpu_is_judged_by_what_it_has(monkeypatch, tmp_path, flags, name):
+def test_a_cpu_is_judged_by_what_it_has(
+    monkeypatch, tmp_path, vendor, flags, name, reason
+):
     monkeypatch.setattr(precision.tf.config, "list_physical_devices", no_gpus)
     cpuinfo = tmp_path / "cpuinfo"
-    cpuinfo.write_text(f"model name\t: A CPU\nflags\t\t: fpu {flags}\n")
+    cpuinfo.write_text(f"vendor_id\t: {vendor}\nflags\t\t: fpu {flags}\n")
     monkeypatch.setattr(devices, "_CPUINFO", cpuinfo)
     chosen = choose("auto")
     assert chosen.name == name
-    assert "amx_bf16" in chosen.reason
+    assert reason in chosen.reason
 
 
 def test_a_system_that_does_not_tell_trains_in_float32(monkeypatch, tmp_path):

@@ -73,8 +73,8 @@ def test_a_run_that_another_process_began_meanwhile_is_left_alone(
 @pytest.mark.parametrize(
     ("here", "there", "name", "compute"),
     [
-        (["amx_bf16"], [], "mixed_bfloat16", "bfloat16"),
-        ([], ["amx_bf16"], "float32", "float32"),
+        ("amx_bf16", "", "mixed_bfloat16", "bfloat16"),
+        ("", "amx_bf16", "float32", "float32"),
     ],
     ids=["begun with tiles", "begun without"],
 )
@@ -92,16 +92,16 @@ def test_a_run_keeps_its_precision_and_says_why_on_another_machine(
     )
     (tmp_path / "data").symlink_to(begun / "data")
     with monkeypatch.context() as first:
-        first.setattr(precision, "instructions", lambda: here)
+        first.setattr(precision, "bfloat16_units", lambda: here)
         first.setattr(Trainer, "_asked_to_stop", stop_at_once)
         assert train(tmp_path) == 130
     config = tmp_path / "run" / "config.json"
     written = config.read_bytes()
     kept = json.loads(written)["precision"]
-    assert kept["name"] == name and "amx_bf16" in kept["reason"]
+    assert kept["name"] == name and "this CPU" in kept["reason"]
     said = f"precision {name}: {kept['reason']}"
     assert said in capsys.readouterr().out
-    monkeypatch.setattr(precision, "instructions", lambda: there)
+    monkeypatch.setattr(precision, "bfloat16_units", lambda: there)
     assert precision.choose("auto").name != name
     monkeypatch.setattr(
         Trainer,

@@ -9,7 +9,8 @@ from pathlib import Path
 import tensorflow as tf
 
 # What decides how fast a processor's convolutions are, and in which precision.
-_INSTRUCTIONS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
+_DOT_PRODUCTS, _TILES = "avx512_bf16", "amx_bf16"
+_INSTRUCTIONS = ("avx2", "avx512f", _DOT_PRODUCTS, _TILES)
 _CPUINFO = Path("/proc/cpuinfo")
 
 
@@ -84,6 +85,20 @@ def instructions() -> list[str]:
     """
     flags = _facts().get("flags", "").split()
     return [flag for flag in _INSTRUCTIONS if flag in flags]
+
+
+def bfloat16_units() -> str:
+    """Names what of the processor computes bfloat16 faster than float32.
+
+    Such as "amx_bf16"; empty where it has nothing. Intel's processors have
+    instructions for it that are no faster, AMD's have them from Zen 4 on and
+    are.
+    """
+    found = instructions()
+    if _TILES in found:
+        return _TILES
+    amd = _facts().get("vendor_id") == "AuthenticAMD"
+    return f"{_DOT_PRODUCTS} of AMD" if amd and _DOT_PRODUCTS in found else ""
 
 
 def _facts() -> dict[str, str]:

@@ -4,12 +4,11 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from tfgan_robust.networks.devices import instructions
+from tfgan_robust.networks.devices import bfloat16_units
 
-# Units for bfloat16: of a processor, and of a GPU (NVIDIA's compute
-# capability). What a device has decides, not how fast it was just now, so that
-# equal commands train equal networks however busy the machine is.
-_TILES = "amx_bf16"
+# NVIDIA's compute capability, from which on GPUs have units for bfloat16. What
+# a device has decides, not how fast it was just now, so that equal commands
+# train equal networks however busy the machine is.
 _CAPABILITY = (8, 0)
 
 
@@ -37,11 +36,11 @@ def choose(setting: str) -> Precision:
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
         return _of_gpu(tf.config.experimental.get_device_details(gpus[0]))
-    if _TILES in instructions():
+    if units := bfloat16_units():
         return Precision(
-            "mixed_bfloat16", f"this CPU has units for it ({_TILES})"
+            "mixed_bfloat16", f"this CPU has units for it ({units})"
         )
-    return Precision("float32", f"this CPU has no {_TILES}, which would pay")
+    return Precision("float32", "this CPU is no faster in bfloat16")
 
 
 def _of_gpu(details: dict[str, object]) -> Precision:
