@@ -92,9 +92,17 @@ def trials(preset: Preset, _: Study) -> list[Trial]:
         )
         for variant, settings in every.items()
         if variant == BASE or settings != base
-        for seed in section["base seeds" if variant == BASE else "seeds"]
+        for seed in _seeds(variant, section)
     ]
     return sorted(found, key=lambda trial: int(trial.settings["seed"]))
+
+
+def _seeds(variant: str, section: Section) -> list[int]:
+    """Returns seeds: more of the base, one of what answers least."""
+    if variant == BASE:
+        return list(section["base seeds"])
+    seeds = list(section["seeds"])
+    return seeds[:1] if variant in section["once"] else seeds
 
 
 def _folder(variant: str) -> str:
@@ -119,7 +127,7 @@ def draw(rows: Sequence[Row], _: Section) -> Figure:
             clean = accuracy(row, "clean")
             first = number == 0 and row["seed"] == rows[0]["seed"]
             panels[0].plot(
-                clean, number, "o",
+                [clean], [number], "o",
                 color=CLEAN_COLOR,
                 fillstyle="full" if split == "test" else "none",
                 label=f"{split} images" if first else None,
@@ -130,7 +138,7 @@ def draw(rows: Sequence[Row], _: Section) -> Figure:
                 radii, PALETTE[1:], MARKERS, strict=False
             ):
                 panels[1].plot(
-                    accuracy(row, attack, eps), number, mark,
+                    [accuracy(row, attack, eps)], [number], mark,
                     color=color,
                     label=f"{255 * eps:.0f}/255" if first else None,
                 )  # fmt: skip

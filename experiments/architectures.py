@@ -27,6 +27,8 @@ from tfgan_robust.reports.plot_style import CLEAN_COLOR, PALETTE
 
 NAME = "architectures"
 UNIT = "vgg"
+# The column that says how much time a training took, of what it was to take.
+TIME = f"time in {UNIT} epochs"
 # What each needs beside the settings of all.
 NETWORKS: dict[str, dict[str, Any]] = {
     UNIT: {},
@@ -43,15 +45,15 @@ def trials(preset: Preset, study: Study) -> list[Trial]:
         name: {**section.training, **changes, "classifier": name}
         for name, changes in NETWORKS.items()
     }
-    epochs = seconds.equal_time(
-        study.results / "costs.json", wanted, UNIT, section["epochs"]
-    )
+    costs = study.results / "costs.json"
+    epochs = seconds.equal_time(costs, wanted, UNIT, section["epochs"])
+    steps = seconds.relative(costs, wanted, UNIT)
     return [
         Trial(
             f"{NAME}/{name}-{seed}",
             {**settings, "epochs": epochs[name], "seed": seed},
             measurements,
-            {"network": name},
+            {"network": name, TIME: round(epochs[name] * steps[name], 2)},
         )
         for seed in section["seeds"]
         for name, settings in wanted.items()
@@ -89,7 +91,12 @@ def draw(rows: Sequence[Row], _: Section) -> Figure:
                     capsize=3,
                     label=label if row is rows[0] else None,
                 )
-    panel.set_yticks(range(len(names)), names)
+    # Epochs are whole, so that times differ.
+    times = {row["network"]: row[TIME] for row in rows}
+    panel.set_yticks(
+        range(len(names)), [f"{name}\n{times[name]:g}" for name in names]
+    )
+    panel.set_ylabel(f"network, {TIME}")
     panel.set_ylim(len(names) - 0.5, -0.5)
     panel.set_xlim(0, 100)
     panel.set_xlabel("accuracy, %")

@@ -94,13 +94,21 @@ def draw(rows: Sequence[Row], _: Section) -> Figure:
                 label=f"{attack}, {radius}, validation",
                 linestyle="-:"[number],
             )  # fmt: skip
-        for epoch in dict.fromkeys(epoch for epoch, _ in found["alarms"]):
-            panel.axvline(epoch, color=PALETTE[4], linewidth=0.8, zorder=0)
-        panel.set_ylim(0, 100)
-        panel.set_xlabel("epoch (lines: alarms)")
+        epochs = [epoch for epoch, _ in found["alarms"]]
+        if epochs:
+            # Once collapsed, each measurement raises one.
+            panel.axvline(
+                min(epochs), color=PALETTE[4], linewidth=0.8, zorder=0
+            )
+        # What collapsed is at 0.
+        panel.set_ylim(-3, 100)
+        panel.set_xlabel("epoch (line: first alarm)")
         panel.grid(axis="y")
     panels[0].set_ylabel("accuracy, %")
-    panels[0].legend(fontsize=7)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(
+        handles, labels, fontsize=7, ncols=2, loc="outside upper center"
+    )
     return figure
 
 

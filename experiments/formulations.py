@@ -27,6 +27,7 @@ from experiments.harness.experiment import (
 from experiments.harness.options import Preset, Section
 from experiments.harness.study import Study, Trial
 from tfgan_robust.attacks.formulations import FORMULATIONS
+from tfgan_robust.reports.numbers import format_eps
 from tfgan_robust.reports.plot_style import GREY, PALETTE
 
 BASELINE = "baseline"
@@ -78,7 +79,7 @@ def draw(rows: Sequence[Row], _: Section) -> Figure:
     )
     for line, (kind, words) in zip(panels, SETTINGS.items(), strict=True):
         for panel, attack in zip(line, attacks, strict=True):
-            panel.set_title(f"{attack}, {words}", fontsize=8.5)
+            panel.set_title(f"{attack}, {words}{_told(kind, rows)}", fontsize=8)
             for row in rows:
                 name = row["formulation"]
                 if name == BASELINE or row["settings by"] == kind:
@@ -110,6 +111,15 @@ def draw(rows: Sequence[Row], _: Section) -> Figure:
         panel.set_xlabel("radius, 1/255")
         panel.set_xticks([round(255 * eps) for eps in radii])
     return figure
+
+
+def _told(kind: str, rows: Sequence[Row]) -> str:
+    """Returns how those with generators were trained, by whose settings."""
+    for row in rows:
+        if row["settings by"] == kind and row["formulation"] != BASELINE:
+            radius = format_eps(row["resolved"]["eps"])
+            return f"\n{row['epochs']} epochs at radius {radius}"
+    return ""
 
 
 def _points(panel: Axes, row: Row, attacks: Sequence[str]) -> None:

@@ -53,11 +53,11 @@ def draw(rows: Sequence[Row], _: Section) -> Figure:
         for (attack, eps), color, mark in shown:
             value = accuracy(row, attack, eps)
             if value is not None:
-                label = attack if row is rows[0] else None
+                words = f"{attack}, {255 * eps:.0f}/255" if eps else attack
+                label = words if row is rows[0] else None
                 panel.plot([at], [value], mark, color=color, label=label)
     panel.set_xticks(range(len(PRECISIONS)), PRECISIONS)
     panel.set_xlim(-0.5, len(PRECISIONS) - 0.5)
-    panel.set_ylim(0, 100)
     panel.set_ylabel("accuracy, %")
     panel.grid(axis="y")
     panel.legend(fontsize=7)

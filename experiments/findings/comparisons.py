@@ -80,7 +80,7 @@ def all_stronger(pairs: Sequence[Pair]) -> Finding:
     Raises:
         MissingError: if a constant answer may be as robust as all of them.
     """
-    return all_larger(_telling(pairs))
+    return _of_telling(pairs, low=0.0)
 
 
 def no_more(pairs: Sequence[Pair], within: float) -> Finding:
@@ -94,12 +94,10 @@ def no_more(pairs: Sequence[Pair], within: float) -> Finding:
         MissingError: if a constant answer may be as accurate as all of them,
             and none is refuted all the same.
     """
-    refuted = [
-        pair
-        for pair in pairs
-        if difference(*pair).within(high=within) == DISAGREES
-    ]
-    return _together(refuted or _telling(pairs), high=within)
+    found = _together(pairs, high=within)
+    if found.verdict == DISAGREES:
+        return found
+    return _of_telling(pairs, high=within)
 
 
 def alike(pairs: Sequence[Pair], within: float) -> Finding:
@@ -115,16 +113,28 @@ def alike(pairs: Sequence[Pair], within: float) -> Finding:
     Raises:
         MissingError: if a constant answer may be as accurate as all of them.
     """
-    return _together(_telling(pairs), -within, within)
+    return _of_telling(pairs, -within, within)
 
 
-def _telling(pairs: Sequence[Pair]) -> list[Pair]:
-    """Returns the pairs of which not both may be constant answers."""
-    found = [pair for pair in pairs if any(_says_something(m) for m in pair)]
-    if not found:
+def _of_telling(
+    pairs: Sequence[Pair], low: float = -math.inf, high: float = math.inf
+) -> Finding:
+    """Tests the pairs of which not both may be constant answers.
+
+    Where these agree, the others are still owed, which is a condition.
+    """
+    telling = [pair for pair in pairs if any(_says_something(m) for m in pair)]
+    if not telling:
         shown = "; ".join(f"{one}, {other} %" for one, other in pairs)
         raise MissingError(f"{shown}: a constant answer reaches as much")
-    return found
+    found = _together(telling, low, high)
+    if found.verdict != AGREES or len(telling) == len(pairs):
+        return found
+    return dataclasses.replace(
+        found,
+        conditions=f"{len(telling)} of {len(pairs)} comparisons, since in the "
+        "others a constant answer does as well",
+    )
 
 
 def _together(

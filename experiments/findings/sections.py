@@ -26,7 +26,7 @@ from experiments.harness.experiment import (
 from tfgan_robust.files import read_json_object
 from tfgan_robust.reports.numbers import format_eps
 from tfgan_robust.reports.tables import markdown_table
-from tfgan_robust.training.alarms import FALLEN
+from tfgan_robust.training.alarms import FALLEN, has_fallen
 
 
 def added(name: str, results: Results, folder: Path) -> Iterator[str]:
@@ -75,10 +75,9 @@ def overfitting(results: Results, _: Path) -> Iterator[str]:
         )
         return
     yield (
-        "Does one of these explain why training images are classified so much "
-        "better than test images? Gap on clean images in inference mode, in "
-        "points, with its interval; whether it changes is tested for all of "
-        "them together at 95 %:"
+        "By how much training images are classified better than test images: "
+        "the gap on clean images in inference mode, in points, with its "
+        "interval; the intervals of its changes hold together at 95 %:"
     )
     yield markdown_table(
         (
@@ -179,7 +178,8 @@ def collapses(results: Results, folder: Path) -> Iterator[str]:
     if lines:
         yield (
             "Accuracy of validation images, in %: under PGD while training, "
-            "the best and the last, at their epochs, and under the attack that "
+            "the best, the lowest after it and the last, at their epochs, and "
+            "under the attack that "
             "decides, of the networks kept as best and last, with the interval "
             "of their difference. A fall is to less than "
             f"{FALLEN:.0%} of the best, by more than chance; alarms are "
@@ -187,7 +187,8 @@ def collapses(results: Results, folder: Path) -> Iterator[str]:
         )
         yield markdown_table(
             (
-                "variant", "seed", "epochs", "best PGD", "last PGD", "attack",
+                "variant", "seed", "epochs", "best PGD", "lowest PGD after",
+                "last PGD", "attack",
                 "best", "last", "last less best", "alarms", "first alarm",
                 "alarms and falls",
             ),
@@ -210,24 +211,39 @@ def _collapse(row: Row, stored: Mapping[str, Any]) -> tuple[str, ...] | None:
         return None
     found = row["history"]
     fallen = contrast([(1.0, last), (-FALLEN, best)]).within(high=0.0)
-    pgd = [100 * each for each in found["pgd"]]
+    pgd = found["pgd"]
     top = max(range(len(pgd)), key=pgd.__getitem__)
+    low = min(range(top, len(pgd)), key=pgd.__getitem__)
+    came_back = has_fallen(pgd[top], pgd[low], row["resolved"]["eval_images"])
     alarms = found["alarms"]
     return (
         row["variant"], str(row["seed"]), str(row["epochs"]),
-        f"{pgd[top]:.1f} at {found['at'][top]}",
-        f"{pgd[-1]:.1f} at {found['at'][-1]}",
+        *(
+            f"{100 * pgd[each]:.1f} at {found['at'][each]}"
+            for each in (top, low, -1)
+        ),
         f"{attack} {eps:g}/255", f"{best.mean:.1f}", f"{last.mean:.1f}",
         str(difference(last, best)), str(len(alarms)),
         f"{alarms[0][0]}: {alarms[0][1]}" if alarms else "none",
-        _warned(fallen == AGREES, bool(alarms)),
+        _warned(fallen == AGREES, came_back, bool(alarms))
+        if best.chance is None or best.is_above_chance
+        else f"no answer: the best has a constant answer's {best.chance:g} %",
     )  # fmt: skip
 
 
-def _warned(fallen: bool, alarmed: bool) -> str:
-    """Whether alarms say of a collapse, and of nothing else."""
+def _warned(fallen: bool, came_back: bool, alarmed: bool) -> str:
+    """Whether alarms say of a collapse, and of nothing else.
+
+    Args:
+        fallen: Whether the last network is less robust than the best was.
+        came_back: Whether one in between was, if the last is not.
+        alarmed: Whether there was an alarm.
+    """
     if fallen:
         return "a fall, and alarms" if alarmed else "a fall without an alarm"
+    if came_back:
+        said = "and alarms" if alarmed else "without an alarm"
+        return f"a fall from which it came back, {said}"
     return "an alarm without a fall" if alarmed else "neither"
 
 

@@ -102,7 +102,8 @@ def overfitting(results: Results) -> Iterator[str]:
         if listed:
             yield (
                 "The gap of training and test images "
-                f"{words}: {'; '.join(listed)}."
+                f"{words}: {'; '.join(listed)}, whose intervals hold together "
+                "at 95 %."
             )
 
 

@@ -113,10 +113,12 @@ class Study:
         run = self.run(trial)
         if not (run.metrics.is_file() and run.classifier("last").is_file()):
             return False
-        kept = self.kept(trial).path / "settings.json"
-        if not (kept.is_file() and _holds(kept, trial.settings)):
+        kept = self.kept(trial).path
+        file = kept / "settings.json"
+        if not (file.is_file() and _holds(file, trial.settings)):
             return False
-        return _ended(run, trial)
+        # What is kept may be of networks that were lost.
+        return _ended(run, trial) and noted_network(kept) == _network(run)
 
     def is_lost(self, trial: Trial) -> bool:
         """Tells whether a training is kept as done, and its networks not."""
@@ -194,6 +196,8 @@ class Study:
         command("evaluate", log, run_dir=run, output=output, **given)
         kept = self._evaluation(trial, measurement)
         kept.mkdir(parents=True, exist_ok=True)
+        # It may be of a network that was lost.
+        (kept / "results.json").unlink(missing_ok=True)
         write_json(kept / "flags.json", dict(measurement.flags))
         self._note_network(trial, kept)
         _copy(output, kept, _OF_EVALUATION)
@@ -233,8 +237,7 @@ class Study:
 
     def _note_network(self, trial: Trial, folder: Path) -> None:
         """Notes which network it is that is kept, or was measured."""
-        last = self.run(trial).classifier("last")
-        write_json(folder / NETWORK, {"last": sha256(last)})
+        write_json(folder / NETWORK, _network(self.run(trial)))
 
     def _evaluation(self, trial: Trial, measurement: Measurement) -> Path:
         return self.kept(trial).path / measurement.name
@@ -260,6 +263,11 @@ def is_of_network(folder: Path, kept: Path) -> bool:
     """
     trained = noted_network(kept)
     return trained is None or noted_network(folder) == trained
+
+
+def _network(run: RunDirectory) -> dict[str, Any]:
+    """Returns what tells the network of a run from others."""
+    return {"last": sha256(run.classifier("last"))}
 
 
 def noted_network(folder: Path) -> dict[str, Any] | None:

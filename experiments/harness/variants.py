@@ -110,6 +110,8 @@ LEARNED = [
     *FAMILIES["generators move images"],
     *FAMILIES["generators say where to start"],
 ]
+# All others.
+UNLEARNED = [name for name in VARIANTS if name not in LEARNED]
 
 
 def trial_name(variant: str, budget: int, seed: int) -> str:

@@ -318,6 +318,15 @@ def test_ablations_that_close_the_gap_are_named():
     assert found[-1].change is None
 
 
+def test_what_does_not_overfit_is_not_asked_what_helps_against_it():
+    rows = pair("base", 0.75, 0.72) + pair("one generator", 0.9, 0.7)
+    results = {"ablations": {"rows": rows}}
+    assert verdict("Two generators overfit", results) == intervals.AGREES
+    rows = pair("base", 0.75, 0.72) + pair("one generator", 0.77, 0.72)
+    results = {"ablations": {"rows": rows}}
+    assert verdict("Two generators overfit", results) == comparisons.UNKNOWN
+
+
 def test_what_learned_nothing_overfits_neither_less_nor_more():
     rows = pair("base", 0.9, 0.7) + pair("one generator", 0.1, 0.1)
     results = {"ablations": {"rows": rows}}
@@ -379,7 +388,8 @@ def test_generators_are_known_by_their_names_in_efficiency():
             settings={"method": "start", "formulation": "x"},
         )  # fmt: skip
 
-    moving, starting = "Generators defend better", "Generators that say where"
+    moving = "Generators that move images defend better"
+    starting = "Generators that say where"
     rows = [reached("start x", 0.2), reached("start noise", 0.4)]
     results = {"efficiency": {"rows": rows}}
     assert verdict(starting, results) == intervals.DISAGREES
@@ -400,6 +410,15 @@ def test_generators_are_known_by_their_names_in_efficiency():
     assert verdict(moving, results) == intervals.UNCLEAR
     results["efficiency"]["rows"] = rows + other
     assert verdict(moving, results) == intervals.DISAGREES
+    # What the paper itself compares with.
+    many = "Generators defend better than training against 7 steps"
+    assert verdict(many, results) == comparisons.UNKNOWN
+    slow = [
+        {**reached("pgd-7", share), "budget": budget}
+        for share, budget in ((0.1, 10), (0.4, 30))
+    ]
+    results["efficiency"]["rows"] = rows + other + slow
+    assert verdict(many, results) == intervals.AGREES
 
 
 def test_numbers_of_claims_are_those_that_the_paper_states():

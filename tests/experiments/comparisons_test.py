@@ -186,6 +186,15 @@ def test_what_may_only_fall_is_tested_on_one_side():
         comparisons.no_more([low[:1] * 2], 1.0)
 
 
+def test_each_of_several_has_its_share_of_the_level():
+    first, second = two_masks(6, 0)
+    more = paired(first, network="a"), paired(second, network="a")
+    same = paired(second, network="a"), paired(second, network="a")
+    assert comparisons.no_more([more], 0.0).verdict == DISAGREES
+    found = comparisons.no_more([more, *[same] * 9], 0.0)
+    assert found.verdict == UNCLEAR
+
+
 def test_what_holds_for_several_is_tested_for_each():
     first, second = two_masks(6, 0)
     pair = paired(first, network="a"), paired(second, network="a")
@@ -208,7 +217,11 @@ def test_two_accuracies_of_nothing_are_not_alike():
         comparisons.alike([nothing], 1.0)
     first, second = two_masks(0, 0)
     same = paired(first, network="a"), paired(second, network="a")
-    assert comparisons.alike([nothing, same], 1.0).verdict == AGREES
+    found = comparisons.alike([nothing, same], 1.0)
+    assert found.verdict == AGREES
+    # It is not said of what could not be compared.
+    assert found.conditions.startswith("1 of 2 comparisons")
+    assert comparisons.alike([same, same], 1.0).conditions == ""
 
 
 def test_constant_answers_are_not_robust():

@@ -92,7 +92,8 @@ def test_attacks_at_one_radius_are_drawn_beside_the_others(place):
         line for line in figure.axes[0].lines if line.get_fillstyle() == "none"
     )
     assert hollow.get_ydata() == [70]
-    (panel,) = architectures.draw(rows, None).axes
+    timed = [{**row, architectures.TIME: 10.0} for row in rows]
+    (panel,) = architectures.draw(timed, None).axes
     labels = panel.get_legend_handles_labels()[1]
     assert labels == ["clean", "fgsm, 4/255", "fgsm, 8/255", "pgd-5, 8/255"]
 

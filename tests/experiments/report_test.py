@@ -338,6 +338,7 @@ def test_collapses_are_told_with_their_alarms(tmp_path):
                 f"collapse/{name}",
                 {("autoattack-fast", eps / 255): count for eps in (8, 16)},
                 variant=name, history=history, checkpoint=checkpoint,
+                resolved={"eval_images": 1000},
             )
             for checkpoint, count in zip(("best", "last"), left, strict=True)
         ]  # fmt: skip
@@ -348,21 +349,25 @@ def test_collapses_are_told_with_their_alarms(tmp_path):
         *of("fgsm", [0.2, 0.3, 0.01], (50, 2), [fell]),
         *of("early", [0.3, 0.2, 0.0], (50, 2), early),
         *of("silent", [0.3, 0.2, 0.2], (50, 2), []),
-        # A fall under PGD that the attack that decides does not know.
-        *of("shy", [0.3, 0.01, 0.3], (50, 50), [[4, "pgd_collapses"]]),
+        *of("back", [0.3, 0.01, 0.3], (50, 50), [[4, "pgd_collapses"]]),
+        *of("shy", [0.3, 0.25, 0.3], (50, 50), [[4, "pgd_collapses"]]),
         *of("gan", [0.2, 0.25, 0.3], (50, 50), []),
     ]
     added = sections.added("collapse", {"collapse": {"rows": rows}}, tmp_path)
     text = "\n\n".join(added)
     (line,) = cells(text, "fgsm")
-    assert line[3:8] == [
-        "30.0 at 4", "1.0 at 6", "autoattack-fast 16/255", "25.0", "1.0",
+    assert line[3:9] == [
+        "30.0 at 4", "1.0 at 6", "1.0 at 6", "autoattack-fast 16/255", "25.0",
+        "1.0",
     ]  # fmt: skip
     assert line[-3:] == ["1", "6: pgd_collapses", "a fall, and alarms"]
     assert cells(text, "early")[0][-3:] == [
         "2", "4: fgsm_rises_while_pgd_falls", "a fall, and alarms",
     ]  # fmt: skip
     assert cells(text, "silent")[0][-1] == "a fall without an alarm"
+    (back,) = cells(text, "back")
+    assert back[3:6] == ["30.0 at 2", "1.0 at 4", "30.0 at 6"]
+    assert back[-1] == "a fall from which it came back, and alarms"
     assert cells(text, "shy")[0][-1] == "an alarm without a fall"
     assert cells(text, "gan")[0][-3:] == ["0", "none", "neither"]
 

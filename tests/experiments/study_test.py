@@ -15,7 +15,7 @@ import pytest
 
 from experiments.harness import study
 from tfgan_robust.errors import TfganRobustError, UsageError
-from tfgan_robust.files import read_json_object, write_json
+from tfgan_robust.files import read_json_object, sha256, write_json
 
 ROOT = Path(__file__).parents[2]
 
@@ -78,10 +78,15 @@ def leave_networks(place, rows):
 def test_a_training_is_done_after_its_last_epoch(place):
     keep(place)
     run = leave_networks(place, ["1.0,10.0,128.0"])
+    last = {"last": sha256(run.classifier("last"))}
+    write_json(place.kept(TRIAL).path / study.NETWORK, last)
     assert not place.is_trained(TRIAL)
     with run.metrics.open("a") as file:
         file.write("2.0,20.0,64.0\n")
     assert place.is_trained(TRIAL)
+    # What is kept is of networks that were lost: this is not kept yet.
+    run.classifier("last").write_text("others")
+    assert not place.is_trained(TRIAL)
 
 
 def test_a_training_is_not_done_before_it_is_kept(place, monkeypatch):

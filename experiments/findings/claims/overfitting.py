@@ -98,6 +98,7 @@ def _pairs_overfit_less(stored: Mapping[str, Any]) -> Finding:
     one, two = (
         _gap_of_ablation(stored, name) for name in ("one generator", BASE)
     )
+    _check_overfits(one, two)
     less = contrast([*one, *((-weight, each) for weight, each in two)])
     return Finding(
         less.within(low=0.0),
@@ -107,14 +108,24 @@ def _pairs_overfit_less(stored: Mapping[str, Any]) -> Finding:
 
 def _decay_helps_little(stored: Mapping[str, Any]) -> Finding:
     base, decayed = (_gap_of_ablation(stored, name) for name in (BASE, DECAY))
-    if contrast(base).within(low=0.0) != AGREES:
-        raise MissingError(f"no overfitting: {_told(base, contrast(base))}")
+    _check_overfits(base)
     less = contrast([*base, *((-weight, each) for weight, each in decayed)])
     return Finding(
         less.within(high=SIMILAR),
         f"{_told(base, contrast(base))}; {_told(decayed, contrast(decayed))}; "
         f"smaller by {less}",
     )
+
+
+def _check_overfits(*gaps: list[tuple[float, Measured]]) -> None:
+    """Refuses to ask what helps against overfitting where there is none.
+
+    Raises:
+        MissingError: with the gaps of which none is overfitting.
+    """
+    if not any(contrast(g).within(low=_OVERFIT) == AGREES for g in gaps):
+        shown = "; ".join(_told(gap, contrast(gap)) for gap in gaps)
+        raise MissingError(f"no overfitting: {shown}")
 
 
 def _told(terms: Sequence[tuple[float, Measured]], sum_: Interval) -> str:
