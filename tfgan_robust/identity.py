@@ -95,7 +95,7 @@ def of_network(
     digest = hashlib.blake2b(digest_size=_BYTES)
     for array in weights:
         digest.update(f"{array.dtype.str} {array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).data)
+        digest.update(array.tobytes())
     return {
         "structure": _digest(structure),
         "weights": digest.hexdigest(),

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from cases import slow
 from keras import layers
 
 from tfgan_robust.errors import UsageError
@@ -95,6 +96,27 @@ def test_float32_copies_have_the_weights_and_nothing_of_the_rounding(
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
     # The model itself is as it was.
     assert not is_float32(rounded)
+
+
+@pytest.mark.parametrize("policy", ["bfloat16", *slow("float16", "float64")])
+@pytest.mark.parametrize("build", [chain, nested, wrapped, subclassed])
+def test_variables_of_another_precision_become_float32(build, policy):
+    other = build(policy)
+    wide = to_float32(other)
+    assert {str(variable.dtype) for variable in wide.weights} <= {
+        "float32",
+        "uint32",  # of seeds
+    }
+    for found, kept in zip(
+        wide.get_weights(), other.get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(found, kept.astype(found.dtype))
+    found = classifier_logits(wide, "inference")(IMAGES)
+    expected = other(IMAGES, training=False)
+    np.testing.assert_allclose(
+        found, np.asarray(expected, np.float32), rtol=0.05, atol=0.05
+    )
+    assert keras.config.dtype_policy().name == "float32"
 
 
 def test_float32_models_are_not_copied():

@@ -240,6 +240,85 @@ def test_a_file_is_trained_in_the_precision_of_the_run(
     assert np.isfinite(float(model.train_step(batch())["loss"]))
 
 
+@keras.saving.register_keras_serializable(package="build_test")
+class Opaque(keras.Model):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.flatten, self.dense = layers.Flatten(), layers.Dense(10)
+
+    def call(self, images):
+        return self.dense(self.flatten(images))
+
+
+def opaque():
+    model = Opaque()
+    model(np.zeros((1, *SHAPE), np.float32))
+    return model
+
+
+def ended_by(end):
+    images = keras.Input(SHAPE)
+    logits = layers.Dense(10)(layers.Flatten()(images))
+    return keras.Model(images, end(logits))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: ended_by(lambda logits: logits * 0.5),
+        opaque,
+        *slow(
+            lambda: ended_by(layers.Activation("linear")),
+            lambda: keras.Sequential(
+                [keras.Input(SHAPE), ended_by(lambda x: x)]
+            ),
+        ),
+    ],
+    ids=["operation", "subclassed", "activation", "nested"],
+)
+def test_logits_of_a_file_are_float32_however_it_ends(make, tmp_path, capsys):
+    make().save(tmp_path / "mine.keras")
+    model = build(
+        classifier=str(tmp_path / "mine.keras"),
+        precision="mixed_bfloat16", method="natural",
+    )  # fmt: skip
+    images, _ = batch()
+    logits = np.asarray(model.classifier(images))
+    assert logits.dtype == np.float32
+    rounded = tf.cast(tf.cast(logits, tf.bfloat16), tf.float32)
+    assert np.any(logits != rounded)
+    told = "is trained in float32" in capsys.readouterr().out
+    assert told == (make is opaque)
+
+
+def test_variables_of_lower_precision_are_not_trained(tmp_path):
+    low = keras.Sequential(
+        [
+            keras.Input(SHAPE),
+            layers.Flatten(),
+            layers.Dense(10, dtype="bfloat16"),
+        ]
+    )
+    with pytest.raises(UsageError, match="mixed_bfloat16.*of bfloat16"):
+        build(low, method="natural")
+    low.save(tmp_path / "low.keras")
+    for precision in ("float32", "mixed_bfloat16"):
+        model = build(
+            classifier=str(tmp_path / "low.keras"),
+            precision=precision, method="natural",
+        )  # fmt: skip
+        kinds = {v.dtype for v in model.classifier.trainable_variables}
+        assert kinds == {"float32"}
+        assert np.isfinite(float(model.train_step(batch())["loss"]))
+
+
+def test_a_subclassed_classifier_may_be_remembered():
+    settings = {"method": "start", "start_from": "remembered"}
+    config = resolve(SMALL, settings)
+    model = build_model(config, SHAPE, 10, num_images=4, classifier=opaque())
+    assert model.memory.image_shape == SHAPE
+
+
 def test_float16_needs_loss_scaling():
     half = keras.Sequential(
         [

@@ -317,6 +317,78 @@ def test_fit_refuses_images_of_another_range(change, told, kind):
     assert not changed(before, model)
 
 
+def test_fit_refuses_labels_of_another_kind():
+    images, labels = (part.numpy() for part in batch(size=8))
+    model = build(method="natural")
+    for other, told in (
+        (labels[:, None], "labels\\[:, 0\\]"),
+        (np.eye(10)[labels], "argmax"),
+        (labels.astype(np.float32), "astype"),
+        (labels + 5, "from 5 to 12"),
+    ):
+        with pytest.raises(UsageError, match=told):
+            model.fit(images, other, verbose=0)
+        for pixels in (images, (images, labels)):  # as with their places
+            data = tf.data.Dataset.from_tensors((pixels, other))
+            with pytest.raises(UsageError, match=told):
+                model.fit(data, verbose=0)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int32])
+def test_fit_takes_labels_as_any_integers(kind):
+    images, labels = (part.numpy() for part in batch(size=8))
+    first, second = build(method="fgsm"), build(method="fgsm")
+    first.fit(images, labels, shuffle=False, verbose=0)
+    second.fit(images, labels.astype(kind), shuffle=False, verbose=0)
+    for one, two in zip(
+        first.trained.get_weights(), second.trained.get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(one, two)
+
+
+def test_a_last_batch_may_have_fewer_images_than_there_are_generators():
+    images, labels = (part.numpy() for part in batch(size=9))
+    model = build(generator_width=0.1)
+    assert model.method.num_generators > 1
+    model.fit(images, labels, batch_size=8, verbose=0)
+    assert int(model.optimizer.iterations) == 2
+    assert all(np.isfinite(w).all() for w in model.trained.get_weights())
+
+
+def test_a_method_that_remembers_asks_for_places():
+    images, labels = (part.numpy() for part in batch(size=8))
+    config = resolve(TINY, {"method": "start", "start_from": "remembered"})
+    model = build_model(config, SHAPE, 10, num_images=8)
+    with pytest.raises(UsageError, match="with_places=True"):
+        model.fit(images, labels, verbose=0)
+
+
+def test_what_is_not_compiled_perturbs_within_the_whole_radius(tmp_path):
+    model = build(method="fgsm", eps_warmup=0.5)
+    images, labels = batch()
+    assert float(model.method.radius) < 0.1 * model.method.eps
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras", compile=False)
+    assert float(loaded.method.radius) == pytest.approx(model.method.eps)
+    (moved,) = loaded.method.perturb(images, labels, tf.constant([0, 1]))
+    assert float(tf.reduce_max(tf.abs(moved - images))) > 0
+
+
+def test_weight_perturbation_tells_of_the_weights_that_are_trained():
+    def told(length):
+        start = {"weight_perturbation_start": 0} if length else {}
+        model = build(
+            method="fgsm", weight_perturbation=length,
+            classifier_learning_rate=1e-12, **start,
+        )  # fmt: skip
+        return {k: float(v) for k, v in model.train_step(batch()).items()}
+
+    plain, moved = told(0.0), told(0.3)
+    for name in ("attack_loss", "attack_accuracy"):
+        assert moved[name] == pytest.approx(plain[name], rel=1e-4)
+    assert moved["loss"] > 1.05 * plain["loss"]
+
+
 @pytest.mark.parametrize("length", [0.0, 0.01])
 def test_losses_of_a_users_model_are_descended(length):
     logs = []

@@ -14,6 +14,27 @@ def last_layer(model: keras.Model) -> keras.Operation | None:
     return last_layer(last) if isinstance(last, keras.Model) else last
 
 
+def last_layers(model: keras.Model) -> list[keras.layers.Layer] | None:
+    """Returns the last layer that has weights, and the layers after it.
+
+    Those of a model inside are its own. None where Keras knows no graph.
+    """
+    if not getattr(model, "outputs", None):
+        return None
+    found: list[keras.layers.Layer] = []
+    for operation in reversed(_graph(model).operations):
+        if isinstance(operation, keras.Model):
+            inner = last_layers(operation)
+            if inner is None:
+                return None
+            found += inner
+        elif isinstance(operation, keras.layers.Layer):
+            found.append(operation)
+        if getattr(operation, "weights", ()):
+            break
+    return found
+
+
 def last_operation(model: keras.Model) -> str | None:
     """Names the last activation or else operation of a graph of layers."""
     last = last_layer(model)

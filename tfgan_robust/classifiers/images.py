@@ -41,22 +41,28 @@ def check_images(
     _check_labels(np.asarray(labels), len(images), classifier.num_classes)
 
 
-def check_training_images(source: Any) -> None:
-    """Checks the images that a model is to be fitted to, or a first batch.
+def check_training_data(source: Any, labels: Any, num_classes: int) -> None:
+    """Checks what a model is to be fitted to, or a first batch of it.
 
     Args:
         source: Images, float32 [n, height, width, channels] in [0, 1], or a
-            data set or Keras's `PyDataset` of batches that begin with images.
+            data set or Keras's `PyDataset` of batches of these, maybe with
+            their places, and of labels.
+        labels: Integer [n], where these are no part of batches.
+        num_classes: Of the model.
 
     Raises:
-        UsageError: for images of another type or range. What is neither is
-            left to Keras.
+        UsageError: for images or labels of another type, shape or range. What
+            is neither is left to Keras.
     """
     if isinstance(source, tf.data.Dataset):
         source = next(iter(source.take(1)), (None,))
     elif isinstance(source, keras.utils.PyDataset):
         source = source[0]
     if isinstance(source, tuple | list):
+        source, labels = source[0], (*source, None)[1]
+    # Images may have their places beside them.
+    while isinstance(source, tuple | list) and source:
         source = source[0]
     if not isinstance(source, np.ndarray | tf.Tensor) or len(source) == 0:
         return
@@ -67,6 +73,8 @@ def check_training_images(source: Any) -> None:
             f"{images.dtype}; divide 0 to 255 by 255."
         )
     _check_pixels(images)
+    if isinstance(labels, np.ndarray | tf.Tensor):
+        _check_labels(np.asarray(labels), len(images), num_classes)
 
 
 def _check_shape(images: np.ndarray, classifier: Classifier) -> None:

@@ -8,13 +8,14 @@ import keras
 
 from tfgan_robust.classifiers.answers import check_outputs
 from tfgan_robust.classifiers.classifier import Classifier
-from tfgan_robust.classifiers.endings import last_layer
+from tfgan_robust.classifiers.endings import last_layers
 from tfgan_robust.classifiers.fitting import ImageShape
 from tfgan_robust.classifiers.interface import UNIT, parse_input_range
 from tfgan_robust.classifiers.model_files import read_model
 from tfgan_robust.errors import UsageError
 from tfgan_robust.networks import pretrained
 from tfgan_robust.networks.logits import set_precision, to_float32
+from tfgan_robust.networks.widening import with_float32_variables
 from tfgan_robust.reports.progress import say
 from tfgan_robust.runs.directory import RunDirectory, check_checkpoint
 from tfgan_robust.runs.stored import (
@@ -205,18 +206,26 @@ def load_trainable(path: str | Path, precision: str) -> keras.Model:
     Args:
         path: See `load_float32`.
         precision: Name of a Keras dtype policy, for all layers but the last
-            one, whose logits are float32; whatever the file says.
+            one with weights and those after it, whose logits are float32;
+            whatever the file says. Where Keras does not know which these
+            are, all are float32, which is said.
 
     Raises:
         UsageError: if the file cannot be read.
     """
     if precision == "float32":
         return load_float32(path)
-    model = _read(path)
+    model = with_float32_variables(_read(path))
+    ends = last_layers(model)
+    if ends is None:
+        say(
+            "NOTE: this classifier is trained in float32: logits must be, and "
+            "of a subclassed model Keras does not know which layer is the last."
+        )
+        return to_float32(model)
     set_precision(model, precision)
-    end = last_layer(model)
-    if isinstance(end, keras.layers.Layer):
-        end.dtype_policy = "float32"
+    for layer in ends:
+        layer.dtype_policy = "float32"
     return model
 
 

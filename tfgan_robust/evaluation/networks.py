@@ -27,6 +27,7 @@ from tfgan_robust.methods.generator_settings import (
     GeneratorNetworkSettings,
     LearnedStartSettings,
 )
+from tfgan_robust.networks.logits import to_float32
 from tfgan_robust.runs import directory, presets
 from tfgan_robust.runs.config import TrainConfig
 from tfgan_robust.runs.directory import RunDirectory
@@ -222,7 +223,7 @@ def _load_generators(
                 f"{path} holds another network, {model.name}. Restore it, or "
                 "leave the attack `generators` out."
             )
-        found.append((model, _perturbation(config)))
+        found.append((to_float32(model), _perturbation(config)))
     return found
 
 

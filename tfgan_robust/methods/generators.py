@@ -10,7 +10,7 @@ from tfgan_robust.attacks.generators import Perturbation
 from tfgan_robust.attacks.linf import random_start
 from tfgan_robust.methods.base import Method, Perturbed, fold_in
 from tfgan_robust.methods.generator_settings import GeneratorSettings
-from tfgan_robust.methods.sharing import latent_noise, parts
+from tfgan_robust.methods.sharing import in_parts, latent_noise
 from tfgan_robust.networks.logits import LogitsFn
 
 # Kinds of noise, each with a stream of its own.
@@ -105,11 +105,14 @@ class Generators(Method):
                 for n in range(count)
             ]
         # Batches are shuffled, so that the parts are drawn at random.
-        found = [
-            self.directions(point.part(own), n, update, training)
-            for n, own in parts(point.images, count)
-        ]
-        return [self.move(point, tf.concat(found, 0))]
+        found = in_parts(
+            point.images,
+            count,
+            lambda n, own: self.directions(
+                point.part(own), n, update, training
+            ),
+        )
+        return [self.move(point, found)]
 
     def directions(
         self, point: Point, index: int, update: int = 0, training: bool = False

@@ -19,7 +19,7 @@ from tfgan_robust.attacks.generators import LearnedStep
 from tfgan_robust.attacks.gradients import input_gradient
 from tfgan_robust.methods.base import Method, Perturbed, fold_in
 from tfgan_robust.methods.generator_settings import LearnedStartSettings
-from tfgan_robust.methods.sharing import latent_noise, parts
+from tfgan_robust.methods.sharing import in_parts, latent_noise
 from tfgan_robust.networks.logits import LogitsFn
 from tfgan_robust.networks.losses import cross_entropy
 
@@ -167,7 +167,7 @@ class LearnedStart(Method):
         Returns:
             float32, shaped as the images.
         """
-        source, count = self.settings.start_from, self.num_generators
+        source = self.settings.start_from
         if source == "remembered":
             return start.seen
         if source == "noise":
@@ -178,11 +178,13 @@ class LearnedStart(Method):
                 1.0,
             )
         # Batches are shuffled, so that the parts are drawn at random.
-        found = [
-            self.direction(start, index, own=own, training=training)
-            for index, own in parts(start.images, count)
-        ]
-        return tf.concat(found, 0)
+        return in_parts(
+            start.images,
+            self.num_generators,
+            lambda index, own: self.direction(
+                start, index, own=own, training=training
+            ),
+        )
 
     def direction(
         self,

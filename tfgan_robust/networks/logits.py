@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from tfgan_robust.errors import UsageError, in_one_line
 from tfgan_robust.networks.substitutes import substituted
+from tfgan_robust.networks.widening import with_float32_variables
 
 # From images in [0, 1] to float32 logits [batch, num_classes], changing no
 # variable.
@@ -84,8 +85,7 @@ def followed_logits(classifier: keras.Model, mode: str) -> LogitsFn:
 def to_float32(model: keras.Model) -> keras.Model:
     """Returns a copy of a model that computes in float32 throughout.
 
-    Variables are float32 whatever the precision was, so that nothing is
-    lost; only the activations get more precise.
+    So are its variables: nothing is lost of what had fewer bits.
 
     Args:
         model: Any Keras model that was built; one that computes in float32
@@ -94,6 +94,7 @@ def to_float32(model: keras.Model) -> keras.Model:
     Raises:
         UsageError: if Keras cannot save the model and load it again.
     """
+    model = with_float32_variables(model)
     if is_float32(model):
         return model
     try:

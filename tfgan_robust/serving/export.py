@@ -225,11 +225,14 @@ def _write_and_check(
     classifier = load("tfgan_robust.classifiers.loading:load_float32")(
         classifier_file
     )
-    metadata["image_shape"] = list(classifier.input_shape[1:])
+    image_shape, num_classes = load("tfgan_robust.networks.shapes:shapes_of")(
+        classifier
+    )
+    metadata["image_shape"] = list(image_shape)
     names = subject.class_names
-    if len(names) != classifier.output_shape[-1]:
+    if len(names) != num_classes:
         raise UsageError(
-            f"The classifier has {classifier.output_shape[-1]} outputs and "
+            f"The classifier has {num_classes} outputs and "
             f"needs as many class names. Received: {len(names)} names."
         )
     metadata["robustness"] = _results_of(classifier, subject.robustness)

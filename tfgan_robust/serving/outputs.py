@@ -3,6 +3,8 @@
 import keras
 import numpy as np
 
+from tfgan_robust.networks.shapes import input_shape_of
+
 
 def with_named_outputs(classifier: keras.Model) -> keras.Model:
     """Returns a model that answers with `logits` and `probabilities`.
@@ -14,7 +16,7 @@ def with_named_outputs(classifier: keras.Model) -> keras.Model:
     Returns:
         A model of the input `images`, with the classifier's weights.
     """
-    images = keras.Input(classifier.input_shape[1:], name="images")
+    images = keras.Input(input_shape_of(classifier)[1:], name="images")
     logits = keras.layers.Activation("linear", name="logits")(
         classifier(images, training=False)
     )

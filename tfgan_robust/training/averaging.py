@@ -88,6 +88,7 @@ class AveragedStatistics:
         images, _, seen = recall(self._memory, images)
         # Keras converts what it is given, too.
         images = tf.cast(images, tf.float32)
+        labels = tf.cast(labels, tf.int64)
         perturbed = method.perturb(images, labels, seed, **seen)
         named = dict(zip(method.names, perturbed, strict=True))
         method.logits(classify, images, named)

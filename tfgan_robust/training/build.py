@@ -18,6 +18,7 @@ from tfgan_robust.networks.logits import compute_dtypes, normalisations
 from tfgan_robust.networks.pretrained import locate
 from tfgan_robust.networks.registry import NETWORKS
 from tfgan_robust.networks.substitutes import substituted
+from tfgan_robust.networks.widening import not_float32
 from tfgan_robust.runs.config import TrainConfig
 from tfgan_robust.training import optimizers
 from tfgan_robust.training.model import AdversarialClassifier
@@ -142,6 +143,13 @@ def _build_classifier(
 
 
 def _check_precision(config: TrainConfig, classifier: keras.Model) -> None:
+    others = not_float32(classifier.trainable_variables)
+    if others:
+        raise UsageError(
+            "A classifier is trained with float32 variables; build it in "
+            "float32 or mixed_bfloat16, or save it and name the file by "
+            f"`classifier`. Received: variables of {', '.join(sorted(others))}."
+        )
     scaled = config.precision == "mixed_float16"
     if "float16" in compute_dtypes(classifier) and not scaled:
         raise UsageError(

@@ -253,7 +253,8 @@ class Trainer:
             f"{device}, attacks compiled with "
             f"{'XLA' if chief.jit_compile else 'the plain graph'}"
         )
-        say(f"precision {self.precision.name}: {self.precision.reason}")
+        since = "as the run began, since " if resumed else ""
+        say(f"precision {self.precision.name}: {since}{self.precision.reason}")
         rate = images_per_second(
             self._config,
             self._training,

@@ -113,8 +113,17 @@ def recall(
     Returns:
         The images, their places (None if they have none), and what the method
         is told of them by name.
+
+    Raises:
+        UsageError: for images without places where these are needed.
     """
     if memory is None:
         return images, None, {}
+    if not isinstance(images, tuple | list):
+        raise UsageError(
+            "A method that remembers gradients takes batches of "
+            "`training_batches(..., with_places=True)`. Received: images "
+            "without their places."
+        )
     images, places = images
     return images, places, {"remembered": memory.read(places)}

@@ -15,12 +15,13 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfgan_robust.classifiers.images import check_training_images
+from tfgan_robust.classifiers.images import check_training_data
 from tfgan_robust.errors import UsageError
 from tfgan_robust.methods.base import Perturbed, build_method, fold_in
 from tfgan_robust.methods.settings import MethodSettings
 from tfgan_robust.networks.logits import classifier_logits, copy_network
 from tfgan_robust.networks.losses import cross_entropy
+from tfgan_robust.networks.shapes import input_shape_of, shapes_of
 from tfgan_robust.training import metrics, weights
 from tfgan_robust.training.averaging import AveragedStatistics, Looked
 from tfgan_robust.training.keras_file import KerasFile
@@ -91,15 +92,10 @@ class AdversarialClassifier(KerasFile):
         self.method_name, self.seed = method, seed
         self.refinements = refinements
         self.method.label_smoothing = refinements.label_smoothing
-        if refinements.eps_warmup:
-            self.method.warmup = lambda: refinements.radius_at(
-                self.optimizer.iterations
-            )
         self.memory: GradientMemory | None = None
         if self.method.remembers:
-            self.memory = GradientMemory(
-                remembered, classifier.input_shape[1:], seed
-            )
+            shape = input_shape_of(classifier)[1:]
+            self.memory = GradientMemory(remembered, shape, seed)
         self.averaged: keras.Model | None = None
         if refinements.averaging:
             self.averaged = copy_network(classifier)
@@ -157,6 +153,11 @@ class AdversarialClassifier(KerasFile):
             )
         spare_vectors(optimizer, self.classifier)
         super().compile(optimizer=optimizer, **kwargs)
+        if self.refinements.eps_warmup:
+            # Who counts the steps is not known before.
+            self.method.warmup = lambda: self.refinements.radius_at(
+                self.optimizer.iterations
+            )
         self.generator_optimizers = list(generator_optimizers)
         # Built here, each on its own network: Keras would build the first on
         # all variables, and restores only what is built.
@@ -176,16 +177,18 @@ class AdversarialClassifier(KerasFile):
             **kwargs: See Keras.
 
         Raises:
-            UsageError: for images out of that range, or of another type; of
-                batches the first is looked at.
+            UsageError: for images out of that range, labels that are no class
+                numbers, or either of another type; of batches the first is
+                looked at.
         """
-        check_training_images(x)
+        given = inspect.signature(super().fit).bind(x, *args, **kwargs)
+        given.apply_defaults()
+        _, num_classes = shapes_of(self.classifier)
+        check_training_data(x, given.arguments["y"], num_classes)
         looked = Looked(x)
         history = super().fit(looked.source, *args, **kwargs)
         divided = isinstance(x, tf.distribute.DistributedDataset)
         if self.averaged is not None and not divided:
-            given = inspect.signature(super().fit).bind(x, *args, **kwargs)
-            given.apply_defaults()
             batches = looked.again(
                 given.arguments["y"],
                 batch_size=given.arguments["batch_size"],
@@ -220,6 +223,8 @@ class AdversarialClassifier(KerasFile):
             The running means of `metrics`, none of them weighted.
         """
         images, labels, importance = keras.utils.unpack_x_y_sample_weight(data)
+        # TensorFlow's kernels take no others that data sets have.
+        labels = tf.cast(labels, tf.int64)
         method, memory = self.method, self.memory
         images, places, seen = recall(memory, images)
         logs: dict[str, tf.Tensor] = {}
@@ -251,6 +256,7 @@ class AdversarialClassifier(KerasFile):
         For accuracy under attack see `evaluate_classifier`.
         """
         images, labels, _ = keras.utils.unpack_x_y_sample_weight(data)
+        labels = tf.cast(labels, tf.int64)
         logits = {"clean": self.trained(images, training=False)}
         logs = metrics.answers(labels, logits)
         return metrics.update(self.test_trackers, logs)
@@ -285,7 +291,9 @@ class AdversarialClassifier(KerasFile):
 
         def objective(classifier: Callable[..., tf.Tensor]) -> tf.Tensor:
             loss, answers = self._loss(classifier, images, labels, found)
-            logs.update(answers, loss=loss)
+            # What is told is of the weights that are trained, which are seen
+            # first, not of where they are moved.
+            logs.update({**answers, **logs, "loss": loss})
             return tf.nn.compute_average_loss(loss, importance)
 
         classify = self.classifier

@@ -15,7 +15,6 @@ from tfgan_robust.data.splits import Split
 from tfgan_robust.networks.logits import (
     LogitsFn,
     attacked_logits,
-    classifier_logits,
 )
 from tfgan_robust.runs.config import TrainConfig
 from tfgan_robust.training.generator_health import generator_health
@@ -59,7 +58,7 @@ class Validator:
         self._seen = _first(training, batches * self._batch_size)
         inference = attacked_logits(model.trained, "inference")
         self._modes = {
-            mode: _misclassified(classifier_logits(model.trained, mode))
+            mode: _misclassified(attacked_logits(model.trained, mode))
             for mode in ("inference", "training")
         }
         self.jit_compile = resolve_jit_compile(
