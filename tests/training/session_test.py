@@ -10,6 +10,7 @@ import pytest
 from tfgan_robust.errors import UsageError
 from tfgan_robust.runs.directory import RunDirectory
 from tfgan_robust.runs.presets import resolve
+from tfgan_robust.runs.stored import stored_precision
 from tfgan_robust.training import precision, session
 from tfgan_robust.training.loop import Trainer
 from tfgan_robust.training.session import train_all
@@ -35,7 +36,7 @@ def begun(tmp_path_factory):
     return folder
 
 
-def train(folder, **changes):
+def planned(folder, name="run", **changes):
     settings = {
         "dataset": "folder",
         "data_dir": str(folder / "data"),
@@ -47,8 +48,11 @@ def train(folder, **changes):
         "epochs": 1,
         **changes,
     }
-    run = RunDirectory(folder / "run")
-    return train_all([(run, resolve(settings))])
+    return RunDirectory(folder / name), resolve(settings)
+
+
+def train(folder, **changes):
+    return train_all([planned(folder, **changes)])
 
 
 def test_a_run_that_another_process_began_meanwhile_is_left_alone(
@@ -100,8 +104,8 @@ def test_a_run_keeps_its_precision_and_says_why_on_another_machine(
     kept = json.loads(written)["precision"]
     assert kept["name"] == name
     assert (here or "no faster in bfloat16") in kept["reason"]
-    said = f"precision {name}: {kept['reason']}"
-    assert said in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert f"precision {name}: {kept['reason']}" in told
     monkeypatch.setattr(precision, "bfloat16_units", lambda: there)
     assert precision.choose("auto").name != name
     monkeypatch.setattr(
@@ -111,9 +115,24 @@ def test_a_run_keeps_its_precision_and_says_why_on_another_machine(
     )
     assert train(tmp_path) == 0
     told = capsys.readouterr().out
-    assert "resuming at step 1 of 2" in told and said in told
+    assert "resuming at step 1 of 2" in told
+    assert f"precision {name}: as the run began, since {kept['reason']}" in told
     assert set(computing) == {compute}
     assert config.read_bytes() == written
+
+
+@pytest.mark.slow
+def test_a_run_computes_as_its_twin_does_that_began_elsewhere(
+    begun, tmp_path, monkeypatch
+):
+    (tmp_path / "data").symlink_to(begun / "data")
+    monkeypatch.setattr(precision, "bfloat16_units", lambda: "amx_bf16")
+    assert train(tmp_path) == 0
+    monkeypatch.setattr(precision, "bfloat16_units", lambda: "")
+    plan = [planned(tmp_path), planned(tmp_path, "other", seed=1)]
+    assert train_all(plan) == 0
+    kept = stored_precision(tmp_path / "other")
+    assert kept["name"] == "mixed_bfloat16"
 
 
 def test_config_holds_what_the_data_were_and_where(begun):

@@ -27,7 +27,7 @@ from tfgan_robust.training.feeding import (
     distributed_batches,
     images_per_second,
 )
-from tfgan_robust.training.precision import Precision, choose
+from tfgan_robust.training.precision import Precision
 from tfgan_robust.training.reporting import Silent
 from tfgan_robust.training.team import Team
 
@@ -40,6 +40,7 @@ class Trainer:
 
     Args:
         config: The run's settings.
+        precision: What it computes in, whatever these say.
         run: Its folder; if it holds the same run, training goes on there.
         strategy: From `devices.configure`.
         team: The workers that train together.
@@ -54,6 +55,7 @@ class Trainer:
     def __init__(
         self,
         config: TrainConfig,
+        precision: Precision,
         run: RunDirectory,
         strategy: tf.distribute.Strategy,
         team: Team,
@@ -61,8 +63,8 @@ class Trainer:
         training: Split,
         validation: Split,
     ) -> None:
-        self.precision = _precision(config, run, team)
-        config = config.replace(precision=self.precision.name)
+        self.precision = precision
+        config = config.replace(precision=precision.name)
         self._config, self._run = config, run
         self._strategy, self._team = strategy, team
         self._training = training
@@ -254,7 +256,8 @@ class Trainer:
             f"{'XLA' if chief.jit_compile else 'the plain graph'}"
         )
         since = "as the run began, since " if resumed else ""
-        say(f"precision {self.precision.name}: {since}{self.precision.reason}")
+        name, reason = self.precision
+        say(f"precision {name}: {since}{reason}")
         rate = images_per_second(
             self._config,
             self._training,
@@ -266,13 +269,3 @@ class Trainer:
                 self._run, describe_devices(self._config.num_devices)
             )
             say(f"resuming at step {self._step} of {self._total_steps}")
-
-
-def _precision(config: TrainConfig, run: RunDirectory, team: Team) -> Precision:
-    """Returns that of a run, which goes on as it began, on any machine."""
-    kept = stored.stored_precision(run.path) if team.leads else {}
-    chosen = choose(kept.get("name", config.precision))
-    if "reason" in kept:
-        chosen = chosen._replace(reason=kept["reason"])
-    # All machines compute in one.
-    return Precision(*team.from_chief(chosen))

@@ -32,6 +32,7 @@ from tfgan_robust.runs.images import (
 )
 from tfgan_robust.training import devices
 from tfgan_robust.training.loop import Trainer
+from tfgan_robust.training.precision import Precision, choose
 from tfgan_robust.training.team import Team
 
 # Other versions of these compute otherwise.
@@ -142,8 +143,9 @@ def _train_all(
             _check_same_data(run, belongs_to)
 
     def prepared(run: RunDirectory, config: TrainConfig) -> Trainer:
+        precision = _precision(run, plan, team)
         trainer = Trainer(
-            config, run, strategy, team, info, training, validation
+            config, precision, run, strategy, team, info, training, validation
         )
         _check_networks(trainer, config, team, training)
         return trainer
@@ -167,6 +169,27 @@ def _train_all(
             return code
         keras.backend.clear_session()
     return 0
+
+
+def _precision(
+    run: RunDirectory,
+    plan: Sequence[tuple[RunDirectory, TrainConfig]],
+    team: Team,
+) -> Precision:
+    """Returns that in which a run goes on as it began, on any machine.
+
+    A run that begins has that of another of its plan, since they compare.
+    """
+    kept: dict[str, str] = {}
+    if team.leads:
+        places = [run, *(each for each, _ in plan)]
+        found = (stored.stored_precision(place.path) for place in places)
+        kept = next(filter(None, found), kept)
+    chosen = choose(kept.get("name", plan[0][1].precision))
+    if "reason" in kept:
+        chosen = chosen._replace(reason=kept["reason"])
+    # All machines compute in one.
+    return Precision(*team.from_chief(chosen))
 
 
 def _check_networks(
