@@ -18,6 +18,7 @@ from experiments.harness.experiment import (
 )
 from experiments.harness.options import Preset, Section
 from experiments.harness.study import Measurement, Study, Trial
+from tfgan_robust.reports.numbers import format_eps
 from tfgan_robust.reports.plot_style import CLEAN_COLOR, MARKERS, PALETTE
 
 NAME = "precision"
@@ -53,7 +54,7 @@ def draw(rows: Sequence[Row], _: Section) -> Figure:
         for (attack, eps), color, mark in shown:
             value = accuracy(row, attack, eps)
             if value is not None:
-                words = f"{attack}, {255 * eps:.0f}/255" if eps else attack
+                words = f"{attack}, {format_eps(eps)}" if eps else attack
                 label = words if row is rows[0] else None
                 panel.plot([at], [value], mark, color=color, label=label)
     panel.set_xticks(range(len(PRECISIONS)), PRECISIONS)

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfgan_robust.errors import UsageError, in_one_line
+from tfgan_robust.networks.policy import under_policy
 from tfgan_robust.networks.substitutes import substituted
 from tfgan_robust.networks.widening import with_float32_variables
 
@@ -92,7 +93,8 @@ def to_float32(model: keras.Model) -> keras.Model:
             already is returned as it is.
 
     Raises:
-        UsageError: if Keras cannot save the model and load it again.
+        UsageError: if Keras cannot save the model and load it again, or see
+            `with_float32_variables`.
     """
     model = with_float32_variables(model)
     if is_float32(model):
@@ -171,22 +173,19 @@ def copy_network(
     Raises:
         UsageError: if Keras cannot copy it.
     """
-    previous = keras.config.dtype_policy()
-    # A clone, which casts its inputs, would have the policy of now.
-    keras.config.set_dtype_policy(model.dtype_policy)
     try:
-        try:
-            copy = keras.models.clone_model(model)
-        except ValueError:  # It is subclassed.
-            return _through_file(model)
+        # A clone, which casts its inputs, would have the policy of now.
+        with under_policy(model.dtype_policy):
+            try:
+                copy = keras.models.clone_model(model)
+            except ValueError:  # It is subclassed.
+                return _through_file(model)
     # Custom code surfaces as almost anything.
     except Exception as error:
         raise UsageError(
             f"{purpose}, and Keras cannot make one ({in_one_line(error)}); "
             f"set {remedy}."
         ) from None
-    finally:
-        keras.config.set_dtype_policy(previous)
     copy.set_weights(model.get_weights())
     return copy
 

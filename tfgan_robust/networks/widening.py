@@ -12,6 +12,7 @@ import keras
 import tensorflow as tf
 
 from tfgan_robust.errors import UsageError, in_one_line
+from tfgan_robust.networks.policy import under_policy
 from tfgan_robust.networks.substitutes import substituted
 
 _FLOAT32 = "float32"
@@ -35,10 +36,8 @@ def with_float32_variables(model: keras.Model) -> keras.Model:
     """
     if not not_float32(model.variables):
         return model
-    previous = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(_FLOAT32)
     try:
-        with substituted():
+        with under_policy(_FLOAT32), substituted():
             wide = type(model).from_config(_widened(model.get_config()))
             if not wide.built:
                 wide.build_from_config(model.get_build_config())
@@ -57,8 +56,6 @@ def with_float32_variables(model: keras.Model) -> keras.Model:
             f"configuration, and Keras cannot do that ({in_one_line(error)}); "
             f"build it in {_FLOAT32}."
         ) from None
-    finally:
-        keras.config.set_dtype_policy(previous)
     return wide
 
 

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from tfgan_robust.methods.base import Method
 from tfgan_robust.networks.logits import normalisations
+from tfgan_robust.training.examples import unpack
 from tfgan_robust.training.memory import GradientMemory, recall
 
 # On which the statistics of an average are computed.
@@ -61,7 +62,7 @@ class AveragedStatistics:
         # The graph is traced within, at the first batch of all.
         with _no_memory(self._layers):
             for batch in batches:
-                images, labels, _ = keras.utils.unpack_x_y_sample_weight(batch)
+                images, labels, _ = unpack(batch)
                 found = self._run(images, labels, tf.constant([0, count]))
                 count += 1
                 totals = [
@@ -88,7 +89,6 @@ class AveragedStatistics:
         images, _, seen = recall(self._memory, images)
         # Keras converts what it is given, too.
         images = tf.cast(images, tf.float32)
-        labels = tf.cast(labels, tf.int64)
         perturbed = method.perturb(images, labels, seed, **seen)
         named = dict(zip(method.names, perturbed, strict=True))
         method.logits(classify, images, named)

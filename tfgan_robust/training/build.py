@@ -1,8 +1,6 @@
 """Puts networks, optimizers and configuration together into one model."""
 
-import contextlib
 import dataclasses
-from collections.abc import Iterator
 
 import keras
 import tensorflow as tf
@@ -15,6 +13,7 @@ from tfgan_robust.lazy import load
 from tfgan_robust.methods.generator_settings import GeneratorNetworkSettings
 from tfgan_robust.methods.registry import settings_of
 from tfgan_robust.networks.logits import compute_dtypes, normalisations
+from tfgan_robust.networks.policy import under_policy
 from tfgan_robust.networks.pretrained import locate
 from tfgan_robust.networks.registry import NETWORKS
 from tfgan_robust.networks.substitutes import substituted
@@ -73,7 +72,7 @@ def build_model(
     """
     config = config.replace(precision=choose(config.precision).name)
     keras.utils.set_random_seed(config.seed)
-    with _policy(config.precision):
+    with under_policy(config.precision):
         if classifier is None:
             classifier = _build_classifier(config, image_shape, num_classes)
         _synchronise(classifier)
@@ -101,17 +100,6 @@ def build_model(
         jit_compile=config.jit_compile == "true",
     )
     return model
-
-
-@contextlib.contextmanager
-def _policy(precision: str) -> Iterator[None]:
-    """Sets the policy of layers that are made meanwhile."""
-    previous = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(precision)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(previous)
 
 
 def _synchronise(classifier: keras.Model) -> None:

@@ -24,6 +24,7 @@ from tfgan_robust.networks.losses import cross_entropy
 from tfgan_robust.networks.shapes import input_shape_of, shapes_of
 from tfgan_robust.training import metrics, weights
 from tfgan_robust.training.averaging import AveragedStatistics, Looked
+from tfgan_robust.training.examples import unpack
 from tfgan_robust.training.keras_file import KerasFile
 from tfgan_robust.training.memory import GradientMemory, recall
 from tfgan_robust.training.optimizers import spare_vectors
@@ -222,9 +223,7 @@ class AdversarialClassifier(KerasFile):
         Returns:
             The running means of `metrics`, none of them weighted.
         """
-        images, labels, importance = keras.utils.unpack_x_y_sample_weight(data)
-        # TensorFlow's kernels take no others that data sets have.
-        labels = tf.cast(labels, tf.int64)
+        images, labels, importance = unpack(data)
         method, memory = self.method, self.memory
         images, places, seen = recall(memory, images)
         logs: dict[str, tf.Tensor] = {}
@@ -255,8 +254,7 @@ class AdversarialClassifier(KerasFile):
 
         For accuracy under attack see `evaluate_classifier`.
         """
-        images, labels, _ = keras.utils.unpack_x_y_sample_weight(data)
-        labels = tf.cast(labels, tf.int64)
+        images, labels, _ = unpack(data)
         logits = {"clean": self.trained(images, training=False)}
         logs = metrics.answers(labels, logits)
         return metrics.update(self.test_trackers, logs)

@@ -12,10 +12,7 @@ from tfgan_robust.attacks.compile import compile_attack, resolve_jit_compile
 from tfgan_robust.attacks.pgd import pgd
 from tfgan_robust.data.batches import evaluation_batches
 from tfgan_robust.data.splits import Split
-from tfgan_robust.networks.logits import (
-    LogitsFn,
-    attacked_logits,
-)
+from tfgan_robust.networks.logits import LogitsFn, attacked_logits
 from tfgan_robust.runs.config import TrainConfig
 from tfgan_robust.training.generator_health import generator_health
 from tfgan_robust.training.model import AdversarialClassifier
@@ -56,16 +53,18 @@ class Validator:
         batches = min(config.eval_images, len(training.labels))
         batches //= self._batch_size
         self._seen = _first(training, batches * self._batch_size)
-        inference = attacked_logits(model.trained, "inference")
-        self._modes = {
-            mode: _misclassified(attacked_logits(model.trained, mode))
+        modes = {
+            mode: attacked_logits(model.trained, mode)
             for mode in ("inference", "training")
+        }
+        self._modes = {
+            mode: _misclassified(logits_fn) for mode, logits_fn in modes.items()
         }
         self.jit_compile = resolve_jit_compile(
             config.jit_compile, deterministic=config.deterministic
         )
         self._attack = compile_attack(
-            _fooled, inference, jit_compile=self.jit_compile
+            _fooled, modes["inference"], jit_compile=self.jit_compile
         )
         self._health: Callable[..., dict[str, tf.Tensor]] | None = None
         if model.generators:
