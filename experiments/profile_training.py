@@ -23,6 +23,7 @@ from experiments.harness.steps import (
     usual,
 )
 from tfgan_robust.errors import TfganRobustError
+from tfgan_robust.runs.presets import resolve
 
 # Of a kind of operation, whichever kernel computes it.
 _CONVOLUTION = "Conv2D"
@@ -101,7 +102,8 @@ def main() -> None:
     taken = 1e3 * usual(run, arguments.steps)
     shares = profile(run, arguments.steps)
     whole = sum(share.milliseconds for share in shares.values())
-    print(f"{settings}\n{', '.join(f'{k}: {v}' for k, v in about().items())}")
+    where = about(resolve(settings).precision)
+    print(f"{settings}\n{', '.join(f'{k}: {v}' for k, v in where.items())}")
     print(f"\na step: {taken:.1f} ms; its operations: {whole:.1f} ms\n")
     print("| operation | ms | share, % | count |\n|---|---|---|---|")
     for kind, share in list(shares.items())[:_SHOWN]:

@@ -100,10 +100,14 @@ def time_steps(
     return found
 
 
-def about() -> dict[str, str]:
-    """Says when and on what a time was measured."""
+def about(precision: str = "auto") -> dict[str, str]:
+    """Says when and on what a time was measured.
+
+    Args:
+        precision: Of the configuration, as in `TrainConfig.precision`.
+    """
     return {
         "date": datetime.date.today().isoformat(),
         "device": describe_devices(),
-        "precision": choose("auto").name,
+        "precision": choose(precision).name,
     }
