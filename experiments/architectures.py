@@ -46,17 +46,16 @@ def trials(preset: Preset, study: Study) -> list[Trial]:
         for name, changes in NETWORKS.items()
     }
     costs = study.results / "costs.json"
-    epochs = seconds.equal_time(costs, wanted, UNIT, section["epochs"])
-    steps = seconds.relative(costs, wanted, UNIT)
+    timed = seconds.equal_time(costs, wanted, UNIT, section["epochs"])
     return [
         Trial(
             f"{NAME}/{name}-{seed}",
-            {**settings, "epochs": epochs[name], "seed": seed},
+            {**each.settings, "seed": seed},
             measurements,
-            {"network": name, TIME: round(epochs[name] * steps[name], 2)},
+            {"network": name, TIME: each.time},
         )
         for seed in section["seeds"]
-        for name, settings in wanted.items()
+        for name, each in timed.items()
     ]
 
 

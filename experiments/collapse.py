@@ -39,11 +39,11 @@ def trials(preset: Preset, study: Study) -> list[Trial]:
     """Returns a run for each method, whose best and last networks count."""
     section = preset.section(NAME)
     budget, names = section["budget"], section["variants"]
-    settings = variants.settings_of(names, section, study, budget)
+    timed = variants.timed(names, section, study, budget)
     return [
         Trial(
             f"{NAME}/{variants.trial_name(variant, budget, seed)}",
-            {**settings[variant], "seed": seed},
+            {**timed[variant].settings, "seed": seed},
             tuple(
                 Measurement(name, {**section.measuring, "checkpoint": name})
                 for name in CHECKPOINTS

@@ -36,9 +36,8 @@ from experiments.harness.variants import (
     FAMILIES,
     TIME,
     UNIT,
-    relative_costs,
-    settings_of,
     sides,
+    timed,
     trial_name,
 )
 from tfgan_robust.reports.numbers import mcnemar
@@ -133,20 +132,18 @@ def _trials(
 ) -> list[Trial]:
     """Returns trainings for one of the budgets, with their measurement."""
     budget = section["budgets"][number]
-    settings = settings_of(variants, section, study, budget)
-    steps = relative_costs(variants, section, study)
     return [
         Trial(
             f"{NAME}/{trial_name(variant, budget, seed)}",
-            {**settings[variant], "seed": seed},
+            {**each.settings, "seed": seed},
             (Measurement("validation", section.measuring),),
             {
                 "variant": variant,
                 "budget": budget,
-                TIME: round(settings[variant]["epochs"] * steps[variant], 2),
+                TIME: each.time,
             },
         )
-        for variant in variants
+        for variant, each in timed(variants, section, study, budget).items()
         for seed in seeds
     ]
 

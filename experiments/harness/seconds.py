@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from experiments.harness.apart import apart
 from experiments.harness.study import Trial
@@ -25,6 +25,18 @@ _OF_RUNS = (
     "train_images", "validation_images", "eval_eps", "horizontal_flip",
     "eps",
 )  # fmt: skip
+
+
+class Timed(NamedTuple):
+    """A configuration, and how long it trains.
+
+    Attributes:
+        settings: With their epochs.
+        time: What these last, in epochs of what all are compared with.
+    """
+
+    settings: dict[str, Any]
+    time: float
 
 
 def key(settings: Settings) -> str:
@@ -89,38 +101,26 @@ def _timed(
     return time_steps(builders, steps, builds or BUILDS), about()
 
 
-def relative(
-    file: Path, wanted: Mapping[str, Settings], unit: str
-) -> dict[str, float]:
-    """Returns how many steps of the unit last as long as one of each.
-
-    Args:
-        file: See `measured`.
-        wanted: Configurations by name.
-        unit: One of them.
-    """
-    seconds = measured(file, list(wanted.values()))
-    one = seconds[key(wanted[unit])]
-    return {n: seconds[key(settings)] / one for n, settings in wanted.items()}
-
-
 def equal_time(
     file: Path, wanted: Mapping[str, Settings], unit: str, epochs: int
-) -> dict[str, int]:
-    """Returns the epochs of each configuration that cost the same time.
+) -> dict[str, Timed]:
+    """Returns configurations with the epochs that cost the same time.
 
     As nearly as whole epochs can.
 
     Args:
         file: See `measured`.
-        wanted: Configurations by name.
+        wanted: Configurations without epochs, by name.
         unit: Which of them has `epochs`.
         epochs: At least 1.
     """
-    return {
-        name: max(1, round(epochs / each))
-        for name, each in relative(file, wanted, unit).items()
-    }
+    seconds = measured(file, list(wanted.values()))
+    found: dict[str, Timed] = {}
+    for name, settings in wanted.items():
+        step = seconds[key(settings)] / seconds[key(wanted[unit])]
+        own = max(1, round(epochs / step))
+        found[name] = Timed({**settings, "epochs": own}, round(own * step, 2))
+    return found
 
 
 def hours(trials: Sequence[Trial], seconds: Mapping[str, float]) -> float:

@@ -5,8 +5,7 @@ nothing, or less.
 """
 
 import math
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Iterable
 from typing import Any
 
 from experiments.harness import seconds
@@ -120,9 +119,9 @@ def trial_name(variant: str, budget: int, seed: int) -> str:
     return "-".join([*words, str(budget), str(seed)])
 
 
-def settings_of(
-    variants: Sequence[str], section: Section, study: Study, budget: int
-) -> dict[str, dict[str, Any]]:
+def timed(
+    variants: Iterable[str], section: Section, study: Study, budget: int
+) -> dict[str, seconds.Timed]:
     """Returns what variants are trained with for a budget, without a seed.
 
     Args:
@@ -131,22 +130,14 @@ def settings_of(
         study: Where costs of steps are kept.
         budget: Their time, in epochs of `UNIT`.
     """
-    wanted = _wanted(variants, section)
-    epochs = seconds.equal_time(_costs(study), wanted, UNIT, budget)
-    return {name: {**wanted[name], "epochs": epochs[name]} for name in variants}
-
-
-def relative_costs(
-    variants: Sequence[str], section: Section, study: Study
-) -> dict[str, float]:
-    """Returns how many steps of `UNIT` last as long as one of each.
-
-    Args:
-        variants: Of `VARIANTS`.
-        section: What all share.
-        study: Where costs of steps are kept.
-    """
-    return seconds.relative(_costs(study), _wanted(variants, section), UNIT)
+    names = list(variants)
+    wanted = {
+        name: {**section.training, **VARIANTS[name]}
+        for name in dict.fromkeys((UNIT, *names))
+    }
+    costs = study.results / "costs.json"
+    found = seconds.equal_time(costs, wanted, UNIT, budget)
+    return {name: found[name] for name in names}
 
 
 def sides(variants: Iterable[str]) -> tuple[list[str], list[str]]:
@@ -156,17 +147,3 @@ def sides(variants: Iterable[str]) -> tuple[list[str], list[str]]:
         [name for name in names if name in LEARNED],
         [name for name in names if name not in LEARNED],
     )
-
-
-def _wanted(
-    variants: Sequence[str], section: Section
-) -> dict[str, dict[str, Any]]:
-    """Returns settings without epochs, the unit's too."""
-    return {
-        name: {**section.training, **VARIANTS[name]}
-        for name in dict.fromkeys((UNIT, *variants))
-    }
-
-
-def _costs(study: Study) -> Path:
-    return study.results / "costs.json"

@@ -109,7 +109,11 @@ def test_equal_time_is_counted_in_epochs_of_the_unit(tmp_path, monkeypatch):
         },
     )
     found = seconds.equal_time(tmp_path / "costs.json", wanted, "epsilon", 10)
-    assert found == {"epsilon": 10, "pgd": 2, "slow": 1}
+    assert found == {
+        "epsilon": ({"method": "epsilon", "epochs": 10}, 10),
+        "pgd": ({"method": "pgd", "epochs": 2}, 8),
+        "slow": ({"method": "slow", "epochs": 1}, 100),
+    }
 
 
 def test_seeds_and_epochs_change_no_step():
