@@ -1,10 +1,7 @@
 """CIFAR-10: prepared, from an archive placed by hand, damaged, absent."""
 
-import hashlib
-import io
 import shutil
 import socket
-import tarfile
 import threading
 from pathlib import Path
 
@@ -12,6 +9,15 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
+from tests.small_cifar10 import (
+    META,
+    URL,
+    archive,
+    place,
+    prepare,
+    refuse_network,
+    register,
+)
 from tfgan_robust.data import cifar10
 from tfgan_robust.data.loading import load_test, load_training
 from tfgan_robust.errors import DataNotFoundError
@@ -19,12 +25,7 @@ from tfgan_robust.runs.directory import RunDirectory
 from tfgan_robust.runs.presets import resolve
 from tfgan_robust.training.session import train_all
 
-URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
-META = (
-    b"airplane\nautomobile\nbird\ncat\ndeer\ndog\nfrog\nhorse\nship\ntruck\n\n"
-)
 NAMES = tuple(META.decode().split())
-TRAIN_FILES = [f"data_batch_{number}.bin" for number in range(1, 6)]
 IMAGES_PER_FILE = 12
 
 
@@ -38,40 +39,7 @@ def records(seed: int) -> np.ndarray:
     return rows
 
 
-def archive() -> bytes:
-    """A small archive laid out as that of CIFAR-10."""
-    files = {
-        name: records(seed).tobytes()
-        for seed, name in enumerate([*TRAIN_FILES, "test_batch.bin"])
-    }
-    files["batches.meta.txt"] = META
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
-        for name, content in files.items():
-            member = tarfile.TarInfo(f"cifar-10-batches-bin/{name}")
-            member.size = len(content)
-            tar.addfile(member, io.BytesIO(content))
-    return buffer.getvalue()
-
-
-ARCHIVE = archive()
-
-
-def place(data_dir: Path, content: bytes) -> Path:
-    path = data_dir / "downloads" / "manual" / cifar10.ARCHIVE
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
-    return path
-
-
-def register_small_archive(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lets TensorFlow Datasets expect the small archive."""
-    info = tfds.download.checksums.UrlInfo(
-        size=len(ARCHIVE),
-        checksum=hashlib.sha256(ARCHIVE).hexdigest(),
-        filename=cifar10.ARCHIVE,
-    )
-    monkeypatch.setattr(tfds.builder_cls("cifar10"), "url_infos", {URL: info})
+ARCHIVE = archive(records)
 
 
 def fail_with(error: Exception):
@@ -83,15 +51,8 @@ def fail_with(error: Exception):
     return fail
 
 
-def refuse_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    fail = fail_with(AssertionError("asked the network"))
-    monkeypatch.setattr(cifar10, "_reachable", fail)
-
-
-def prepare_by(monkeypatch: pytest.MonkeyPatch, prepare) -> None:
-    monkeypatch.setattr(
-        tfds.core.DatasetBuilder, "download_and_prepare", prepare
-    )
+def prepare_by(monkeypatch: pytest.MonkeyPatch, how) -> None:
+    monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", how)
 
 
 def refused(data_dir: Path, load=load_test) -> str:
@@ -105,11 +66,7 @@ def refused(data_dir: Path, load=load_test) -> str:
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Prepared from an archive placed by hand."""
     data_dir = tmp_path_factory.mktemp("tfds")
-    place(data_dir, ARCHIVE)
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        register_small_archive(monkeypatch)
-        refuse_network(monkeypatch)
-        load_test("cifar10", data_dir=data_dir)
+    prepare(data_dir, ARCHIVE)
     return data_dir
 
 
@@ -180,7 +137,7 @@ def test_images_are_resized(prepared):
 def test_a_wrong_archive_is_refused_until_replaced(
     content, tmp_path, monkeypatch
 ):
-    register_small_archive(monkeypatch)
+    register(monkeypatch, ARCHIVE)
     refuse_network(monkeypatch)
     path = place(tmp_path, content)
     message = refused(tmp_path)
