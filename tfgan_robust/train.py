@@ -53,8 +53,8 @@ class TrainFlags:
 
     run_dir: str | None = setting(
         None,
-        "Folder of the run. Default: runs/<dataset>-<formulation or "
-        "method>-<seed>.",
+        "Folder of the run. Default: runs/<dataset>-<what>-<seed>, such as "
+        "runs/cifar10-grad_x-0, or cifar10-start-x-0, or cifar10-nfgsm-0.",
         group=RUN_GROUP,
     )
     config: str | None = setting(

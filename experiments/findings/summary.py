@@ -125,8 +125,9 @@ def efficient(results: Results) -> Iterator[str]:
         }[gap.within(low=0.0)]
         yield (
             f"Trained for as long as {budget} epochs of `{UNIT}` take, "
-            f"{words}. The best with generators is {learned} %, the best "
-            f"without {other} %; difference {gap} points."
+            f"{words}. Of those with the most seeds, the best with generators "
+            f"is {learned} %, the best without {other} %; difference {gap} "
+            "points."
         )
         told = True
     if told:

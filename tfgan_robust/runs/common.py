@@ -34,8 +34,8 @@ class CommonSettings:
 
     preset: str = setting(
         "recommended",
-        "Named set of defaults: `paper` is the paper's, `recommended` the "
-        "best measured on validation images for a short budget.",
+        "Named set of defaults: `paper` is the paper's; `recommended` has the "
+        "method that was best on validation images in a short time.",
         group=RUN_GROUP,
         choices=("recommended", "paper"),
     )

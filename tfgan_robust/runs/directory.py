@@ -107,7 +107,7 @@ def check_checkpoint(name: str) -> None:
 
 
 def default_run_directory(config: TrainConfig) -> Path:
-    """Returns runs/<dataset>-<formulation or method>-<seed>."""
+    """Returns runs/<dataset>-<what>-<seed>, by the run's label."""
     # Not every system takes the colon of tfds:NAME in the name of a file.
     dataset = re.sub(r"[^\w.-]", "-", config.dataset)
     return Path("runs") / f"{dataset}-{config.run_label}-{config.seed}"
