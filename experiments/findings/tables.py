@@ -9,6 +9,7 @@ from experiments.harness.experiment import (
     accuracy,
     attacks_in,
     checkpoints_in,
+    dates_in,
     entry,
     images_in,
     radii_in,
@@ -35,14 +36,13 @@ def conditions(rows: Sequence[Row]) -> str:
     for row in rows:
         taken = max(row["training seconds"], trials.get(row["trial"], 0.0))
         trials[row["trial"]] = taken
-    dates = sorted({row["date"] for row in rows})
     audits = dict.fromkeys(row.get("audit", audit_line(None)) for row in rows)
     return (
         f"{rows[0]['data']}, {images_in(rows)}; "
         f"{len(trials)} training{'s' if len(trials) > 1 else ''} in "
         f"{duration(sum(trials.values()))}; {checkpoints_in(rows)}; "
         f"{seeds_of(rows)} for each row; {_machines(rows)}, measured "
-        f"{dates[0]}{f' to {dates[-1]}' if len(dates) > 1 else ''}; "
+        f"{dates_in(rows)}; "
         f"{', '.join(audits)}."
     )
 

@@ -281,10 +281,16 @@ def what_it_is(rows: Sequence[Row]) -> str:
             checkpoints_in(rows),
             f"width {all_of([f'{width:g}' for width in sorted(widths)])}",
             seeds_in(rows),
-            max(row["date"] for row in rows),
+            dates_in(rows),
             all_of([row["device"] for row in rows]),
         )
     )
+
+
+def dates_in(rows: Iterable[Row]) -> str:
+    """Returns when rows were measured, such as "2026-11-29 to 2026-11-30"."""
+    first, *_, last = sorted(2 * [row["date"] for row in rows])
+    return first if first == last else f"{first} to {last}"
 
 
 def images_in(rows: Iterable[Row]) -> str:

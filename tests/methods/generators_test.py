@@ -3,7 +3,12 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from toys import gradient_signs, linear_logits_in, small_generator
+from toys import (
+    gradient_signs,
+    linear_logits_in,
+    quadratic,
+    small_generator,
+)
 
 from tfgan_robust.methods.generator_settings import GeneratorSettings
 from tfgan_robust.methods.generators import Generators
@@ -12,12 +17,6 @@ from tfgan_robust.methods.gradient_settings import FGSMSettings
 
 SHAPE = (4, 4, 3)
 SEED = tf.constant([3, 4])
-
-
-def quadratic(images):
-    """Logits whose gradient's sign flips where a pixel crosses one half."""
-    distance = tf.reduce_sum(tf.square(images - 0.5), [1, 2, 3])
-    return tf.stack([distance, tf.zeros_like(distance)], axis=1)
 
 
 def spread(inputs, training):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from toys import linear_logits, linear_weights
+from toys import linear_logits, linear_weights, quadratic
 
 from tfgan_robust.methods.base import fold_in
 from tfgan_robust.methods.gradient_settings import NFGSMSettings
@@ -35,6 +35,22 @@ def test_is_noise_and_a_step_that_nobody_clips_to_the_ball(
     np.testing.assert_allclose(found, expected, atol=1e-6)
     longest = np.abs(found - images).max()
     assert longest > 0.9 * (noise_size + noise_step) * EPS
+
+
+def test_the_step_is_up_where_the_noise_leads():
+    settings = NFGSMSettings()
+    near = np.random.default_rng(1).uniform(0.4, 0.6, (8, 4, 4, 3))
+    images, labels = tf.constant(near, tf.float32), tf.constant([0, 1] * 4)
+    (found,) = NFGSM(settings, EPS, quadratic).perturb(images, labels, SEED)
+    noisy = images + tf.random.stateless_uniform(
+        images.shape, fold_in(SEED, 0), -2 * EPS, 2 * EPS
+    )
+    away = (2 * labels.numpy() - 1)[:, None, None, None]
+    expected = noisy + EPS * away * np.sign(noisy - 0.5)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    # Where a pixel was before the noise decides nothing.
+    flipped = np.sign(noisy - 0.5) != np.sign(images - 0.5)
+    assert flipped.mean() > 0.2
 
 
 def test_the_published_settings_are_the_default():

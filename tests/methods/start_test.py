@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from toys import quadratic
 
 from tfgan_robust.errors import UsageError
 from tfgan_robust.methods.generator_settings import LearnedStartSettings
@@ -12,12 +13,6 @@ from tfgan_robust.methods.start import LearnedStart
 SHAPE = (4, 4, 3)
 EPS = 0.1
 SEED = tf.constant([3, 4])
-
-
-def quadratic(images):
-    """Logits whose gradient's sign flips where a pixel crosses one half."""
-    distance = tf.reduce_sum(tf.square(images - 0.5), [1, 2, 3])
-    return tf.stack([distance, tf.zeros_like(distance)], axis=1)
 
 
 def ones(inputs, training):

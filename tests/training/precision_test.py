@@ -1,10 +1,12 @@
 """Which precision a machine is given."""
 
+import json
+
 import pytest
 
 from tfgan_robust.networks import devices
 from tfgan_robust.training import precision
-from tfgan_robust.training.precision import choose
+from tfgan_robust.training.precision import choose, continued
 
 TILES, DOTS = "(amx_bf16)", "(avx512_bf16 of AMD)"
 NONE = "no faster in bfloat16"
@@ -63,3 +65,22 @@ def test_a_gpu_is_asked(monkeypatch, details, name):
 @pytest.mark.parametrize("name", ["float32", "mixed_float16"])
 def test_what_is_set_is_taken(name):
     assert choose(name) == (name, "as set")
+
+
+def test_a_run_goes_on_as_it_began(monkeypatch, tmp_path):
+    monkeypatch.setattr(precision.tf.config, "list_physical_devices", no_gpus)
+    monkeypatch.setattr(precision, "bfloat16_units", lambda: "")
+    there = {"name": "mixed_bfloat16", "reason": "this CPU has units for it"}
+    for name, stored in (
+        ("begun", {"precision": there}),
+        # As written before reasons were.
+        ("older", {"settings": {"precision": "float16"}}),
+    ):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(json.dumps(stored))
+    new, begun, older = (tmp_path / n for n in ("new", "begun", "older"))
+    assert continued([new], "auto").name == "float32"
+    assert continued([], "mixed_bfloat16") == ("mixed_bfloat16", "as set")
+    for places in ([begun], [new, begun], [begun, older]):
+        assert continued(places, "auto")._asdict() == there
+    assert continued([older, begun], "auto").name == "float16"

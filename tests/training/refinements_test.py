@@ -99,11 +99,11 @@ def test_any_networks_weights_learn_and_idle_ones_stay(refinements):
     assert (len(moved), len(idle)) == (3, 2)
 
 
-def linear(images=SHAPE):
+def linear(images=SHAPE, hidden=()):
     keras.utils.set_random_seed(0)
     dense = keras.layers.Dense(10, bias_initializer="ones")
     return keras.Sequential(
-        [keras.Input(images), keras.layers.Flatten(), dense]
+        [keras.Input(images), keras.layers.Flatten(), *hidden, dense]
     )
 
 
@@ -138,15 +138,23 @@ def test_l2_pulls_kernels_alone_towards_zero():
     assert norm == pytest.approx(expected, rel=1e-4)
 
 
-def test_weights_descend_from_where_the_loss_is_worst():
-    """Equations 8 and 10 of arXiv:2004.05884, in NumPy."""
+@pytest.mark.parametrize("units", [(), (7,)], ids=["one kernel", "two"])
+def test_weights_descend_from_where_the_loss_is_worst(units):
+    """Equations 8 and 10 of arXiv:2004.05884, layer by layer, in NumPy."""
     images, labels = batch()
-    network = linear()
+    hidden = [keras.layers.Dense(n, activation="tanh") for n in units]
+    network = linear(hidden=hidden)
     before, plain = network.get_weights(), gradients(network, images, labels)
     gamma = 0.1
-    away = plain[0] / np.linalg.norm(plain[0])
-    worst = before[0] + gamma * np.linalg.norm(before[0]) * away
-    there = gradients(network, images, labels, at=[worst, before[1]])
+    worst = [
+        # Biases stay.
+        weights
+        + gamma * np.linalg.norm(weights) * slope / np.linalg.norm(slope)
+        if weights.ndim > 1
+        else weights
+        for weights, slope in zip(before, plain, strict=True)
+    ]
+    there = gradients(network, images, labels, at=worst)
     model = natural(
         network, keras.optimizers.SGD(1.0), weight_perturbation=gamma
     )
@@ -155,7 +163,7 @@ def test_weights_descend_from_where_the_loss_is_worst():
         network.get_weights(), before, there, strict=True
     ):
         np.testing.assert_allclose(found, old - step, atol=1e-5)
-    network.set_weights([worst, before[1]])
+    network.set_weights(worst)
     expected = tf.reduce_mean(cross_entropy(labels, network(images)))
     assert float(logs["loss"]) == pytest.approx(float(expected), rel=1e-5)
 

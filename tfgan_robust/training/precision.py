@@ -1,10 +1,13 @@
 """Which precision this machine trains fastest in."""
 
+from collections.abc import Iterable
+from pathlib import Path
 from typing import NamedTuple
 
 import tensorflow as tf
 
 from tfgan_robust.networks.devices import bfloat16_units
+from tfgan_robust.runs.stored import stored_precision
 
 # NVIDIA's compute capability, from which on GPUs have units for bfloat16. What
 # a device has decides, not how fast it was just now, so that equal commands
@@ -41,6 +44,21 @@ def choose(setting: str) -> Precision:
             "mixed_bfloat16", f"this CPU has units for it ({units})"
         )
     return Precision("float32", "this CPU is no faster in bfloat16")
+
+
+def continued(places: Iterable[Path], setting: str) -> Precision:
+    """Returns that in which a run goes on as it began, on any machine.
+
+    Args:
+        places: Folders of the run and of those that it is compared with; what
+            the first began with that is there counts.
+        setting: See `choose`; counts if none has begun.
+    """
+    kept = next(filter(None, map(stored_precision, places)), {})
+    chosen = choose(kept.get("name", setting))
+    if "reason" in kept:
+        return chosen._replace(reason=kept["reason"])
+    return chosen
 
 
 def _of_gpu(details: dict[str, object]) -> Precision:

@@ -32,7 +32,7 @@ from tfgan_robust.runs.images import (
 )
 from tfgan_robust.training import devices
 from tfgan_robust.training.loop import Trainer
-from tfgan_robust.training.precision import Precision, choose
+from tfgan_robust.training.precision import Precision, continued
 from tfgan_robust.training.team import Team
 
 # Other versions of these compute otherwise.
@@ -180,14 +180,9 @@ def _precision(
 
     A run that begins has that of another of its plan, since they compare.
     """
-    kept: dict[str, str] = {}
-    if team.leads:
-        places = [run, *(each for each, _ in plan)]
-        found = (stored.stored_precision(place.path) for place in places)
-        kept = next(filter(None, found), kept)
-    chosen = choose(kept.get("name", plan[0][1].precision))
-    if "reason" in kept:
-        chosen = chosen._replace(reason=kept["reason"])
+    places = [run, *(each for each, _ in plan)] if team.leads else []
+    paths = [place.path for place in places]
+    chosen = continued(paths, plan[0][1].precision)
     # All machines compute in one.
     return Precision(*team.from_chief(chosen))
 
