@@ -227,7 +227,8 @@ def _collapse(row: Row, stored: Mapping[str, Any]) -> tuple[str, ...] | None:
         f"{alarms[0][0]}: {alarms[0][1]}" if alarms else "none",
         _warned(fallen == AGREES, came_back, bool(alarms))
         if best.chance is None or best.is_above_chance
-        else f"no answer: the best has a constant answer's {best.chance:g} %",
+        else f"never above a constant answer's {best.chance:g} %, "
+        f"{'and alarms' if alarms else 'without an alarm'}",
     )  # fmt: skip
 
 

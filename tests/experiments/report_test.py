@@ -352,6 +352,8 @@ def test_collapses_are_told_with_their_alarms(tmp_path):
         *of("back", [0.3, 0.01, 0.3], (50, 50), [[4, "pgd_collapses"]]),
         *of("shy", [0.3, 0.25, 0.3], (50, 50), [[4, "pgd_collapses"]]),
         *of("gan", [0.2, 0.25, 0.3], (50, 50), []),
+        *of("never", [0.02, 0.0, 0.0], (1, 0), [[4, "pgd_collapses"]]),
+        *of("weak", [0.02, 0.02, 0.02], (1, 1), []),
     ]
     added = sections.added("collapse", {"collapse": {"rows": rows}}, tmp_path)
     text = "\n\n".join(added)
@@ -370,6 +372,9 @@ def test_collapses_are_told_with_their_alarms(tmp_path):
     assert back[-1] == "a fall from which it came back, and alarms"
     assert cells(text, "shy")[0][-1] == "an alarm without a fall"
     assert cells(text, "gan")[0][-3:] == ["0", "none", "neither"]
+    never = "never above a constant answer's 10 %, "
+    assert cells(text, "never")[0][-1] == f"{never}and alarms"
+    assert cells(text, "weak")[0][-1] == f"{never}without an alarm"
 
 
 def test_pairs_of_methods_are_told_with_their_number(tmp_path):
