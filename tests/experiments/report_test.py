@@ -338,7 +338,7 @@ def test_collapses_are_told_with_their_alarms(tmp_path):
                 f"collapse/{name}",
                 {("autoattack-fast", eps / 255): count for eps in (8, 16)},
                 variant=name, history=history, checkpoint=checkpoint,
-                resolved={"eval_images": 1000},
+                resolved={"eval_images": 1000}, classes=10,
             )
             for checkpoint, count in zip(("best", "last"), left, strict=True)
         ]  # fmt: skip
