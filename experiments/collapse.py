@@ -38,12 +38,12 @@ ALARMS = [
 def trials(preset: Preset, study: Study) -> list[Trial]:
     """Returns a run for each method, whose best and last networks count."""
     section = preset.section(NAME)
-    budget, names = section["budget"], section["variants"]
-    timed = variants.timed(names, section, study, budget)
+    budget = section["budget"]
+    timed = variants.timed(section["variants"], section, study, budget)
     return [
         Trial(
             f"{NAME}/{variants.trial_name(variant, budget, seed)}",
-            {**timed[variant].settings, "seed": seed},
+            {**each.settings, "seed": seed},
             tuple(
                 Measurement(name, {**section.measuring, "checkpoint": name})
                 for name in CHECKPOINTS
@@ -51,7 +51,7 @@ def trials(preset: Preset, study: Study) -> list[Trial]:
             {"variant": variant},
         )
         for seed in section["seeds"]
-        for variant in names
+        for variant, each in timed.items()
     ]
 
 

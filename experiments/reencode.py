@@ -9,6 +9,7 @@ they were: `--data_dir=DATA` then takes it in place of the original.
 
 import argparse
 import io
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -70,7 +71,7 @@ def reencode(data_dir: Path | None, output: Path) -> Path:
                 for record in _compressed(file):
                     writer.write(record)
         else:
-            (begun / file.name).write_bytes(file.read_bytes())
+            shutil.copyfile(file, begun / file.name)
     return begun.rename(folder)
 
 

@@ -5,6 +5,7 @@ import io
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
@@ -59,10 +60,17 @@ def register(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
     monkeypatch.setattr(builder, "url_infos", {URL: info})
 
 
-def refuse_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail() -> bool:
-        raise AssertionError("asked the network")
+def fail_with(error: Exception) -> Callable[..., NoReturn]:
+    """A function of any arguments that raises."""
 
+    def fail(*_: Any, **__: Any) -> NoReturn:
+        raise error
+
+    return fail
+
+
+def refuse_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    fail = fail_with(AssertionError("asked the network"))
     monkeypatch.setattr(cifar10, "_reachable", fail)
 
 

@@ -11,6 +11,7 @@ from experiments.findings.claims.overfitting import explanations
 from experiments.findings.evidence import Results, measured, with_seeds
 from experiments.findings.intervals import (
     AGREES,
+    Measured,
     MissingError,
     contrast,
     difference,
@@ -225,25 +226,27 @@ def _collapse(row: Row, stored: Mapping[str, Any]) -> tuple[str, ...] | None:
         f"{attack} {eps:g}/255", f"{best.mean:.1f}", f"{last.mean:.1f}",
         str(difference(last, best)), str(len(alarms)),
         f"{alarms[0][0]}: {alarms[0][1]}" if alarms else "none",
-        _warned(fallen == AGREES, came_back, bool(alarms))
-        if best.chance is None or best.is_above_chance
-        else f"never above a constant answer's {best.chance:g} %, "
-        f"{'and alarms' if alarms else 'without an alarm'}",
+        _warned(best, fallen == AGREES, came_back, bool(alarms)),
     )  # fmt: skip
 
 
-def _warned(fallen: bool, came_back: bool, alarmed: bool) -> str:
+def _warned(
+    best: Measured, fallen: bool, came_back: bool, alarmed: bool
+) -> str:
     """Whether alarms say of a collapse, and of nothing else.
 
     Args:
+        best: What the best network leaves.
         fallen: Whether the last network is less robust than the best was.
         came_back: Whether one in between was, if the last is not.
         alarmed: Whether there was an alarm.
     """
+    said = "and alarms" if alarmed else "without an alarm"
+    if best.chance is not None and not best.is_above_chance:
+        return f"never above a constant answer's {best.chance:g} %, {said}"
     if fallen:
         return "a fall, and alarms" if alarmed else "a fall without an alarm"
     if came_back:
-        said = "and alarms" if alarmed else "without an alarm"
         return f"a fall from which it came back, {said}"
     return "an alarm without a fall" if alarmed else "neither"
 

@@ -289,7 +289,8 @@ def what_it_is(rows: Sequence[Row]) -> str:
 
 def dates_in(rows: Iterable[Row]) -> str:
     """Returns when rows were measured, such as "2026-11-29 to 2026-11-30"."""
-    first, *_, last = sorted(2 * [row["date"] for row in rows])
+    dates = sorted(row["date"] for row in rows)
+    first, last = dates[0], dates[-1]
     return first if first == last else f"{first} to {last}"
 
 

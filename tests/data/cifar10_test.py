@@ -13,6 +13,7 @@ from tests.small_cifar10 import (
     META,
     URL,
     archive,
+    fail_with,
     place,
     prepare,
     refuse_network,
@@ -40,15 +41,6 @@ def records(seed: int) -> np.ndarray:
 
 
 ARCHIVE = archive(records)
-
-
-def fail_with(error: Exception):
-    """A function of any arguments that raises."""
-
-    def fail(*_, **__):
-        raise error
-
-    return fail
 
 
 def prepare_by(monkeypatch: pytest.MonkeyPatch, how) -> None:

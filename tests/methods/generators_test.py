@@ -3,12 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from toys import (
-    gradient_signs,
-    linear_logits_in,
-    quadratic,
-    small_generator,
-)
+from toys import gradient_signs, linear_logits_in, quadratic, small_generator
 
 from tfgan_robust.methods.generator_settings import GeneratorSettings
 from tfgan_robust.methods.generators import Generators

@@ -176,13 +176,9 @@ def _precision(
     plan: Sequence[tuple[RunDirectory, TrainConfig]],
     team: Team,
 ) -> Precision:
-    """Returns that in which a run goes on as it began, on any machine.
-
-    A run that begins has that of another of its plan, since they compare.
-    """
-    places = [run, *(each for each, _ in plan)] if team.leads else []
-    paths = [place.path for place in places]
-    chosen = continued(paths, plan[0][1].precision)
+    """Returns that of a run, or of another of its plan, since they compare."""
+    runs = [run, *(each for each, _ in plan)] if team.leads else []
+    chosen = continued([each.path for each in runs], plan[0][1].precision)
     # All machines compute in one.
     return Precision(*team.from_chief(chosen))
 
